@@ -1,0 +1,346 @@
+// client.c - one MQTT connection.
+#include "bench/client.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/subscriber.h"
+#include "bench/worker.h"
+
+void
+client_init(struct client *c, struct worker *w, enum client_role role, uint32_t number)
+{
+    *c = (struct client){
+        .worker = w,
+        .slot = (uint32_t)(c - w->clients),
+        .number = number,
+        .fd = -1,
+        .role = role,
+    };
+    must(c->slot < w->client_count);
+    if (role == CLIENT_PUBLISHER)
+        publisher_init(c);
+}
+
+void
+client_free(struct client *c)
+{
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    c->fd = -1;
+    buffer_free(&c->fill);
+    buffer_free(&c->flight);
+    buffer_free(&c->cut);
+    publisher_free(&c->publisher);
+}
+
+struct buffer *
+client_out(struct client *c)
+{
+    // A client that is being sent for is listed again when that send ends.
+    if (!c->dirty && !c->sending) {
+        c->dirty = true;
+        c->worker->dirty[c->worker->dirty_count++] = c;
+    }
+    return &c->fill;
+}
+
+void
+client_will(struct client *c)
+{
+    if (c->role != CLIENT_PUBLISHER || c->willing)
+        return;
+    c->willing = true;
+    c->worker->willing[c->worker->willing_count++] = c;
+}
+
+void
+client_lose(struct client *c, const char *why)
+{
+    static const char *const roles[] = {"publisher", "subscriber", "connection"};
+    if (!client_is_open(c))
+        return;
+    struct worker *w = c->worker;
+    worker_note_failure(w, "%s %u: %s", roles[c->role], c->number, why);
+    counter_add(&w->counters.lost, 1);
+    if (c->state != CLIENT_READY && c->state != CLIENT_LEAVING)
+        w->connecting--;
+    if (worker_phase(w) == PHASE_SETUP)
+        atomic_store_explicit(&w->counters.failed, true, memory_order_relaxed);
+    c->state = CLIENT_LOST;
+    c->fill.len = 0;
+    // Ends what the kernel still holds for this socket; the descriptor stays until client_free, so
+    // that its number cannot mean another connection in a late completion.
+    (void)shutdown(c->fd, SHUT_RDWR);
+}
+
+// ---- Connecting -------------------------------------------------------------------------------
+
+void
+client_connect(struct client *c, uint64_t due_us)
+{
+    must(c->state == CLIENT_CLOSED && !c->sending && !c->receiving);
+    struct worker *w = c->worker;
+    const struct run *run = w->run;
+    int on = 1;
+
+    c->state = CLIENT_CONNECTING;
+    c->started_us = due_us;
+    w->connecting++;
+    c->fd = socket(run->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) {
+        client_lose(c, strerrordesc_np(errno));
+        return;
+    }
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ring_connect(&w->ring, c->slot, c->fd, (const struct sockaddr *)&run->address,
+                 run->address_len);
+}
+
+void
+client_on_connect(struct client *c, int result)
+{
+    static const char letters[] = "psc";
+    struct worker *w = c->worker;
+    char id[SCENARIO_TEXT_MAX];
+    if (result < 0) {
+        client_lose(c, strerrordesc_np(-result));
+        return;
+    }
+    must(c->state == CLIENT_CONNECTING);
+    c->state = CLIENT_WAIT_CONNACK;
+    (void)snprintf(id, sizeof id, "b%08x%c%u", w->run->id, letters[c->role], c->number);
+    wire_put_connect(client_out(c), (int)w->run->options->version, id);
+    ring_recv(&w->ring, c->slot, c->fd);
+    c->receiving = true;
+}
+
+static void
+client_ready(struct client *c)
+{
+    struct worker *w = c->worker;
+    c->state = CLIENT_READY;
+    w->connecting--;
+    if (!w->run->shape.churn) {
+        counter_add(&w->counters.ready, 1);
+        return;
+    }
+    counter_add(&w->counters.delivered, 1);
+    if (worker_measures(w, c->started_us))
+        histogram_record(&w->latency, w->now_us - min_u64(c->started_us, w->now_us));
+    client_leave(c);
+}
+
+void
+client_leave(struct client *c)
+{
+    must(c->state == CLIENT_READY);
+    wire_put_disconnect(client_out(c));
+    c->state = CLIENT_LEAVING;
+}
+
+// A client that left is closed once the kernel holds nothing for it, and may connect again.
+static void
+close_if_done(struct client *c)
+{
+    if (c->state != CLIENT_LEAVING || c->sending || c->receiving)
+        return;
+    (void)close(c->fd);
+    c->fd = -1;
+    c->cut.len = 0;
+    c->fill.len = 0; // the server may have closed before it was told
+    c->state = CLIENT_CLOSED;
+    c->worker->resting[c->worker->resting_count++] = c;
+}
+
+// ---- Sending ----------------------------------------------------------------------------------
+
+void
+client_flush(struct client *c)
+{
+    must_hot(!c->sending);
+    if (c->fill.len == 0 || !client_is_open(c))
+        return;
+    must_hot(c->flight.len == 0);
+    struct buffer sent = c->flight;
+    c->flight = c->fill;
+    c->fill = sent;
+    c->flight_sent = 0;
+    c->sending = true;
+    c->last_sent_us = c->worker->now_us;
+    ring_send(&c->worker->ring, c->slot, c->fd, c->flight.data, c->flight.len);
+}
+
+void
+client_on_send(struct client *c, int result)
+{
+    must_hot(c->sending);
+    if (result > 0 && c->flight_sent + (uint32_t)result < c->flight.len) {
+        c->flight_sent += (uint32_t)result;
+        ring_send(&c->worker->ring, c->slot, c->fd, c->flight.data + c->flight_sent,
+                  c->flight.len - c->flight_sent);
+        return;
+    }
+    c->sending = false;
+    c->flight.len = 0;
+    // While leaving, the server may close before all was taken: its right.
+    if (result <= 0 && c->state != CLIENT_LEAVING)
+        client_lose(c, strerrordesc_np(-result));
+    if (result <= 0)
+        c->fill.len = 0;
+    if (c->fill.len > 0)
+        (void)client_out(c);
+    client_will(c);
+    close_if_done(c);
+}
+
+// ---- Receiving --------------------------------------------------------------------------------
+
+static bool
+on_connack(struct client *c, const struct wire_frame *frame)
+{
+    struct worker *w = c->worker;
+    const struct options *options = w->run->options;
+    struct wire_connack connack;
+    if (c->state != CLIENT_WAIT_CONNACK || !wire_connack(frame, (int)options->version, &connack))
+        return false;
+    if (connack.reason != 0) {
+        char why[64];
+        (void)snprintf(why, sizeof why, "CONNECT refused with code 0x%02x", connack.reason);
+        client_lose(c, why);
+        return true;
+    }
+    if (connack.qos_max < options->qos || connack.packet_max < options->size) {
+        client_lose(c, "the broker does not take this QoS or size");
+        return true;
+    }
+    if (connack.keep_alive_s > 0 &&
+        (w->keep_alive_s == 0 || connack.keep_alive_s < w->keep_alive_s))
+        w->keep_alive_s = connack.keep_alive_s;
+    if (c->role == CLIENT_SUBSCRIBER) {
+        char filter[SCENARIO_TEXT_MAX];
+        scenario_filter(&w->run->shape, w->run->id, c->number, filter);
+        wire_put_subscribe(client_out(c), (int)options->version, filter, (uint8_t)options->qos);
+        c->state = CLIENT_WAIT_SUBACK;
+        return true;
+    }
+    if (c->role == CLIENT_PUBLISHER)
+        publisher_on_connected(c, connack.receive_max);
+    client_ready(c);
+    return true;
+}
+
+static bool
+on_suback(struct client *c, const struct wire_frame *frame)
+{
+    const struct options *options = c->worker->run->options;
+    struct wire_ack ack;
+    if (c->state != CLIENT_WAIT_SUBACK || !wire_ack(frame, (int)options->version, &ack))
+        return false;
+    if (ack.reason != options->qos)
+        client_lose(c, "the broker did not grant the subscription's QoS");
+    else
+        client_ready(c);
+    return true;
+}
+
+static bool
+on_pingresp(struct client *c, const struct wire_frame *frame)
+{
+    return c->state == CLIENT_READY && frame->len == 0;
+}
+
+static bool
+on_disconnect(struct client *c, const struct wire_frame *frame)
+{
+    char why[64];
+    (void)snprintf(why, sizeof why, "DISCONNECT with reason 0x%02x",
+                   frame->len > 0 ? frame->body[0] : 0);
+    client_lose(c, why);
+    return true;
+}
+
+static void
+dispatch(struct client *c, const uint8_t *packet, uint32_t size)
+{
+    static bool (*const handlers[WIRE_TYPES])(struct client *, const struct wire_frame *) = {
+        [WIRE_CONNACK] = on_connack,
+        [WIRE_SUBACK] = on_suback,
+        [WIRE_PUBLISH] = subscriber_on_publish,
+        [WIRE_PUBREL] = subscriber_on_pubrel,
+        [WIRE_PUBACK] = publisher_on_ack,
+        [WIRE_PUBREC] = publisher_on_ack,
+        [WIRE_PUBCOMP] = publisher_on_ack,
+        [WIRE_PINGRESP] = on_pingresp,
+        [WIRE_DISCONNECT] = on_disconnect,
+    };
+    struct wire_frame frame = wire_frame(packet, size);
+    if (handlers[frame.type] == NULL || !handlers[frame.type](c, &frame))
+        client_lose(c, "the broker sent what it may not send");
+}
+
+// Completes the packet that the last bytes cut, and dispatches it. Returns the bytes taken.
+static uint32_t
+finish_cut(struct client *c, const uint8_t *data, uint32_t len)
+{
+    uint32_t at = 0;
+    while (at < len) {
+        uint32_t size = wire_size(c->cut.data, c->cut.len);
+        if (size == WIRE_SIZE_BAD) {
+            client_lose(c, "malformed packet length");
+            return len;
+        }
+        // Until the header is complete the packet's end is not known: byte by byte, at most five.
+        uint32_t want = size == 0 ? 1 : min_u32(size - c->cut.len, len - at);
+        buffer_put(&c->cut, data + at, want);
+        at += want;
+        size = wire_size(c->cut.data, c->cut.len);
+        if (size != 0 && size == c->cut.len) {
+            dispatch(c, c->cut.data, size);
+            c->cut.len = 0;
+            break;
+        }
+    }
+    return at;
+}
+
+void
+client_on_bytes(struct client *c, const uint8_t *data, uint32_t len)
+{
+    uint32_t at = c->cut.len > 0 ? finish_cut(c, data, len) : 0;
+    while (at < len && client_is_open(c)) {
+        uint32_t size = wire_size(data + at, len - at);
+        if (size == WIRE_SIZE_BAD) {
+            client_lose(c, "malformed packet length");
+            return;
+        }
+        if (size == 0 || size > len - at) {
+            buffer_put(&c->cut, data + at, len - at);
+            return;
+        }
+        dispatch(c, data + at, size);
+        at += size;
+    }
+}
+
+void
+client_on_recv(struct client *c, int result, bool more)
+{
+    if (more)
+        return;
+    c->receiving = false;
+    // All buffers were taken, or the kernel wants its multishot renewed: nothing is lost.
+    bool again = result > 0 || result == -ENOBUFS || result == -EINTR;
+    if (again && client_is_open(c)) {
+        ring_recv(&c->worker->ring, c->slot, c->fd);
+        c->receiving = true;
+        return;
+    }
+    if (c->state != CLIENT_LEAVING)
+        client_lose(c, result == 0 ? "the broker closed the connection" : strerrordesc_np(-result));
+    close_if_done(c);
+}

@@ -1,0 +1,32 @@
+// options.h - the command line.
+//
+// Job:    one table gives parser, defaults, limits and --help.
+// Owner:  main. Thread: read-only after options_parse. Memory: strings are borrowed from argv.
+// Limits: those of the table.
+#ifndef TERN_BENCH_OPTIONS_H
+#define TERN_BENCH_OPTIONS_H
+
+#include "core/base/err.h"
+
+enum scenario {
+    SCENARIO_PAIRS,
+    SCENARIO_FAN_IN,
+    SCENARIO_FAN_OUT,
+    SCENARIO_IDLE,
+    SCENARIO_CONNECT,
+};
+
+struct options {
+    const char *host, *label;
+    uint64_t port, scenario, clients, qos, size, version, rate;
+    uint64_t window_per_sub, window_total, inflight;
+    uint64_t warmup_s, seconds, drain_s, threads, broker_pid;
+    bool json, tolerate, help;
+};
+
+// ERR_CONFIG after a line on stderr that says what is wrong.
+NODISCARD err_t options_parse(int argc, char **argv, struct options *ret_options);
+void options_help(void); // to stdout
+const char *scenario_name(uint64_t scenario);
+
+#endif

@@ -1,0 +1,22 @@
+// proc.h - what the kernel knows about another process.
+//
+// Job:    CPU time, memory and context switches of all threads of a process, from /proc.
+// Owner:  none. Thread: any. Memory: none. Limits: CPU time has the kernel's tick, 10 ms as a rule;
+//         context switches of threads that ended meanwhile are not seen.
+#ifndef TERN_BENCH_PROC_H
+#define TERN_BENCH_PROC_H
+
+#include "core/base/err.h"
+
+struct proc_sample {
+    uint64_t user_us, system_us;
+    uint64_t rss_bytes; // resident in all
+    uint64_t own_bytes; // of it anonymous and shared memory: without the program file and libraries
+    uint64_t switches;  // voluntary and not
+    uint64_t threads;
+};
+
+// ERR_IO when there is no such process or it may not be read.
+NODISCARD err_t proc_sample(uint64_t pid, struct proc_sample *ret_sample);
+
+#endif

@@ -1,0 +1,106 @@
+// run.h - one measurement: what all threads share, and its course.
+//
+// Job:    set up all clients, warm up, measure, drain, close; add everything up.
+// Owner:  main. Thread: run_execute on the main thread; workers read the shared part, whose
+//         variable fields are atomic.
+// Memory: freed by run_execute. Limits: RUN_SETUP_S for connecting.
+#ifndef TERN_BENCH_RUN_H
+#define TERN_BENCH_RUN_H
+
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+#include "bench/histogram.h"
+#include "bench/ledger.h"
+#include "bench/proc.h"
+#include "bench/scenario.h"
+
+#define RUN_SETUP_S      60u // without one more client becoming ready
+#define RUN_FAILURE_TEXT 160u
+
+enum phase {
+    PHASE_SETUP, // connect, subscribe
+    PHASE_RUN,   // publish
+    PHASE_DRAIN, // no new messages; those under way arrive
+    PHASE_CLOSE, // disconnect and end
+};
+
+struct client;
+
+// Written by the subscriber's thread. `reached` repeats ledger.next for the publisher's, which may
+// be another: relaxed, because nothing else is read on the strength of it.
+struct stream {
+    CACHE_ALIGNED _Atomic uint64_t reached;
+    struct ledger ledger;
+    struct client *publisher; // set in PHASE_SETUP, read from PHASE_RUN on
+};
+
+struct run {
+    const struct options *options;
+    struct shape shape;
+    uint32_t id;     // in every topic, client identifier and payload
+    uint64_t window; // messages per publisher, closed loop
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    struct stream *streams;
+    // Stored with release by main after the three times below; workers load with acquire.
+    _Atomic int phase;
+    uint64_t start_us, measure_from_us, measure_to_us;
+};
+
+// Counted by one worker, read by main at any time. One writer, so no read-modify-write is needed.
+struct counters {
+    _Atomic uint64_t ready;     // clients connected and subscribed
+    _Atomic uint64_t delivered; // messages for the first time; in `connect`: connections accepted
+    _Atomic uint64_t published;
+    _Atomic uint64_t open;    // QoS handshakes not ended
+    _Atomic uint64_t lost;    // connections
+    _Atomic uint64_t refused; // messages that the broker answered with an error
+    _Atomic uint64_t stray;   // messages that are not of this run, or at the wrong subscriber
+    _Atomic bool failed;      // the run cannot go on; the worker's failure text says why
+};
+
+static inline void
+counter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, old + n, memory_order_relaxed);
+}
+
+static inline void
+counter_sub(_Atomic uint64_t *counter, uint64_t n)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+    must_hot(old >= n);
+    atomic_store_explicit(counter, old - n, memory_order_relaxed);
+}
+
+static inline uint64_t
+counter_read(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+// A moment: everything that is measured as a difference.
+struct sample {
+    uint64_t at_us;
+    uint64_t delivered, published;
+    uint64_t own_user_us, own_system_us; // the load generator itself
+    struct proc_sample broker;           // zeroes without --broker-pid
+};
+
+struct result {
+    struct sample before, connected, from, to; // before setup; after it; the measured window
+    uint64_t published, delivered;             // in all, with warm-up and drain
+    uint64_t missing, duplicates, reordered, stray, refused, lost, open;
+    struct histogram latency;  // of messages due in the window
+    struct histogram lateness; // open loop: how late the load generator itself sent
+    char failure[RUN_FAILURE_TEXT];
+};
+
+// ERR_IO with result->failure set when the run was not possible.
+NODISCARD err_t run_execute(const struct options *options, struct result *ret_result);
+// Whether the broker kept what it promised at this QoS.
+bool run_good(const struct options *options, const struct result *result);
+
+#endif

@@ -1,0 +1,70 @@
+// worker.h - a thread of the load generator with its share of the clients.
+//
+// Job:    drive the clients through the run's phases: pace or fill windows, flush, wait, reap.
+// Owner:  the run. Thread: worker_start and worker_join on main; `counters` anywhere; the rest
+//         belongs to the worker's thread.
+// Memory: freed by worker_free. Limits: WORKER_CONNECTS connection attempts at a time.
+#ifndef TERN_BENCH_WORKER_H
+#define TERN_BENCH_WORKER_H
+
+#include <pthread.h>
+
+#include "bench/client.h"
+#include "bench/ring.h"
+#include "bench/run.h"
+
+// Brokers listen with backlogs as short as 100; a dropped SYN costs a second.
+#define WORKER_CONNECTS 64u
+
+struct worker {
+    struct run *run;
+    struct ring ring;
+    struct client *clients;
+    uint32_t client_count;
+    uint32_t number;
+    uint64_t now_us;
+
+    // Lists of this worker's clients; each holds a client at most once.
+    struct client **dirty, **willing, **resting, **publishers;
+    uint32_t dirty_count;     // have bytes to send and no send under way
+    uint32_t willing_count;   // publishers that may have become able to publish
+    uint32_t resting_count;   // `connect`: not connected
+    uint32_t publisher_count; // in the order of pacing
+
+    uint32_t connect_next; // clients[connect_next..] have not begun to connect
+    uint32_t connecting;   // attempts under way
+    uint64_t paced;        // open loop: messages (or connections) that have fallen due
+    uint64_t started;      // `connect`: attempts begun
+    double interval_us;    // open loop: between two of this worker's messages
+    bool crossing;         // windows are opened by another thread's deliveries
+    uint16_t keep_alive_s; // shortest that a server asked for; 0 = none
+    uint64_t ping_at_us;   // next look at who has to send PINGREQ
+
+    struct histogram latency, lateness;
+    CACHE_ALIGNED struct counters counters;
+    char failure[RUN_FAILURE_TEXT]; // the first; main reads it after worker_join
+    pthread_t thread;
+};
+
+// Returns new, with its share of the clients, not yet connected.
+struct worker *worker_new(struct run *run, uint32_t number);
+void worker_free(struct worker *w); // takes; NULL is fine
+NODISCARD err_t worker_start(struct worker *w);
+void worker_join(struct worker *w);
+
+// ---- For client.c, publisher.c and subscriber.c, on the worker's thread ------------------------
+
+// Open loop: when this worker's n-th message is due.
+uint64_t worker_due_us(const struct worker *w, uint64_t n);
+// Whether a message or connection due at that time counts.
+bool worker_measures(const struct worker *w, uint64_t due_us);
+// The first failure is kept.
+void worker_note_failure(struct worker *w, const char *format, ...) PRINTF_LIKE(2);
+
+static inline enum phase
+worker_phase(const struct worker *w)
+{
+    return (enum phase)atomic_load_explicit(&w->run->phase, memory_order_acquire);
+}
+
+#endif

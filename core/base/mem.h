@@ -1,0 +1,21 @@
+// mem.h - allocation that does not fail.
+//
+// Job:    malloc that ends the process when the kernel itself refuses (limits are enforced long
+//         before, by the budget), and helpers that grow arrays. Thread: any. Limits: none here.
+#ifndef TERN_CORE_BASE_MEM_H
+#define TERN_CORE_BASE_MEM_H
+
+#include "core/base/base.h"
+
+void *mem_alloc(size_t size);                       // returns new, never NULL; size > 0
+void *mem_zalloc(size_t size);                      // the same, zeroed
+void *mem_realloc(void *p, size_t size);            // takes p, returns new
+void *mem_alloc_aligned(size_t align, size_t size); // zeroed; free with mem_free
+void mem_free(void *p);                             // takes; NULL is fine
+char *mem_strdup(const char *s);                    // returns new
+char *mem_strndup(const void *s, size_t len);       // returns new, NUL-terminated
+
+// Ensures capacity for want elements of the given size, doubling; *cap is updated.
+void *mem_grow(void *array, uint32_t *cap, uint32_t want, size_t size);
+
+#endif

@@ -1,0 +1,100 @@
+// broker.c - what all shards share.
+#include "core/broker.h"
+
+#include "core/base/mem.h"
+
+#include "core/mail.h"
+#include "core/retained.h"
+#include "core/shard.h"
+
+struct broker *
+broker_new(const struct config *config, struct log *log, unsigned shard_count, uint64_t now_ms,
+           uint64_t wall_ms)
+{
+    must(shard_count >= 1 && shard_count <= TRIE_SHARDS_MAX);
+    struct broker *broker = mem_alloc_aligned(CACHE_LINE, sizeof *broker);
+    if (hash_key_random(&broker->key) != OK) {
+        mem_free(broker);
+        return NULL;
+    }
+    broker->log = log;
+    broker->rcu = rcu_new();
+    broker->trie = trie_new(&broker->key);
+    broker->retained = retained_new(&broker->key);
+    broker->shard_count = shard_count;
+    for (unsigned from = 0; from < shard_count; from++)
+        for (unsigned to = 0; to < shard_count; to++)
+            if (from != to)
+                broker->mail[from][to] = spsc_new(BROKER_MAILBOX_BYTES);
+    atomic_store(&broker->config, config);
+    atomic_store(&broker->memory_max, config->memory_max);
+    atomic_store(&broker->next_session_number, 1); // 0 is the broker itself
+    broker->started_ms = now_ms;
+    broker->started_wall_ms = wall_ms;
+    return broker;
+}
+
+void
+broker_free(struct broker *broker)
+{
+    if (!broker)
+        return;
+    for (unsigned from = 0; from < broker->shard_count; from++) {
+        for (unsigned to = 0; to < broker->shard_count; to++) {
+            if (from == to)
+                continue;
+            mail_drop_queue(broker->mail[from][to]);
+            spsc_free(broker->mail[from][to]);
+        }
+    }
+    trie_free(broker->trie);
+    retained_free(broker->retained);
+    rcu_free(broker->rcu);
+    mem_free(broker);
+}
+
+static void
+free_config(void *config)
+{
+    config_free(config);
+}
+
+void
+broker_set_config(struct broker *broker, struct rcu_reader *self, struct config *config)
+{
+    // A worker that still works with the old one took it in this tick, so it has not been quiescent
+    // since: the grace period outlives its use.
+    const struct config *old = atomic_exchange(&broker->config, config);
+    atomic_store(&broker->memory_max, config->memory_max);
+    rcu_defer(self, (void *)(uintptr_t)old, free_config);
+}
+
+unsigned
+broker_home(const struct broker *broker, struct slice client_id)
+{
+    // Other bits than the registry's, which uses the low ones of the same hash.
+    uint64_t hash = hash_bytes(&broker->key, client_id.data, client_id.len);
+    return (unsigned)(((hash >> 32) * broker->shard_count) >> 32);
+}
+
+uint64_t
+broker_memory(const struct broker *broker)
+{
+    struct retained_stats retained;
+    retained_stats(broker->retained, &retained);
+    uint64_t bytes = retained.bytes;
+    for (unsigned i = 0; i < broker->shard_count; i++)
+        if (broker->shards[i])
+            bytes += stat_get(&broker->shards[i]->stats.memory_bytes);
+    return bytes;
+}
+
+uint64_t
+broker_sessions(const struct broker *broker)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < broker->shard_count; i++)
+        if (broker->shards[i])
+            count += stat_get(&broker->shards[i]->stats.sessions);
+    return count;
+}

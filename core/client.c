@@ -1,0 +1,386 @@
+// client.c - the protocol side of one network connection: framing, dispatch, timers, the end.
+#include "core/client.h"
+
+#include <stdio.h>
+
+#include "core/base/mem.h"
+
+#include "core/alias.h"
+#include "core/broker.h"
+#include "core/client_handlers.h"
+#include "core/client_out.h"
+#include "core/session.h"
+#include "core/shard.h"
+#include "core/timers.h"
+
+void
+client_init(struct client *client, struct shard *shard, uint32_t listener_index, const char *peer,
+            uint64_t accepted_ms)
+{
+    memset(client, 0, sizeof *client);
+    client->magic = CLIENT_MAGIC;
+    client->shard = shard;
+    client->listener_index = listener_index;
+    client->packet_max = UINT32_MAX;
+    client->receive_max = UINT16_MAX;
+    client->problem_info = true;
+    client->will_on_close = true;
+    client->last_packet_ms = accepted_ms;
+    list_init(&client->dirty);
+    list_init(&client->blocked_node);
+    outq_init(&client->out);
+    timer_init(&client->timer, TIMER_CLIENT);
+    (void)snprintf(client->peer, sizeof client->peer, "%s", peer);
+    uint64_t timeout_ms = (uint64_t)shard->config->connect_timeout_s * 1000;
+    wheel_arm(shard->wheel, &client->timer, accepted_ms + timeout_ms);
+}
+
+// ---- Packets that need no file of their own -----------------------------------------------------
+
+static err_t
+on_ack(struct client *client, const struct frame *frame)
+{
+    struct ack_view ack;
+    err_t err = codec_ack(frame, client->version, &ack);
+    if (err)
+        return err;
+    switch (frame->type) {
+    case MQTT_PUBACK:
+        return session_on_puback(client->session, &ack);
+    case MQTT_PUBREC:
+        return session_on_pubrec(client->session, &ack);
+    case MQTT_PUBREL:
+        return session_on_pubrel(client->session, &ack);
+    default:
+        must_hot(frame->type == MQTT_PUBCOMP);
+        return session_on_pubcomp(client->session, &ack);
+    }
+}
+
+static err_t
+on_pingreq(struct client *client, const struct frame *frame)
+{
+    err_t err = codec_pingreq(frame);
+    if (err == OK)
+        client_put_pingresp(client);
+    return err;
+}
+
+static err_t
+on_disconnect(struct client *client, const struct frame *frame)
+{
+    struct disconnect_view view;
+    err_t err = codec_disconnect(frame, client->version, &view);
+    if (err)
+        return err;
+    struct session *session = client->session;
+    if (view.has_session_expiry) {
+        // A session that was to end with the connection cannot be kept after all
+        // [MQTT5 3.14.2.2.2].
+        if (session->expiry_s == 0 && view.session_expiry_s != 0)
+            return ERR_PROTOCOL;
+        session->expiry_s =
+            min_u32(view.session_expiry_s, client->shard->config->session_expiry_max_s);
+    }
+    client->will_on_close = view.reason != REASON_SUCCESS;
+    client_close(client, OK);
+    return OK;
+}
+
+static err_t
+on_auth(struct client *client, const struct frame *frame)
+{
+    struct auth_view view;
+    err_t err = client->version == MQTT_5 ? codec_auth(frame, &view) : ERR_MALFORMED;
+    // No method was agreed in CONNECT, so there is nothing to go on with [MQTT-4.12.0-7].
+    return err ? err : ERR_PROTOCOL;
+}
+
+static err_t
+on_second_connect(struct client *client, const struct frame *frame)
+{
+    (void)client;
+    (void)frame;
+    return ERR_PROTOCOL; // [MQTT-3.1.0-2]
+}
+
+static err_t
+on_forbidden(struct client *client, const struct frame *frame)
+{
+    (void)client;
+    // Type 0 does not exist; the others are for servers to send.
+    return frame->type == MQTT_RESERVED ? ERR_MALFORMED : ERR_PROTOCOL;
+}
+
+static err_t (*const handlers[16])(struct client *client, const struct frame *frame) = {
+    [MQTT_RESERVED] = on_forbidden,
+    [MQTT_CONNECT] = on_second_connect,
+    [MQTT_CONNACK] = on_forbidden,
+    [MQTT_PUBLISH] = client_on_publish,
+    [MQTT_PUBACK] = on_ack,
+    [MQTT_PUBREC] = on_ack,
+    [MQTT_PUBREL] = on_ack,
+    [MQTT_PUBCOMP] = on_ack,
+    [MQTT_SUBSCRIBE] = client_on_subscribe,
+    [MQTT_SUBACK] = on_forbidden,
+    [MQTT_UNSUBSCRIBE] = client_on_unsubscribe,
+    [MQTT_UNSUBACK] = on_forbidden,
+    [MQTT_PINGREQ] = on_pingreq,
+    [MQTT_PINGRESP] = on_forbidden,
+    [MQTT_DISCONNECT] = on_disconnect,
+    [MQTT_AUTH] = on_auth,
+};
+
+static void
+on_frame(struct client *client, const struct frame *frame)
+{
+    struct shard *shard = client->shard;
+    client->last_packet_ms = shard->now_ms;
+    stat_add(&shard->stats.packets_received, 1);
+    err_t err = likely(client->state == CLIENT_CONNECTED) ? handlers[frame->type](client, frame)
+                                                          : client_on_connect(client, frame);
+    if (unlikely(err))
+        client_fail(client, err);
+}
+
+// ---- Framing
+// --------------------------------------------------------------------------------------
+
+static uint32_t
+packet_limit(const struct client *client)
+{
+    const struct config *config = client->shard->config;
+    uint32_t max = client->state == CLIENT_CONNECTED ? config->packet_size_max
+                                                     : config->connect_packet_size_max;
+    return max ? max : UINT32_MAX;
+}
+
+// The first packet must be CONNECT; that shows in its first byte, before its length is believed.
+static err_t
+next_frame(struct client *client, struct slice data, struct frame *ret_frame)
+{
+    *ret_frame = (struct frame){0};
+    if (data.len == 0)
+        return ERR_NEED_MORE;
+    if (client->state == CLIENT_AWAIT_CONNECT && data.data[0] >> 4 != MQTT_CONNECT)
+        return ERR_PROTOCOL; // [MQTT-3.1.0-1]
+    return codec_frame(data, packet_limit(client), ret_frame);
+}
+
+static void
+in_free(struct client *client)
+{
+    client->shard->in_bytes -= client->in_cap;
+    mem_free(client->in);
+    client->in = NULL;
+    client->in_len = client->in_cap = 0;
+}
+
+// Grows with what arrived, not with what was announced.
+static void
+in_append(struct client *client, const uint8_t *data, uint32_t len)
+{
+    uint32_t cap = client->in_cap;
+    client->in = mem_grow(client->in, &client->in_cap, client->in_len + len, 1);
+    client->shard->in_bytes += client->in_cap - cap;
+    memcpy(client->in + client->in_len, data, len);
+    client->in_len += len;
+}
+
+// Completes the packet of which a part is kept. Returns how many bytes of data it took.
+static uint32_t
+complete_kept(struct client *client, struct slice data)
+{
+    uint32_t taken = 0;
+    struct frame frame;
+    for (;;) {
+        err_t err = next_frame(client, slice_of(client->in, client->in_len), &frame);
+        if (err == OK) {
+            on_frame(client, &frame);
+            in_free(client);
+            return taken;
+        }
+        if (err != ERR_NEED_MORE) {
+            client_fail(client, err);
+            in_free(client);
+            return data.len;
+        }
+        if (taken == data.len)
+            return taken;
+        // While the length itself is incomplete, byte by byte: at most four times.
+        uint32_t missing = frame.total ? frame.total - client->in_len : 1;
+        uint32_t n = min_u32(missing, data.len - taken);
+        in_append(client, data.data + taken, n);
+        taken += n;
+    }
+}
+
+void
+client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
+{
+    must_hot(client->magic == CLIENT_MAGIC && len <= UINT32_MAX);
+    struct slice data = slice_of(bytes, len);
+    if (client->in_len > 0 && client->state != CLIENT_CLOSING) {
+        uint32_t taken = complete_kept(client, data);
+        data = slice_of(data.data + taken, data.len - taken);
+    }
+    while (data.len > 0 && client->state != CLIENT_CLOSING) {
+        struct frame frame;
+        err_t err = next_frame(client, data, &frame);
+        if (likely(err == OK)) {
+            on_frame(client, &frame);
+            data = slice_of(data.data + frame.total, data.len - frame.total);
+        } else if (err == ERR_NEED_MORE) {
+            in_append(client, data.data, data.len);
+            break;
+        } else {
+            client_fail(client, err);
+        }
+    }
+    client_check_pause(client);
+}
+
+// ---- Timers
+// ---------------------------------------------------------------------------------------
+
+void
+client_on_timer(struct client *client)
+{
+    must(client->magic == CLIENT_MAGIC);
+    struct shard *shard = client->shard;
+    if (client->state == CLIENT_CLOSING)
+        return;
+    if (client->state == CLIENT_AWAIT_CONNECT) {
+        stat_add(&shard->stats.connect_timeouts, 1);
+        client_close(client, ERR_CONNECT_TIMEOUT);
+        return;
+    }
+    // A client that we ourselves do not read cannot show that it lives.
+    if (!list_empty(&client->blocked_node))
+        client->last_packet_ms = shard->now_ms;
+    uint64_t due = client->last_packet_ms + client->keep_alive_ms;
+    if (due > shard->now_ms) {
+        wheel_arm(shard->wheel, &client->timer, due);
+        return;
+    }
+    stat_add(&shard->stats.keep_alive_timeouts, 1);
+    client_fail(client, ERR_KEEP_ALIVE_TIMEOUT); // [MQTT-3.1.2-22] [MQTT-3.1.2-24]
+}
+
+void
+client_on_writable(struct client *client)
+{
+    must(client->magic == CLIENT_MAGIC);
+    client_check_pause(client);
+    if (client->session)
+        session_continue(client->session);
+}
+
+// ---- The end
+// --------------------------------------------------------------------------------------
+
+static const char *
+close_text(err_t reason, int error)
+{
+    switch (reason) {
+    case OK:
+        return error ? strerrordesc_np(error) : "connection closed by client";
+    case ERR_KEEP_ALIVE_TIMEOUT:
+        return "exceeded timeout";
+    case ERR_PACKET_TOO_LARGE:
+        return "oversize packet";
+    case ERR_SHUTTING_DOWN:
+    case ERR_ADMINISTRATIVE:
+        return "administrative action";
+    default:
+        return err_text(reason);
+    }
+}
+
+static void
+log_end(struct client *client, int error)
+{
+    struct shard *shard = client->shard;
+    if (client->session) {
+        if (shard->config->connection_messages)
+            log_line(shard->log, LOG_T_NOTICE, "Client %s [%s] disconnected: %s.",
+                     client->session->id, client->peer, close_text(client->close_reason, error));
+        return;
+    }
+    // Before CONNECT anybody can make lines, so they are limited; a mere probe makes none.
+    if (client->state == CLIENT_AWAIT_CONNECT || client->close_reason == OK)
+        return;
+    log_limited(shard->log, &shard->log_bad, shard->now_ms, LOG_T_NOTICE,
+                "Client <unknown> [%s] disconnected: %s.", client->peer,
+                close_text(client->close_reason, error));
+}
+
+void
+client_detach(struct client *client)
+{
+    struct session *session = client->session;
+    if (!session)
+        return;
+    must(session->client == client);
+    client->session = NULL;
+    stat_sub(&client->shard->stats.clients_connected, 1);
+    session_disconnected(session, client->will_on_close);
+}
+
+struct client *
+client_next_dirty(struct shard *shard)
+{
+    struct list *node = list_pop(&shard->dirty);
+    if (!node)
+        return NULL;
+    struct client *client = container_of(node, struct client, dirty);
+    must_hot(client->magic == CLIENT_MAGIC);
+    if (unlikely(client->state == CLIENT_CLOSING && client->session)) {
+        // Here and not in client_close: nothing further up the stack uses the session any more.
+        log_end(client, 0);
+        client_detach(client);
+    }
+    return client;
+}
+
+void
+client_on_closed(struct client *client, int error)
+{
+    must(client->magic == CLIENT_MAGIC);
+    struct shard *shard = client->shard;
+    if (client->session || client->version == 0)
+        log_end(client, error);
+    client->state = CLIENT_CLOSING;
+    client_detach(client);
+    wheel_disarm(shard->wheel, &client->timer);
+    list_remove(&client->dirty);
+    list_remove(&client->blocked_node);
+    outq_free(&client->out, &shard->pool);
+    in_free(client);
+    alias_table_free(client->aliases_in);
+    alias_table_free(client->aliases_out);
+    client->magic = 0;
+}
+
+// ---- Where a new connection belongs
+// ---------------------------------------------------------------
+
+err_t
+client_home(const struct shard *shard, struct slice data, unsigned *ret_home)
+{
+    *ret_home = shard->index;
+    if (data.len == 0)
+        return ERR_NEED_MORE;
+    if (data.data[0] >> 4 != MQTT_CONNECT)
+        return OK;
+    struct frame frame;
+    uint32_t max = shard->config->connect_packet_size_max;
+    err_t err = codec_frame(data, max ? max : UINT32_MAX, &frame);
+    if (err == ERR_NEED_MORE)
+        return err;
+    struct connect_view view;
+    if (err || codec_connect(&frame, &view) != OK || view.client_id.len == 0)
+        return OK;
+    *ret_home = broker_home(shard->broker, view.client_id);
+    return OK;
+}

@@ -1,0 +1,90 @@
+// client.h - the protocol side of one network connection.
+//
+// Job:    bytes in, bytes out: frames packets, dispatches them to the session, collects the
+// answers. Owner:  the transport's connection embeds it (io/conn.h); a simulator or fuzzer can as
+// well. Thread: its shard's worker. Memory: this struct; an input buffer only while a packet is
+// incomplete, grown with what arrived. Limits: packet size, unsent bytes, time to CONNECT: from the
+// configuration, counted in stats.
+//
+// The transport's part of the contract:
+//   1. client_init when the connection is handed to its home shard (or refused there).
+//   2. client_on_bytes for all that arrives, in order, until want_close.
+//   3. Core puts a client on shard->dirty when there is something to do: bytes in outq to send,
+//   want_close,
+//      or a changed read_paused. The transport empties that list once a tick (client_next_dirty).
+//   4. want_close: send what outq holds (best effort), shutdown, then client_on_closed.
+//   5. client_on_closed exactly once, whoever closed; afterwards the memory is the transport's
+//   again.
+#ifndef TERN_CORE_CLIENT_H
+#define TERN_CORE_CLIENT_H
+
+#include "core/base/err.h"
+#include "core/base/list.h"
+#include "core/base/wheel.h"
+
+#include "core/outq.h"
+
+struct shard;
+struct session;
+struct alias_table;
+
+#define CLIENT_MAGIC 0x434c4921u
+
+enum client_state {
+    CLIENT_AWAIT_CONNECT,
+    CLIENT_CONNECTED,
+    CLIENT_CLOSING, // nothing more is read; outq is flushed, then the connection goes
+};
+
+struct client {
+    uint32_t magic;
+    uint8_t state;    // enum client_state
+    uint8_t version;  // enum mqtt_version; 0 before CONNECT
+    bool read_paused; // the transport stops reading while set (back-pressure)
+    bool want_close;
+    bool problem_info;  // Request Problem Information [MQTT5 3.1.2.11.7]
+    bool blocked;       // set by the transport: the socket takes no more; its outq waits
+    bool will_on_close; // publish the Will when this connection ends
+    err_t close_reason; // why core closes; OK = the peer went
+    struct shard *shard;
+    struct session *session;  // NULL before CONNECT and after takeover
+    uint32_t listener_index;  // in shard->config->listeners; a reload keeps the order
+    struct list dirty;        // in shard->dirty
+    struct list blocked_node; // in shard->blocked_reads while paused for the outbox or memory
+    struct timer timer;       // time to CONNECT, then keep alive
+    uint64_t last_packet_ms;  // the last complete Control Packet
+    uint32_t keep_alive_ms;   // 1.5 x Keep Alive; 0 = none
+    struct outq out;
+    uint8_t *in; // incomplete packet
+    uint32_t in_len, in_cap;
+    uint32_t packet_max;                          // Maximum Packet Size of the client
+    uint16_t receive_max;                         // of the client
+    uint16_t alias_max_out;                       // Topic Alias Maximum of the client, bounded
+    struct alias_table *aliases_in, *aliases_out; // NULL until used
+    char peer[64];                                // "1.2.3.4:5" for the log
+};
+
+// Starts the time to CONNECT at accepted_ms, when the socket was accepted, wherever it was read.
+// peer: text for the log, cut to fit. Copies it.
+void client_init(struct client *client, struct shard *shard, uint32_t listener_index,
+                 const char *peer, uint64_t accepted_ms);
+// Handles all complete packets in data, keeps the rest. On a peer's error the answer is in outq and
+// want_close is set. Never fails to the transport. Does nothing while CLIENT_CLOSING.
+void client_on_bytes(struct client *client, const uint8_t *data, size_t len);
+// The connection is gone (error 0: the peer closed it; else an errno for the log). Publishes or
+// schedules the Will, parks or ends the session, frees all that the client held.
+void client_on_closed(struct client *client, int error);
+// Time to CONNECT or keep alive may have passed. Called by the shard.
+void client_on_timer(struct client *client);
+// The transport sent everything that was in the way: pending deliveries continue.
+void client_on_writable(struct client *client);
+// Next of shard->dirty, or NULL.
+struct client *client_next_dirty(struct shard *shard);
+
+// Where does a new connection belong? Looks at the first bytes that arrived, without keeping
+// anything. OK: *ret_home is the shard of its client identifier (empty ones: this shard).
+// ERR_NEED_MORE: go on reading (or the packet is bad and must be answered here: then *ret_home is
+// this shard with OK). Bounded by connect_packet_size_max.
+NODISCARD err_t client_home(const struct shard *shard, struct slice data, unsigned *ret_home);
+
+#endif

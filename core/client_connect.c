@@ -1,0 +1,260 @@
+// client_connect.c - CONNECT: who comes, what it finds, what it is told.
+#include <stdio.h>
+
+#include "core/base/mem.h"
+
+#include "core/alias.h"
+#include "core/broker.h"
+#include "core/client.h"
+#include "core/client_handlers.h"
+#include "core/client_out.h"
+#include "core/registry.h"
+#include "core/session.h"
+#include "core/shard.h"
+
+#define GENERATED_ID_MAX 128
+
+struct connecting {
+    struct connect_view view;
+    char generated[GENERATED_ID_MAX]; // client identifier that the server assigned
+    bool assigned;
+    bool session_present;
+    uint16_t keep_alive_s;
+    bool has_keep_alive; // Server Keep Alive is sent
+};
+
+static const struct listener_config *
+listener_of(const struct client *client)
+{
+    const struct config *config = client->shard->config;
+    must(client->listener_index < config->listener_count);
+    return &config->listeners[client->listener_index];
+}
+
+// ---- May it?
+// --------------------------------------------------------------------------------------
+
+static err_t
+check_will(const struct client *client, const struct connect_view *view)
+{
+    if (!view->has_will)
+        return OK;
+    if (view->will.qos > listener_of(client)->maximum_qos)
+        return ERR_QOS_NOT_SUPPORTED; // [MQTT-3.2.2-12]
+    if (view->will.retain && !client->shard->config->retain_available)
+        return ERR_RETAIN_NOT_SUPPORTED; // [MQTT-3.2.2-13]
+    return topic_is_reserved(view->will.topic) ? ERR_NOT_AUTHORIZED : OK;
+}
+
+static err_t
+check_limits(const struct client *client, bool new_session)
+{
+    struct shard *shard = client->shard;
+    const struct config *config = shard->config;
+    if (shard->over_budget)
+        return ERR_SERVER_BUSY;
+    if (!new_session)
+        return OK;
+    uint64_t sessions = broker_sessions(shard->broker);
+    if (config->sessions_max && sessions >= config->sessions_max)
+        return ERR_QUOTA_EXCEEDED;
+    if (config->clients_max && sessions >= config->clients_max)
+        return ERR_QUOTA_EXCEEDED;
+    return OK;
+}
+
+static err_t
+check_keep_alive(const struct client *client, struct connecting *c)
+{
+    uint16_t max = client->shard->config->keep_alive_max_s;
+    c->keep_alive_s = c->view.keep_alive_s;
+    if (max == 0 || (c->keep_alive_s != 0 && c->keep_alive_s <= max))
+        return OK;
+    // Only version 5 can be told of another value; the others are refused, as by Mosquitto.
+    if (client->version != MQTT_5)
+        return ERR_CLIENT_ID;
+    c->keep_alive_s = max;
+    c->has_keep_alive = true;
+    return OK;
+}
+
+// An identifier that lives on this shard, so that nobody has to be handed over.
+static void
+assign_id(struct client *client, struct connecting *c)
+{
+    struct shard *shard = client->shard;
+    struct slice id;
+    do {
+        uint64_t a =
+            hash_u64(&shard->broker->key, ++shard->random * TRIE_SHARDS_MAX + shard->index);
+        uint64_t b = hash_u64(&shard->broker->key, ~a);
+        (void)snprintf(c->generated, sizeof c->generated, "%.60s%016llx%016llx",
+                       shard->config->auto_id_prefix ? shard->config->auto_id_prefix : "",
+                       (unsigned long long)a, (unsigned long long)b);
+        id = slice_str(c->generated);
+    } while (broker_home(shard->broker, id) != shard->index);
+    c->view.client_id = id;
+    c->assigned = true;
+}
+
+static err_t
+check(struct client *client, struct connecting *c)
+{
+    const struct connect_view *view = &c->view;
+    if (view->auth_method.data)
+        return ERR_BAD_AUTH_METHOD; // none is configured [MQTT-4.12.0-1]
+    // No password file exists in this version, so nobody can be known by name.
+    if (!listener_of(client)->allow_anonymous)
+        return ERR_NOT_AUTHORIZED;
+    err_t err = check_will(client, view);
+    if (err == OK)
+        err = check_keep_alive(client, c);
+    if (err || view->client_id.len > 0)
+        return err;
+    if (!client->shard->config->allow_zero_length_clientid)
+        return ERR_CLIENT_ID;
+    assign_id(client, c);
+    return OK;
+}
+
+// ---- The session
+// ------------------------------------------------------------------------------------
+
+static void
+take_over(struct session *session)
+{
+    struct client *old = session->client;
+    stat_add(&old->shard->stats.takeovers, 1);
+    if (old->state == CLIENT_CONNECTED)
+        client_fail(old, ERR_SESSION_TAKEN_OVER); // [MQTT-3.1.4-3]
+    if (old->shard->config->connection_messages)
+        log_line(old->shard->log, LOG_T_NOTICE, "Client %s [%s] disconnected: %s.", session->id,
+                 old->peer, err_text(old->close_reason));
+    client_detach(old);
+}
+
+// The client's session, ready but not yet told of the connection. NULL with ret_err at a limit.
+static struct session *
+find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
+{
+    struct shard *shard = client->shard;
+    struct slice id = c->view.client_id;
+    uint32_t hash = registry_hash(shard->registry, id);
+    struct session *session = registry_find(shard->registry, id, hash);
+    *ret_err = check_limits(client, !session);
+    if (*ret_err)
+        return NULL;
+    if (session && session->client) {
+        take_over(session);
+        session = registry_find(shard->registry, id, hash); // it may have ended with its connection
+    }
+    if (session && c->view.clean) {
+        session_end(session); // [MQTT-3.1.2-4]; its Will, if one waits, goes out
+        session = NULL;
+    }
+    c->session_present = session != NULL;
+    if (!session)
+        return session_new(shard, id, hash);
+    session_drop_will(session); // reconnected in time [MQTT-3.1.3-9]
+    return session;
+}
+
+static void
+adopt(struct client *client, struct session *session, const struct connecting *c)
+{
+    struct shard *shard = client->shard;
+    const struct connect_view *view = &c->view;
+    client->session = session;
+    client->state = CLIENT_CONNECTED;
+    session->client = client;
+    session->expiry_s = min_u32(view->session_expiry_s, shard->config->session_expiry_max_s);
+    mem_free(session->user);
+    session->user = view->has_user ? mem_strndup(view->user.data, view->user.len) : NULL;
+    if (view->has_will)
+        session_set_will(session, &view->will);
+    client->receive_max = view->receive_max;
+    client->packet_max = view->packet_max;
+    client->problem_info = view->request_problem_info;
+    client->alias_max_out = (uint16_t)min_u32(view->topic_alias_max, ALIAS_OUT_MAX);
+    client->keep_alive_ms = c->keep_alive_s * 1500u;
+    wheel_disarm(shard->wheel, &client->timer);
+    if (client->keep_alive_ms)
+        wheel_arm(shard->wheel, &client->timer, shard->now_ms + client->keep_alive_ms);
+    stat_add(&shard->stats.clients_connected, 1);
+    stat_add(&shard->stats.connections_accepted, 1);
+}
+
+// ---- The answer
+// -------------------------------------------------------------------------------------
+
+static void
+put_connack(struct client *client, const struct session *session, const struct connecting *c)
+{
+    const struct config *config = client->shard->config;
+    const struct listener_config *listener = listener_of(client);
+    struct connack connack = {
+        .version = client->version,
+        .reason = REASON_SUCCESS,
+        .session_present = c->session_present,
+        .has_session_expiry = session->expiry_s != c->view.session_expiry_s,
+        .session_expiry_s = session->expiry_s,
+        .receive_max = (uint16_t)min_u32(config->receive_max, UINT16_MAX),
+        .retain_unavailable = !config->retain_available,
+        .maximum_qos = listener->maximum_qos,
+        .packet_max = config->packet_size_max,
+        .topic_alias_max = listener->topic_alias_max,
+        .has_keep_alive = c->has_keep_alive,
+        .keep_alive_s = c->keep_alive_s,
+        .client_packet_max = client->packet_max,
+    };
+    if (c->assigned)
+        connack.assigned_id = c->view.client_id;
+    client_put_connack(client, &connack);
+}
+
+static void
+log_start(const struct client *client, const struct session *session,
+          const struct connect_view *view)
+{
+    const struct shard *shard = client->shard;
+    if (!shard->config->connection_messages || !log_wants(shard->log, LOG_T_NOTICE))
+        return;
+    char user[80] = "";
+    if (session->user)
+        (void)snprintf(user, sizeof user, ", u'%.64s'", session->user);
+    log_line(shard->log, LOG_T_NOTICE, "New client connected from %s as %s (p%d, c%d, k%d%s).",
+             client->peer, session->id, client->version, view->clean, view->keep_alive_s, user);
+}
+
+static err_t
+refuse(struct client *client, err_t err)
+{
+    struct shard *shard = client->shard;
+    stat_add(&shard->stats.connections_refused, 1);
+    log_limited(shard->log, &shard->log_refused, shard->now_ms, LOG_T_NOTICE,
+                "Client [%s] refused: %s.", client->peer, err_text(err));
+    return err;
+}
+
+err_t
+client_on_connect(struct client *client, const struct frame *frame)
+{
+    struct connecting c = {0};
+    if (frame->type != MQTT_CONNECT)
+        return ERR_PROTOCOL;
+    err_t err = codec_connect(frame, &c.view);
+    client->version = c.view.version;
+    if (err)
+        return err;
+    err = check(client, &c);
+    if (err)
+        return refuse(client, err);
+    struct session *session = find_or_make(client, &c, &err);
+    if (!session)
+        return refuse(client, err);
+    adopt(client, session, &c);
+    log_start(client, session, &c.view);
+    put_connack(client, session, &c);
+    session_resume(session);
+    return OK;
+}

@@ -1,0 +1,21 @@
+// client_handlers.h - what each kind of Control Packet does; client.c dispatches here by a table.
+//
+// Job:    one function per packet type that a client may send. An error ends the connection.
+// Owner:  none. Thread: the client's worker. Memory: none. Limits: the configuration's.
+#ifndef TERN_CORE_CLIENT_HANDLERS_H
+#define TERN_CORE_CLIENT_HANDLERS_H
+
+#include "core/codec.h"
+
+struct client;
+
+NODISCARD err_t client_on_connect(struct client *client, const struct frame *frame);
+NODISCARD err_t client_on_publish(struct client *client, const struct frame *frame);
+NODISCARD err_t client_on_subscribe(struct client *client, const struct frame *frame);
+NODISCARD err_t client_on_unsubscribe(struct client *client, const struct frame *frame);
+// Topics that clients may not publish to: the broker's own.
+bool topic_is_reserved(struct slice topic);
+// The session leaves the connection, whoever ends it. Does nothing without a session.
+void client_detach(struct client *client);
+
+#endif

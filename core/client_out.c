@@ -1,0 +1,228 @@
+// client_out.c - packets to one client.
+#include "core/client_out.h"
+
+#include "core/alias.h"
+#include "core/broker.h"
+#include "core/client.h"
+#include "core/session.h"
+#include "core/shard.h"
+
+// A client that does not read what it is sent is not read either, beyond this much.
+#define PAUSE_AT  (1024u * 1024)
+#define RESUME_AT (256u * 1024)
+
+void
+client_mark_dirty(struct client *client)
+{
+    if (list_empty(&client->dirty))
+        list_push(&client->shard->dirty, &client->dirty);
+}
+
+void
+client_check_pause(struct client *client)
+{
+    uint64_t bytes = outq_bytes(&client->out);
+    if (likely(!client->read_paused)) {
+        if (unlikely(bytes > PAUSE_AT)) {
+            client->read_paused = true;
+            stat_add(&client->shard->stats.reads_paused, 1);
+            client_mark_dirty(client);
+        }
+        return;
+    }
+    if (bytes < RESUME_AT && list_empty(&client->blocked_node)) {
+        client->read_paused = false;
+        client_mark_dirty(client);
+    }
+}
+
+static uint8_t *
+reserve(struct client *client, uint32_t len)
+{
+    return outq_reserve(&client->out, &client->shard->pool, len);
+}
+
+static void
+commit(struct client *client, uint32_t len)
+{
+    outq_commit(&client->out, len);
+    stat_add(&client->shard->stats.packets_sent, 1);
+    client_mark_dirty(client);
+}
+
+// ---- PUBLISH ------------------------------------------------------------------------------------
+
+// Seconds left of the Message Expiry Interval [MQTT-3.3.2-6].
+static uint32_t
+expiry_left_s(const struct client *client, const struct pub *pub)
+{
+    uint64_t now = client->shard->now_ms;
+    return pub->expires_ms > now ? (uint32_t)((pub->expires_ms - now + 999) / 1000) : 0;
+}
+
+static void
+fill_v5(struct client *client, struct pub *pub, const struct delivery_spec *spec,
+        struct publish_out *out)
+{
+    out->props = pub->props;
+    out->subscription_ids = spec->subscription_ids;
+    out->subscription_id_count = spec->subscription_id_count;
+    if (pub->expires_ms) {
+        out->has_expiry = true;
+        out->expiry_s = expiry_left_s(client, pub);
+    }
+}
+
+// Once the packet is known to fit: an alias must not be promised in a packet that is then dropped.
+static void
+fill_alias(struct client *client, struct publish_out *out)
+{
+    if (!client->aliases_out)
+        client->aliases_out = alias_table_new(client->alias_max_out);
+    bool is_new;
+    out->topic_alias =
+        alias_for_topic(client->aliases_out, &client->shard->broker->key, out->topic, &is_new);
+    out->topic_omitted = out->topic_alias != 0 && !is_new;
+}
+
+#define ALIAS_PROPERTY_SIZE 5u // identifier, two bytes, and a property length that may grow
+
+static void
+put_body(struct client *client, struct pub *pub, uint32_t head_len)
+{
+    struct shard *shard = client->shard;
+    if (pub->payload.len > OUTQ_COPY_MAX) {
+        outq_commit(&client->out, head_len);
+        outq_put_payload(&client->out, &shard->pool, pub_msg(pub));
+    } else {
+        memcpy(client->out.buf + client->out.len + head_len, pub->payload.data, pub->payload.len);
+        outq_commit(&client->out, head_len + pub->payload.len);
+    }
+    stat_add(&shard->stats.packets_sent, 1);
+    stat_add(&shard->stats.publish_sent, 1);
+    stat_add(&shard->stats.publish_bytes_sent, pub->payload.len);
+    client_mark_dirty(client);
+}
+
+bool
+client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
+                   uint16_t packet_id, bool dup)
+{
+    must_hot(client->magic == CLIENT_MAGIC && (spec->qos == 0) == (packet_id == 0 || !spec->qos));
+    struct publish_out out = {
+        .version = client->version,
+        .qos = spec->qos,
+        .dup = dup,
+        .retain = spec->retain,
+        .packet_id = packet_id,
+        .topic = pub->topic,
+        .payload_len = pub->payload.len,
+    };
+    if (client->version == MQTT_5)
+        fill_v5(client, pub, spec, &out);
+    uint32_t size = codec_publish_size(&out);
+    bool alias = client->alias_max_out > 0;
+    if (unlikely(size + (alias ? ALIAS_PROPERTY_SIZE : 0) > client->packet_max)) {
+        if (size > client->packet_max) {
+            stat_add(&client->shard->stats.dropped_too_large, 1);
+            return false;
+        }
+        alias = false;
+    }
+    if (alias) {
+        fill_alias(client, &out);
+        size = codec_publish_size(&out);
+    }
+    bool by_ref = pub->payload.len > OUTQ_COPY_MAX;
+    uint8_t *dst = reserve(client, by_ref ? size - pub->payload.len : size);
+    put_body(client, pub, codec_put_publish_head(dst, &out));
+    return true;
+}
+
+// ---- The small packets
+// ----------------------------------------------------------------------------
+
+void
+client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason)
+{
+    uint8_t *dst = reserve(client, CODEC_ACK_MAX);
+    commit(client, codec_put_ack(dst, type, client->version, packet_id, reason));
+}
+
+void
+client_put_connack(struct client *client, const struct connack *connack)
+{
+    uint8_t *dst = reserve(client, CODEC_CONNACK_MAX(connack));
+    commit(client, codec_put_connack(dst, connack));
+}
+
+void
+client_put_suback(struct client *client, uint8_t type, uint16_t packet_id, const uint8_t *reasons,
+                  uint32_t count)
+{
+    uint8_t *dst = reserve(client, 16 + count);
+    commit(client, codec_put_suback(dst, type, client->version, packet_id, reasons, count));
+}
+
+void
+client_put_pingresp(struct client *client)
+{
+    uint8_t *dst = reserve(client, 2);
+    commit(client, codec_put_pingresp(dst));
+}
+
+// ---- The end
+// --------------------------------------------------------------------------------------
+
+void
+client_close(struct client *client, err_t reason)
+{
+    if (client->state == CLIENT_CLOSING)
+        return;
+    client->state = CLIENT_CLOSING;
+    client->close_reason = reason;
+    client->want_close = true;
+    wheel_disarm(client->shard->wheel, &client->timer);
+    client_mark_dirty(client);
+}
+
+static void
+put_farewell(struct client *client, err_t err)
+{
+    struct slice text = {0};
+    if (client->state == CLIENT_AWAIT_CONNECT) {
+        struct connack connack = {
+            .version = client->version,
+            .reason = client->version == MQTT_5 ? err_reason(err) : err_connack(err),
+            .receive_max = UINT16_MAX,
+            .maximum_qos = 2,
+            .client_packet_max = UINT32_MAX,
+        };
+        // Before its CONNECT could be read a peer is told nothing, unless it spoke version 5.
+        if (client->version != 0 && connack.reason != 0)
+            client_put_connack(client, &connack);
+        return;
+    }
+    if (client->version != MQTT_5)
+        return;
+    if (client->problem_info)
+        text = slice_str(err_text(err));
+    if (16 + text.len > client->packet_max)
+        text.len = 0; // [MQTT-3.14.2-3]
+    uint8_t *dst = reserve(client, 16 + text.len);
+    commit(client, codec_put_disconnect(dst, err_reason(err), text));
+}
+
+void
+client_fail(struct client *client, err_t err)
+{
+    must(err != OK);
+    if (client->state == CLIENT_CLOSING)
+        return;
+    if (err == ERR_MALFORMED)
+        stat_add(&client->shard->stats.malformed_packets, 1);
+    else if (err == ERR_PROTOCOL)
+        stat_add(&client->shard->stats.protocol_errors, 1);
+    put_farewell(client, err);
+    client_close(client, err);
+}

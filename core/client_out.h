@@ -1,0 +1,36 @@
+// client_out.h - packets to one client.
+//
+// Job:    writes Control Packets into the client's out-queue and marks it dirty.
+// Owner:  the client. Thread: its shard's worker. Memory: the out-queue.
+// Limits: Maximum Packet Size of the client, for what may be left out.
+#ifndef TERN_CORE_CLIENT_OUT_H
+#define TERN_CORE_CLIENT_OUT_H
+
+#include "core/base/err.h"
+
+#include "core/codec.h"
+#include "core/msg.h"
+
+struct client;
+struct delivery_spec;
+
+// False when the packet is too large for the client and was dropped [MQTT-3.1.2-24].
+bool client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
+                        uint16_t packet_id, bool dup);
+void client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason);
+void client_put_connack(struct client *client, const struct connack *connack);
+// SUBACK or UNSUBACK.
+void client_put_suback(struct client *client, uint8_t type, uint16_t packet_id,
+                       const uint8_t *reasons, uint32_t count);
+void client_put_pingresp(struct client *client);
+// Ends the connection because of err: DISCONNECT or CONNACK with its reason where the version has
+// one, then close. The Will stays due unless the caller takes it away. Does nothing when it is
+// closing already.
+void client_fail(struct client *client, err_t err);
+// Ends the connection without a word.
+void client_close(struct client *client, err_t reason);
+void client_mark_dirty(struct client *client);
+// Sets read_paused from what the client itself has not taken.
+void client_check_pause(struct client *client);
+
+#endif

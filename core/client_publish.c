@@ -1,0 +1,212 @@
+// client_publish.c - PUBLISH from a client: checks, alias, routing, acknowledgement.
+#include "core/base/mem.h"
+
+#include "core/alias.h"
+#include "core/broker.h"
+#include "core/client.h"
+#include "core/client_handlers.h"
+#include "core/client_out.h"
+#include "core/route.h"
+#include "core/session.h"
+#include "core/shard.h"
+#include "core/topic.h"
+
+// Unsent mail for other shards beyond this stops the reading of publishers.
+#define OUTBOX_PAUSE (8u << 20)
+
+bool
+topic_is_reserved(struct slice topic)
+{
+    static const char *const roots[] = {"$SYS", "$share", "$CONTROL"};
+    if (topic.len == 0 || topic.data[0] != '$')
+        return false;
+    for (unsigned i = 0; i < ARRAY_LEN(roots); i++) {
+        size_t n = strlen(roots[i]);
+        if (topic.len >= n && memcmp(topic.data, roots[i], n) == 0 &&
+            (topic.len == n || topic.data[n] == '/'))
+            return true;
+    }
+    return false;
+}
+
+// ---- Topic Alias
+// ----------------------------------------------------------------------------------
+
+static err_t
+resolve_alias(struct client *client, struct publish_view *view)
+{
+    const struct config *config = client->shard->config;
+    uint16_t max = config->listeners[client->listener_index].topic_alias_max;
+    if (view->topic_alias > max)
+        return ERR_TOPIC_ALIAS_INVALID; // [MQTT-3.3.2-9]
+    if (!client->aliases_in)
+        client->aliases_in = alias_table_new(max);
+    if (view->topic.len > 0) {
+        alias_set(client->aliases_in, view->topic_alias, view->topic);
+        return OK;
+    }
+    view->topic = alias_get(client->aliases_in, view->topic_alias);
+    return view->topic.len > 0 ? OK : ERR_PROTOCOL; // never set on this connection [MQTT-3.3.2-7]
+}
+
+// ---- What may be published
+// --------------------------------------------------------------------------
+
+// Errors that end the connection.
+static err_t
+check(const struct client *client, const struct publish_view *view)
+{
+    const struct config *config = client->shard->config;
+    if (view->qos > config->listeners[client->listener_index].maximum_qos)
+        return ERR_QOS_NOT_SUPPORTED;
+    if (view->retain && !config->retain_available)
+        return ERR_RETAIN_NOT_SUPPORTED;
+    // So many levels need so many bytes; short topics are not looked at twice.
+    if (unlikely(view->topic.len >= TOPIC_LEVELS_MAX))
+        return topic_name_check(view->topic);
+    return OK;
+}
+
+// Refused with a reason, the connection goes on. OK: go ahead.
+static err_t
+refusal(struct client *client, const struct publish_view *view)
+{
+    struct shard *shard = client->shard;
+    if (unlikely(topic_is_reserved(view->topic))) {
+        stat_add(&shard->stats.dropped_not_allowed, 1);
+        return ERR_NOT_AUTHORIZED;
+    }
+    uint32_t max = shard->config->payload_size_max;
+    if (unlikely(max && view->payload.len > max)) {
+        stat_add(&shard->stats.dropped_too_large, 1);
+        return ERR_QUOTA_EXCEEDED;
+    }
+    // Only version 5 can be told at QoS > 0; what the others send at QoS > 0 is taken, and they are
+    // paused.
+    if (unlikely(shard->over_budget && (view->qos == 0 || client->version == MQTT_5))) {
+        stat_add(&shard->stats.dropped_memory, 1);
+        return ERR_QUOTA_EXCEEDED;
+    }
+    return OK;
+}
+
+// The publisher makes work faster than it can be passed on: not read until that is better.
+static void
+check_pressure(struct client *client)
+{
+    struct shard *shard = client->shard;
+    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && !shard->over_budget))
+        return;
+    if (!list_empty(&client->blocked_node))
+        return;
+    list_push(&shard->blocked_reads, &client->blocked_node);
+    client->read_paused = true;
+    stat_add(&shard->stats.reads_paused, 1);
+    client_mark_dirty(client);
+}
+
+// ---- QoS 2
+// ----------------------------------------------------------------------------------------
+
+// OK: a new message. ERR_PACKET_ID_IN_USE: a copy of one that is not released yet.
+static err_t
+qos2_receive(struct client *client, uint16_t packet_id)
+{
+    struct packet_ids *ids = &client->session->in_qos2;
+    if (packet_ids_has(ids, packet_id))
+        return ERR_PACKET_ID_IN_USE; // [MQTT-4.3.3-10]
+    uint32_t max = client->shard->config->receive_max;
+    if (client->version == MQTT_5 && max && ids->count >= max)
+        return ERR_RECEIVE_MAX_EXCEEDED; // [MQTT-3.3.4-7]
+    return OK;
+}
+
+// ---- Routing
+// ----------------------------------------------------------------------------------------
+
+static uint64_t
+expires_at(const struct shard *shard, const struct publish_view *view)
+{
+    uint64_t at = view->has_expiry ? shard->now_ms + (uint64_t)view->expiry_s * 1000 : 0;
+    uint32_t retain_s = shard->config->retain_expiry_s;
+    if (view->retain && retain_s) {
+        uint64_t limit = shard->now_ms + (uint64_t)retain_s * 1000;
+        at = at ? min_u64(at, limit) : limit;
+    }
+    return at;
+}
+
+static err_t
+route(struct client *client, const struct publish_view *view, bool *ret_matched)
+{
+    struct shard *shard = client->shard;
+    struct pub pub = {
+        .topic = view->topic,
+        .payload = view->payload,
+        .props = view->raw_props,
+        .expires_ms = expires_at(shard, view),
+        .publisher = client->session->number,
+        .arrived_ms = shard->now_ms,
+        .qos = view->qos,
+        .retain = view->retain,
+    };
+    uint8_t *stripped = NULL;
+    if (view->strip) {
+        stripped = mem_alloc(view->raw_props.len);
+        pub.props = slice_of(stripped, codec_forward_props(view->raw_props, stripped));
+    }
+    err_t err = route_publish(shard, &pub, ret_matched);
+    pub_done(&pub);
+    mem_free(stripped);
+    return err;
+}
+
+static void
+acknowledge(struct client *client, const struct publish_view *view, uint8_t reason)
+{
+    if (view->qos == 1)
+        client_put_ack(client, MQTT_PUBACK, view->packet_id, reason);
+    else if (view->qos == 2)
+        client_put_ack(client, MQTT_PUBREC, view->packet_id, reason);
+}
+
+err_t
+client_on_publish(struct client *client, const struct frame *frame)
+{
+    struct publish_view view;
+    err_t err = codec_publish(frame, client->version, &view);
+    if (unlikely(err))
+        return err;
+    struct stats *stats = &client->shard->stats;
+    stat_add(&stats->publish_received, 1);
+    stat_add(&stats->publish_bytes_received, view.payload.len);
+    if (view.topic_alias)
+        err = resolve_alias(client, &view);
+    if (err == OK)
+        err = check(client, &view);
+    if (unlikely(err))
+        return err;
+    if (view.qos == 2) {
+        err = qos2_receive(client, view.packet_id);
+        if (err == ERR_PACKET_ID_IN_USE) {
+            acknowledge(client, &view, REASON_SUCCESS);
+            return OK;
+        }
+        if (err)
+            return err;
+    }
+    bool matched = false;
+    err = refusal(client, &view);
+    if (err == OK)
+        err = route(client, &view, &matched);
+    check_pressure(client);
+    if (unlikely(err)) {
+        stat_add(&stats->publish_refused, 1);
+        acknowledge(client, &view, err_reason(err)); // the version decides whether it is told
+        return OK;
+    }
+    if (view.qos == 2)
+        (void)packet_ids_add(&client->session->in_qos2, view.packet_id);
+    acknowledge(client, &view, matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS);
+    return OK;
+}

@@ -1,0 +1,125 @@
+// client_subscribe.c - SUBSCRIBE and UNSUBSCRIBE from a client.
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/client.h"
+#include "core/client_handlers.h"
+#include "core/client_out.h"
+#include "core/retained.h"
+#include "core/session.h"
+#include "core/shard.h"
+#include "core/topic.h"
+
+// One filter of a SUBSCRIBE, between the acknowledgement and its retained messages.
+struct granted {
+    struct slice filter;
+    struct trie_handle handle;
+    struct sub_options options;
+    bool wants_retained;
+};
+
+static uint8_t
+failure_code(const struct client *client, err_t err)
+{
+    return client->version == MQTT_5 ? err_reason(err) : REASON_FAILURE; // [MQTT-3.9.3-2]
+}
+
+// [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; none for shared subscriptions [MQTT5 4.8.2].
+static bool
+wants_retained(const struct filter_view *filter, bool shared, bool existed)
+{
+    if (shared || filter->retain_handling == 2)
+        return false;
+    return filter->retain_handling == 0 || !existed;
+}
+
+static uint8_t
+subscribe_one(struct client *client, const struct filter_view *text, uint32_t id,
+              struct granted *ret)
+{
+    struct share_filter share;
+    *ret = (struct granted){0};
+    err_t err = topic_share_split(text->filter, &share);
+    if (err)
+        return failure_code(client, err);
+    if (client->shard->over_budget)
+        return failure_code(client, ERR_QUOTA_EXCEEDED);
+    struct filter_view filter = *text;
+    filter.filter = share.filter;
+    bool existed = false;
+    err = session_subscribe(client->session, &filter, share.group, id, &ret->handle, &existed);
+    if (err)
+        return failure_code(client, err);
+    ret->filter = share.filter;
+    ret->options = (struct sub_options){.qos = filter.qos & 3u,
+                                        .no_local = filter.no_local,
+                                        .retain_as_published = filter.retain_as_published};
+    ret->wants_retained = wants_retained(&filter, share.group.len > 0, existed);
+    return filter.qos;
+}
+
+static void
+log_subscribe(const struct client *client, struct slice filter, uint8_t code)
+{
+    const struct log *log = client->shard->log;
+    if (log_wants(log, LOG_T_SUBSCRIBE))
+        log_line(client->shard->log, LOG_T_SUBSCRIBE, "%s %d %.*s", client->session->id, code,
+                 (int)min_u32(filter.len, 256), (const char *)filter.data);
+}
+
+err_t
+client_on_subscribe(struct client *client, const struct frame *frame)
+{
+    struct subscribe_view view;
+    err_t err = codec_subscribe(frame, client->version, &view);
+    if (err)
+        return err;
+    struct granted *granted = mem_alloc(view.count * sizeof *granted);
+    uint8_t *codes = mem_alloc(view.count);
+    struct slice rest = view.filters;
+    struct filter_view filter;
+    for (uint32_t i = 0; i < view.count; i++) {
+        bool more = codec_next_filter(&rest, true, &filter);
+        must(more);
+        codes[i] = subscribe_one(client, &filter, view.subscription_id, &granted[i]);
+        log_subscribe(client, filter.filter, codes[i]);
+    }
+    client_put_suback(client, MQTT_SUBACK, view.packet_id, codes, view.count);
+    for (uint32_t i = 0; i < view.count; i++)
+        if (granted[i].wants_retained)
+            session_walk_start(client->session, granted[i].filter, granted[i].handle,
+                               view.subscription_id, granted[i].options);
+    mem_free(codes);
+    mem_free(granted);
+    return OK;
+}
+
+err_t
+client_on_unsubscribe(struct client *client, const struct frame *frame)
+{
+    struct unsubscribe_view view;
+    err_t err = codec_unsubscribe(frame, client->version, &view);
+    if (err)
+        return err;
+    uint8_t *codes = mem_alloc(view.count);
+    struct slice rest = view.filters;
+    struct filter_view filter;
+    for (uint32_t i = 0; i < view.count; i++) {
+        bool more = codec_next_filter(&rest, false, &filter);
+        must(more);
+        struct share_filter share;
+        err = topic_share_split(filter.filter, &share);
+        if (err)
+            codes[i] = failure_code(client, err);
+        else if (session_unsubscribe(client->session, share.filter, share.group))
+            codes[i] = REASON_SUCCESS;
+        else
+            codes[i] = REASON_NO_SUBSCRIPTION_EXISTED;
+        if (log_wants(client->shard->log, LOG_T_UNSUBSCRIBE))
+            log_line(client->shard->log, LOG_T_UNSUBSCRIBE, "%s %.*s", client->session->id,
+                     (int)min_u32(filter.filter.len, 256), (const char *)filter.filter.data);
+    }
+    client_put_suback(client, MQTT_UNSUBACK, view.packet_id, codes, view.count);
+    mem_free(codes);
+    return OK;
+}

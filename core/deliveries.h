@@ -1,0 +1,96 @@
+// deliveries.h - messages on their way to one client: sent and unacknowledged, then queued.
+//
+// Job:    one ring holds both, in order: [head, sent) went out at least once, [sent, tail) waits.
+// The
+//         packet identifier of an entry follows from its sequence number, so an acknowledgement
+//         finds it at once and a redelivery has the same identifier [MQTT-4.4.0-1].
+// Owner:  the session. Thread: its shard's worker.
+// Memory: 32 bytes an entry, ring doubled on need and given back when empty; a reference per
+// message. Limits: at most 65,534 entries between head and sent, so that identifiers are unique;
+// the rest is
+//         the session's policy.
+#ifndef TERN_CORE_DELIVERIES_H
+#define TERN_CORE_DELIVERIES_H
+
+#include "core/msg.h"
+#include "core/trie.h"
+
+#define DELIVERIES_SPAN_MAX 65534u
+
+enum delivery_state {
+    DELIVERY_QUEUED,
+    DELIVERY_SENT,     // PUBLISH went out: PUBACK or PUBREC is due
+    DELIVERY_RELEASED, // PUBREC came: PUBCOMP is due
+    DELIVERY_DONE,     // acknowledged or dropped; leaves when it is the oldest
+};
+
+struct delivery {
+    struct msg *msg; // NULL when RELEASED or DONE
+    union {
+        uint32_t id;   // with subscription_id_count <= 1
+        uint32_t *ids; // owned, with more
+    } subscription;
+    struct trie_handle share; // generation 0: not from a shared subscription
+    uint16_t subscription_id_count;
+    uint8_t qos;
+    uint8_t state : 2;  // enum delivery_state
+    uint8_t retain : 1; // RETAIN flag to send
+    uint8_t resend : 1; // was sent on an earlier connection: DUP, and expiry no longer applies
+};
+
+// Sums over all sessions of a shard, kept by the functions below.
+struct delivery_totals {
+    uint64_t queued, queued_bytes, inflight;
+};
+
+struct deliveries {
+    struct delivery_totals *totals;
+    struct delivery *ring;
+    uint32_t cap; // power of two, or 0
+    uint64_t head, sent, tail;
+    uint64_t oldest;       // no QUEUED entry in [sent, oldest): where dropping the oldest starts
+    uint32_t holes;        // DONE entries among the queued ones
+    uint32_t inflight;     // SENT or RELEASED on the present connection
+    uint32_t queued;       // QUEUED entries in [sent, tail)
+    uint64_t queued_bytes; // their msg_size
+};
+
+void deliveries_init(struct deliveries *d, struct delivery_totals *totals); // borrows totals
+void deliveries_free(struct deliveries *d); // releases all; reusable afterwards
+
+static inline struct delivery *
+deliveries_at(const struct deliveries *d, uint64_t seq)
+{
+    must_hot(seq - d->head < d->tail - d->head);
+    return &d->ring[seq & (d->cap - 1)];
+}
+
+static inline uint16_t
+deliveries_packet_id(uint64_t seq)
+{
+    return (uint16_t)(seq % 65535u + 1);
+}
+
+// Adds an entry in state QUEUED; takes over entry.msg's reference and entry.subscription.ids.
+void deliveries_push(struct deliveries *d, const struct delivery *entry);
+// The in-flight entry with this packet identifier, or NULL. Borrowed until the next push or finish.
+struct delivery *deliveries_find(const struct deliveries *d, uint16_t packet_id);
+// Ends an entry (any state but DONE): releases what it holds; moves head past what is done.
+void deliveries_finish(struct deliveries *d, struct delivery *entry);
+// A QUEUED or rewound entry goes out: it is SENT (or still RELEASED) and counts as in flight. QoS >
+// 0.
+void deliveries_mark_sent(struct deliveries *d, struct delivery *entry);
+// PUBREC came: the message itself is no longer needed.
+void deliveries_release(struct delivery *entry);
+// The oldest QUEUED entry, dropped: releases it. Nothing when there is none.
+void deliveries_drop_oldest(struct deliveries *d);
+// A new connection: everything unacknowledged is to be sent again, in order, before the rest.
+void deliveries_rewind(struct deliveries *d);
+
+static inline bool
+deliveries_empty(const struct deliveries *d)
+{
+    return d->head == d->tail;
+}
+
+#endif

@@ -1,0 +1,66 @@
+// msg.h - an Application Message, immutable, in wire form, counted.
+//
+// Job:    one allocation per message whatever its fan-out: topic, forwarded properties, payload.
+// Owner:  reference counted. Thread: any may hold and release references; contents never change.
+// Memory: sizeof(struct msg) + topic + properties + payload.
+// Limits: the maximum packet size bounds the body.
+#ifndef TERN_CORE_MSG_H
+#define TERN_CORE_MSG_H
+
+#include "core/base/base.h"
+
+#include <stdatomic.h>
+
+#define MSG_MAGIC 0x4d534721u
+
+struct msg {
+    uint32_t magic;
+    _Atomic uint32_t refs;
+    uint64_t expires_ms;   // monotonic deadline of the Message Expiry Interval; 0 = never
+    uint64_t publisher;    // session number of the publisher, for No Local; 0 = the broker
+    uint64_t arrived_ms;   // monotonic
+    uint32_t topic_len, props_len, payload_len;
+    uint8_t qos;           // as published
+    bool retain;           // RETAIN flag as published
+    uint8_t bytes[];       // topic, properties (codec_forward_props form), payload
+};
+
+// A publication on its way through one worker: borrows its bytes (receive buffer, mailbox, msg).
+struct pub {
+    struct slice topic, props, payload;
+    uint64_t expires_ms, publisher, arrived_ms;
+    uint8_t qos;
+    bool retain;
+    struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
+};
+
+struct msg *msg_new(const struct pub *pub);   // returns new, one reference; copies
+struct msg *msg_ref(struct msg *msg);         // returns the same, one more reference
+void msg_unref(struct msg *msg);              // takes one reference; NULL is fine
+size_t msg_size(const struct msg *msg);       // bytes allocated
+
+// The pub's message, made on first need. Borrowed: msg_ref it to keep it.
+struct msg *pub_msg(struct pub *pub);
+void pub_done(struct pub *pub);
+// A pub that borrows from msg, and holds a reference of its own until pub_done.
+void pub_from_msg(struct pub *ret_pub, struct msg *msg);
+
+static inline struct slice
+msg_topic(const struct msg *msg)
+{
+    return slice_of(msg->bytes, msg->topic_len);
+}
+
+static inline struct slice
+msg_props(const struct msg *msg)
+{
+    return slice_of(msg->bytes + msg->topic_len, msg->props_len);
+}
+
+static inline struct slice
+msg_payload(const struct msg *msg)
+{
+    return slice_of(msg->bytes + msg->topic_len + msg->props_len, msg->payload_len);
+}
+
+#endif

@@ -1,0 +1,23 @@
+// registry.h - the shard's sessions by client identifier.
+//
+// Job:    look-up by the full identifier. Owner: the shard. Thread: its worker.
+// Memory: 8 bytes a session and the table's slack. Limits: sessions_max, by the caller.
+#ifndef TERN_CORE_REGISTRY_H
+#define TERN_CORE_REGISTRY_H
+
+#include "core/base/hash.h"
+
+struct registry;
+struct session;
+
+struct registry *registry_new(const struct hash_key *key); // returns new
+void registry_free(struct registry *registry);             // takes; empty
+uint32_t registry_hash(const struct registry *registry, struct slice id);
+struct session *registry_find(const struct registry *registry, struct slice id, uint32_t hash);
+void registry_add(struct registry *registry, struct session *session);
+void registry_remove(struct registry *registry, struct session *session);
+size_t registry_count(const struct registry *registry);
+// fn may end the session it is given, no other.
+void registry_each(struct registry *registry, void (*fn)(struct session *session));
+
+#endif

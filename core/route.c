@@ -1,0 +1,426 @@
+// route.c - from a publication to the sessions that want it, on all shards.
+#include "core/route.h"
+
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/mail.h"
+#include "core/retained.h"
+#include "core/session.h"
+#include "core/shard.h"
+
+// A session that wants the present publication, with what its overlapping subscriptions add up to.
+struct target {
+    struct session *session;
+    uint32_t ids_at; // first of its identifiers in scratch->ids, NONE = no identifier
+    uint32_t id_count;
+    uint8_t qos;
+    bool retain_as_published;
+    struct trie_handle share;
+};
+
+// Identifiers of one target are chained: targets are met in any order.
+struct id_link {
+    uint32_t id, next;
+};
+#define NONE UINT32_MAX
+
+struct route_scratch {
+    struct target *targets;
+    uint32_t target_count, target_cap;
+    struct id_link *links;
+    uint32_t link_count, link_cap;
+    uint32_t *ids;
+    uint32_t id_cap;
+    struct trie_handle *handles;
+    uint32_t handle_cap;
+    uint8_t *share_shard; // picked shard of each share entry
+    uint32_t share_cap;
+};
+
+struct route_scratch *
+route_scratch_new(void)
+{
+    return mem_zalloc(sizeof(struct route_scratch));
+}
+
+void
+route_scratch_free(struct route_scratch *scratch)
+{
+    if (!scratch)
+        return;
+    mem_free(scratch->targets);
+    mem_free(scratch->links);
+    mem_free(scratch->ids);
+    mem_free(scratch->handles);
+    mem_free(scratch->share_shard);
+    mem_free(scratch);
+}
+
+// ---- Local: one subscription
+// ----------------------------------------------------------------------
+
+static uint8_t
+effective_qos(const struct shard *shard, const struct sub *sub, const struct pub *pub)
+{
+    if (unlikely(shard->config->upgrade_outgoing_qos))
+        return sub->options.qos;
+    return sub->options.qos < pub->qos ? sub->options.qos : pub->qos;
+}
+
+static bool
+is_own(const struct sub *sub, const struct pub *pub)
+{
+    return sub->options.no_local && sub->session->number == pub->publisher; // [MQTT-3.8.3-3]
+}
+
+static void
+deliver_sub(struct shard *shard, const struct sub *sub, struct pub *pub, struct trie_handle share)
+{
+    struct delivery_spec spec = {
+        .qos = effective_qos(shard, sub, pub),
+        .retain = sub->options.retain_as_published && pub->retain,
+        .subscription_ids = &sub->subscription_id,
+        .subscription_id_count = sub->subscription_id ? 1 : 0,
+        .share = share,
+    };
+    session_deliver(sub->session, pub, &spec);
+}
+
+// No session can be met twice when one filter matched: straight through.
+static void
+deliver_vector(struct shard *shard, struct sub_vector *vector, struct pub *pub)
+{
+    for (uint32_t i = 0; i < vector->count; i++) {
+        const struct sub *sub = &subs_items(vector)[i];
+        if (likely(!is_own(sub, pub)))
+            deliver_sub(shard, sub, pub, (struct trie_handle){0});
+    }
+}
+
+// The member whose turn it is: connected ones only, while there are any.
+static bool
+deliver_share(struct shard *shard, struct sub_vector *vector, struct pub *pub)
+{
+    uint32_t among = vector->connected ? vector->connected : vector->count;
+    if (among == 0)
+        return false;
+    const struct sub *sub = &subs_items(vector)[vector->rotor++ % among];
+    deliver_sub(shard, sub, pub, vector->handle);
+    return true;
+}
+
+// ---- Local: overlapping subscriptions
+// -----------------------------------------------------------------
+
+static void
+add_id(struct route_scratch *scratch, struct target *target, uint32_t id)
+{
+    if (id == 0)
+        return;
+    scratch->links = mem_grow(scratch->links, &scratch->link_cap, scratch->link_count + 1,
+                              sizeof *scratch->links);
+    scratch->links[scratch->link_count] = (struct id_link){.id = id, .next = target->ids_at};
+    target->ids_at = scratch->link_count++;
+    target->id_count++;
+}
+
+// A client with overlapping subscriptions gets one copy, at the highest QoS, with all identifiers
+// [MQTT-3.3.4-2] [MQTT-3.3.4-4].
+static void
+merge_vector(struct shard *shard, struct sub_vector *vector, const struct pub *pub)
+{
+    struct route_scratch *scratch = shard->scratch;
+    for (uint32_t i = 0; i < vector->count; i++) {
+        const struct sub *sub = &subs_items(vector)[i];
+        struct session *session = sub->session;
+        if (is_own(sub, pub))
+            continue;
+        uint8_t qos = effective_qos(shard, sub, pub);
+        if (session->stamp != shard->stamp) {
+            session->stamp = shard->stamp;
+            session->target = scratch->target_count;
+            scratch->targets = mem_grow(scratch->targets, &scratch->target_cap,
+                                        scratch->target_count + 1, sizeof(struct target));
+            scratch->targets[scratch->target_count++] =
+                (struct target){.session = session, .ids_at = NONE, .qos = qos};
+        }
+        struct target *target = &scratch->targets[session->target];
+        target->qos = target->qos > qos ? target->qos : qos;
+        target->retain_as_published |= sub->options.retain_as_published;
+        add_id(scratch, target, sub->subscription_id);
+    }
+}
+
+static void
+deliver_targets(struct shard *shard, struct pub *pub)
+{
+    struct route_scratch *scratch = shard->scratch;
+    for (uint32_t i = 0; i < scratch->target_count; i++) {
+        const struct target *target = &scratch->targets[i];
+        scratch->ids =
+            mem_grow(scratch->ids, &scratch->id_cap, target->id_count + 1, sizeof(uint32_t));
+        uint32_t n = 0;
+        for (uint32_t link = target->ids_at; link != NONE; link = scratch->links[link].next)
+            scratch->ids[n++] = scratch->links[link].id;
+        must_hot(n == target->id_count);
+        struct delivery_spec spec = {
+            .qos = target->qos,
+            .retain = target->retain_as_published && pub->retain,
+            .subscription_ids = scratch->ids,
+            .subscription_id_count = n,
+        };
+        session_deliver(target->session, pub, &spec);
+    }
+    scratch->target_count = scratch->link_count = 0;
+}
+
+// Handles of ordinary subscriptions and share groups alike; a share group's lead to one member.
+static void
+deliver_handles(struct shard *shard, struct pub *pub, const struct trie_handle *handles,
+                uint32_t ordinary, uint32_t shares)
+{
+    if (ordinary == 1) {
+        struct sub_vector *vector = subs_find(shard->subs, handles[0]);
+        if (vector)
+            deliver_vector(shard, vector, pub);
+    } else if (ordinary > 1) {
+        shard->stamp++;
+        for (uint32_t i = 0; i < ordinary; i++) {
+            struct sub_vector *vector = subs_find(shard->subs, handles[i]);
+            if (vector)
+                merge_vector(shard, vector, pub);
+        }
+        deliver_targets(shard, pub);
+    }
+    for (uint32_t i = ordinary; i < ordinary + shares; i++) {
+        struct sub_vector *vector = subs_find(shard->subs, handles[i]);
+        if (!vector || !deliver_share(shard, vector, pub))
+            route_redispatch(shard, pub_msg(pub), handles[i]);
+    }
+}
+
+// ---- To other shards
+// --------------------------------------------------------------------------------
+
+// What a record begins with; ordinary + shares handles follow, then the body or its msg.
+struct record_head {
+    uint64_t expires_ms, publisher, arrived_ms;
+    struct msg *msg; // RECORD_PUBLISH_REF: with a reference; else NULL
+    uint32_t topic_len, props_len, payload_len;
+    uint32_t ordinary, shares;
+    uint8_t qos;
+    bool retain;
+    uint8_t pad[2];
+};
+
+static void
+post(struct shard *shard, unsigned to, struct pub *pub, uint32_t ordinary, uint32_t shares)
+{
+    size_t handles = (size_t)(ordinary + shares) * sizeof(struct trie_handle);
+    size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len;
+    bool by_ref = body > ROUTE_INLINE_MAX;
+    struct record_head head = {
+        .expires_ms = pub->expires_ms,
+        .publisher = pub->publisher,
+        .arrived_ms = pub->arrived_ms,
+        .msg = by_ref ? msg_ref(pub_msg(pub)) : NULL,
+        .topic_len = pub->topic.len,
+        .props_len = pub->props.len,
+        .payload_len = pub->payload.len,
+        .ordinary = ordinary,
+        .shares = shares,
+        .qos = pub->qos,
+        .retain = pub->retain,
+    };
+    uint8_t *p = mail_reserve(shard, to, by_ref ? RECORD_PUBLISH_REF : RECORD_PUBLISH,
+                              (uint32_t)(sizeof head + handles + (by_ref ? 0 : body)));
+    memcpy(p, &head, sizeof head);
+    memcpy(p + sizeof head, shard->scratch->handles, handles);
+    stat_add(&shard->stats.posted, 1);
+    if (by_ref)
+        return;
+    p += sizeof head + handles;
+    memcpy(p, pub->topic.data, pub->topic.len);
+    if (pub->props.len)
+        memcpy(p + pub->topic.len, pub->props.data, pub->props.len);
+    if (pub->payload.len)
+        memcpy(p + pub->topic.len + pub->props.len, pub->payload.data, pub->payload.len);
+}
+
+static void
+record_pub(const struct spsc_record *record, struct record_head *ret_head, struct pub *ret_pub)
+{
+    must_hot(record->len >= sizeof *ret_head);
+    memcpy(ret_head, record->data, sizeof *ret_head);
+    const struct record_head *head = ret_head;
+    if (head->msg) {
+        pub_from_msg(ret_pub, head->msg);
+        msg_unref(head->msg); // pub has one of its own
+        return;
+    }
+    size_t handles = (size_t)(head->ordinary + head->shares) * sizeof(struct trie_handle);
+    const uint8_t *body = record->data + sizeof *head + handles;
+    must_hot(sizeof *head + handles + head->topic_len + head->props_len + head->payload_len ==
+             record->len);
+    *ret_pub = (struct pub){
+        .topic = slice_of(body, head->topic_len),
+        .props = slice_of(body + head->topic_len, head->props_len),
+        .payload = slice_of(body + head->topic_len + head->props_len, head->payload_len),
+        .expires_ms = head->expires_ms,
+        .publisher = head->publisher,
+        .arrived_ms = head->arrived_ms,
+        .qos = head->qos,
+        .retain = head->retain,
+    };
+}
+
+void
+route_on_record(struct shard *shard, const struct spsc_record *record)
+{
+    struct record_head head;
+    struct pub pub;
+    record_pub(record, &head, &pub);
+    stat_add(&shard->stats.posts_taken, 1);
+    // Records are 8-byte aligned and the head is a multiple of 8.
+    const void *handles = record->data + sizeof head;
+    deliver_handles(shard, &pub, handles, head.ordinary, head.shares);
+    pub_done(&pub);
+}
+
+void
+route_drop_record(const struct spsc_record *record)
+{
+    struct record_head head;
+    struct pub pub;
+    record_pub(record, &head, &pub);
+    pub_done(&pub);
+}
+
+// ---- Publishing
+// -------------------------------------------------------------------------------------
+
+// Collects in scratch->handles what of the match belongs to the shard `to`.
+static uint32_t
+select_handles(struct route_scratch *scratch, const struct match *match, unsigned to,
+               uint32_t *ret_ordinary)
+{
+    uint32_t n = 0, plain = match->count - match->shares;
+    scratch->handles = mem_grow(scratch->handles, &scratch->handle_cap, match->count + 1,
+                                sizeof *scratch->handles);
+    for (uint32_t i = 0; i < plain; i++)
+        if (match->entries[i].shards >> to & 1)
+            scratch->handles[n++] = match->entries[i].handle;
+    *ret_ordinary = n;
+    for (uint32_t i = 0; i < match->shares; i++)
+        if (scratch->share_shard[i] == to)
+            scratch->handles[n++] = match->entries[plain + i].handle;
+    return n - *ret_ordinary;
+}
+
+#define NO_SHARD 0xffu
+
+static uint64_t
+pick_shares(struct shard *shard, const struct match *match)
+{
+    struct route_scratch *scratch = shard->scratch;
+    uint64_t shards = 0;
+    scratch->share_shard = mem_grow(scratch->share_shard, &scratch->share_cap, match->shares, 1);
+    for (uint32_t i = 0; i < match->shares; i++) {
+        const struct match_entry *entry = &match->entries[match->count - match->shares + i];
+        int to = trie_share_pick(entry->share, &shard->share_rotor);
+        scratch->share_shard[i] = to < 0 ? NO_SHARD : (uint8_t)to;
+        if (to >= 0)
+            shards |= UINT64_C(1) << to;
+    }
+    return shards;
+}
+
+static void
+publish_match(struct shard *shard, struct pub *pub, const struct match *match)
+{
+    uint64_t shards = match->shards;
+    if (unlikely(match->shares))
+        shards |= pick_shares(shard, match);
+    uint32_t ordinary, shares;
+    uint64_t others = shards & ~(UINT64_C(1) << shard->index);
+    for (; others; others &= others - 1) {
+        unsigned to = (unsigned)__builtin_ctzll(others);
+        shares = select_handles(shard->scratch, match, to, &ordinary);
+        post(shard, to, pub, ordinary, shares);
+    }
+    if (!(shards >> shard->index & 1))
+        return;
+    shares = select_handles(shard->scratch, match, shard->index, &ordinary);
+    // A redispatch below may match again, and use the scratch: so a copy of its own, when it can
+    // happen.
+    if (likely(shares == 0)) {
+        deliver_handles(shard, pub, shard->scratch->handles, ordinary, 0);
+        return;
+    }
+    size_t bytes = (ordinary + shares) * sizeof(struct trie_handle);
+    struct trie_handle *handles = mem_alloc(bytes);
+    memcpy(handles, shard->scratch->handles, bytes);
+    deliver_handles(shard, pub, handles, ordinary, shares);
+    mem_free(handles);
+}
+
+static err_t
+retain(struct shard *shard, struct pub *pub)
+{
+    struct retained *store = shard->broker->retained;
+    if (pub->payload.len == 0) {
+        (void)retained_clear(store, shard->rcu, pub->topic); // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
+        return OK;
+    }
+    struct retained_limits limits = {
+        .count_max = shard->config->retained_messages_max,
+        .bytes_max = shard->config->retained_bytes_max,
+    };
+    return retained_set(store, shard->rcu, pub_msg(pub), &limits);
+}
+
+err_t
+route_publish(struct shard *shard, struct pub *pub, bool *ret_matched)
+{
+    if (unlikely(pub->retain)) {
+        err_t err = retain(shard, pub);
+        if (err) {
+            stat_add(&shard->stats.dropped_retained_full, 1);
+            return err;
+        }
+    }
+    const struct match *match = match_cache_get(shard->matches, pub->topic);
+    if (ret_matched)
+        *ret_matched = match->count > 0;
+    if (match->count > 0)
+        publish_match(shard, pub, match);
+    return OK;
+}
+
+void
+route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share)
+{
+    const struct match *match = match_cache_get(shard->matches, msg_topic(msg));
+    int to = -1;
+    for (uint32_t i = match->count - match->shares; i < match->count && to < 0; i++) {
+        const struct match_entry *entry = &match->entries[i];
+        if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
+            to = trie_share_pick(entry->share, &shard->share_rotor);
+    }
+    struct sub_vector *vector = subs_find(shard->subs, share);
+    struct pub pub;
+    pub_from_msg(&pub, msg);
+    if (to == (int)shard->index && vector) {
+        (void)deliver_share(shard, vector, &pub);
+    } else if (to >= 0 && to != (int)shard->index) {
+        struct route_scratch *scratch = shard->scratch;
+        scratch->handles =
+            mem_grow(scratch->handles, &scratch->handle_cap, 1, sizeof *scratch->handles);
+        scratch->handles[0] = share;
+        post(shard, (unsigned)to, &pub, 0, 1);
+    } else {
+        stat_add(&shard->stats.dropped_no_member, 1);
+    }
+    pub_done(&pub);
+}

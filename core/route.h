@@ -1,0 +1,36 @@
+// route.h - from a publication to the sessions that want it, on all shards.
+//
+// Job:    matches once, expands the local subscribers, sends one record to each other shard.
+// Owner:  none; its scratch belongs to the shard. Thread: the shard's worker.
+// Memory: scratch that grows to the largest fan-out of overlapping subscriptions.
+// Limits: a record above ROUTE_INLINE_MAX goes by reference.
+#ifndef TERN_CORE_ROUTE_H
+#define TERN_CORE_ROUTE_H
+
+#include "core/base/err.h"
+#include "core/base/spsc.h"
+
+#include "core/msg.h"
+#include "core/trie.h"
+
+struct shard;
+struct route_scratch;
+
+// Messages up to this size cross shards by copy, larger ones by reference.
+#define ROUTE_INLINE_MAX 8192u
+
+struct route_scratch *route_scratch_new(void);
+void route_scratch_free(struct route_scratch *scratch);
+
+// Stores a retained message, then delivers to every subscriber. *ret_matched (may be NULL):
+// somebody, on any shard, subscribes to the topic. ERR_FULL: the retained store is at its limit;
+// nobody got the message.
+NODISCARD err_t route_publish(struct shard *shard, struct pub *pub, bool *ret_matched);
+// A record of type RECORD_PUBLISH or RECORD_PUBLISH_REF from another shard.
+void route_on_record(struct shard *shard, const struct spsc_record *record);
+// Releases what an undelivered record holds (the broker ends).
+void route_drop_record(const struct spsc_record *record);
+// Gives a message of a share group to another member, on any shard. Counted when there is none.
+void route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share);
+
+#endif

@@ -1,0 +1,230 @@
+// session.c - the life of a session: made, resumed, left, ended.
+#include "core/session.h"
+
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/client.h"
+#include "core/registry.h"
+#include "core/route.h"
+#include "core/shard.h"
+#include "core/timers.h"
+
+struct session *
+session_new(struct shard *shard, struct slice id, uint32_t hash)
+{
+    struct session *session = mem_zalloc(sizeof *session);
+    session->magic = SESSION_MAGIC;
+    session->shard = shard;
+    session->number =
+        atomic_fetch_add_explicit(&shard->broker->next_session_number, 1, memory_order_relaxed);
+    session->hash = hash;
+    session->id = mem_strndup(id.data, id.len);
+    session->id_len = id.len;
+    timer_init(&session->timer, TIMER_SESSION);
+    list_init(&session->unfinished);
+    deliveries_init(&session->out, &shard->totals);
+    registry_add(shard->registry, session);
+    stat_add(&shard->stats.sessions, 1);
+    return session;
+}
+
+// ---- The Will -----------------------------------------------------------------------------------
+
+void
+session_set_will(struct session *session, const struct will_view *view)
+{
+    must(!session->will);
+    uint8_t *props = mem_alloc(view->raw_props.len + 1u);
+    uint64_t now = session->shard->now_ms;
+    struct pub pub = {
+        .topic = view->topic,
+        .payload = view->payload,
+        .props = slice_of(props, codec_forward_props(view->raw_props, props)),
+        // Relative until it is published: the interval starts then.
+        .expires_ms = view->has_expiry ? (uint64_t)view->expiry_s * 1000 + 1 : 0,
+        .publisher = session->number,
+        .arrived_ms = now,
+        .qos = view->qos,
+        .retain = view->retain,
+    };
+    session->will = mem_alloc(sizeof *session->will);
+    *session->will = (struct will){.msg = msg_new(&pub), .delay_s = view->delay_s};
+    mem_free(props);
+}
+
+void
+session_drop_will(struct session *session)
+{
+    if (!session->will)
+        return;
+    msg_unref(session->will->msg);
+    mem_free(session->will);
+    session->will = NULL;
+    session->will_due_ms = 0;
+}
+
+static void
+publish_will(struct session *session)
+{
+    struct shard *shard = session->shard;
+    struct msg *msg = session->will->msg;
+    struct pub pub = {
+        .topic = msg_topic(msg),
+        .props = msg_props(msg),
+        .payload = msg_payload(msg),
+        .expires_ms = msg->expires_ms ? shard->now_ms + msg->expires_ms : 0,
+        .publisher = msg->publisher,
+        .arrived_ms = shard->now_ms,
+        .qos = msg->qos,
+        .retain = msg->retain,
+    };
+    if (route_publish(shard, &pub, NULL) != OK)
+        stat_add(&shard->stats.dropped_retained_full, 1);
+    stat_add(&shard->stats.wills_published, 1);
+    pub_done(&pub);
+    session_drop_will(session); // published once [MQTT-3.1.2-10]
+}
+
+// ---- The end ------------------------------------------------------------------------------------
+
+// What a share group may still give to another member: not what was sent at QoS 2 [MQTT-4.8.2-5].
+static bool
+may_redispatch(const struct delivery *entry)
+{
+    if (entry->share.generation == 0)
+        return false;
+    return entry->state == DELIVERY_QUEUED || (entry->state == DELIVERY_SENT && entry->qos == 1);
+}
+
+static void
+redispatch_all(struct session *session)
+{
+    struct deliveries *out = &session->out;
+    for (uint64_t seq = out->head; seq != out->tail; seq++) {
+        const struct delivery *entry = deliveries_at(out, seq);
+        if (may_redispatch(entry))
+            route_redispatch(session->shard, entry->msg, entry->share);
+        else if (entry->state != DELIVERY_DONE)
+            stat_add(&session->shard->stats.dropped_session_end, 1);
+    }
+}
+
+void
+session_discard(struct session *session)
+{
+    must(session->magic == SESSION_MAGIC && !session->client);
+    struct shard *shard = session->shard;
+    list_remove(&session->unfinished);
+    wheel_disarm(shard->wheel, &session->timer);
+    session_walks_stop(session, (struct trie_handle){0});
+    session_unsubscribe_all(session);
+    session_drop_will(session);
+    deliveries_free(&session->out);
+    packet_ids_free(&session->in_qos2);
+    registry_remove(shard->registry, session);
+    stat_sub(&shard->stats.sessions, 1);
+    mem_free(session->user);
+    mem_free(session->id);
+    session->magic = 0;
+    mem_free(session);
+}
+
+void
+session_end(struct session *session)
+{
+    must(session->magic == SESSION_MAGIC && !session->client);
+    session_walks_stop(session, (struct trie_handle){0});
+    // First, so that neither the Will nor a redispatch comes back to this session.
+    session_unsubscribe_all(session);
+    if (session->will)
+        publish_will(session);
+    redispatch_all(session);
+    session_discard(session);
+}
+
+// ---- Left and found again -----------------------------------------------------------------------
+
+static void
+arm_timer(struct session *session)
+{
+    uint64_t due = session->expires_ms;
+    if (session->will_due_ms)
+        due = min_u64(due, session->will_due_ms);
+    if (due == UINT64_MAX)
+        wheel_disarm(session->shard->wheel, &session->timer);
+    else
+        wheel_arm(session->shard->wheel, &session->timer, due);
+}
+
+// Waiting messages of share groups go to members that have a connection, if there are any.
+static void
+redispatch_waiting(struct session *session)
+{
+    struct deliveries *out = &session->out;
+    uint64_t end = out->tail;
+    for (uint64_t seq = out->head; session->shared_count > 0 && seq != end; seq++) {
+        if (seq < out->head)
+            continue; // head moved on
+        struct delivery *entry = deliveries_at(out, seq);
+        if (entry->state != DELIVERY_QUEUED || entry->share.generation == 0 ||
+            !trie_share_connected(session->shard->broker->trie, entry->share))
+            continue;
+        struct msg *msg = msg_ref(entry->msg);
+        struct trie_handle share = entry->share;
+        deliveries_finish(out, entry);
+        route_redispatch(session->shard, msg, share);
+        msg_unref(msg);
+    }
+}
+
+void
+session_disconnected(struct session *session, bool with_will)
+{
+    must(session->magic == SESSION_MAGIC);
+    struct shard *shard = session->shard;
+    session->client = NULL;
+    list_remove(&session->unfinished);
+    deliveries_rewind(&session->out);
+    session_walks_stop(session, (struct trie_handle){0});
+    if (!with_will)
+        session_drop_will(session); // [MQTT-3.14.4-3]
+    if (session->expiry_s == 0) {
+        session_end(session);
+        return;
+    }
+    session_shares_connected(session, false);
+    session->expires_ms = session->expiry_s == MQTT_EXPIRY_NEVER
+                              ? UINT64_MAX
+                              : shard->now_ms + (uint64_t)session->expiry_s * 1000;
+    if (session->will && session->will->delay_s == 0)
+        publish_will(session);
+    else if (session->will)
+        session->will_due_ms = shard->now_ms + (uint64_t)session->will->delay_s * 1000;
+    redispatch_waiting(session);
+    arm_timer(session);
+}
+
+void
+session_on_timer(struct session *session)
+{
+    must(session->magic == SESSION_MAGIC && !session->client);
+    struct shard *shard = session->shard;
+    if (session->expires_ms <= shard->now_ms) {
+        stat_add(&shard->stats.sessions_expired, 1);
+        session_end(session); // [MQTT-4.1.0-2]; a Will that still waits goes out [MQTT-3.1.2-8]
+        return;
+    }
+    if (session->will_due_ms && session->will_due_ms <= shard->now_ms)
+        publish_will(session);
+    arm_timer(session);
+}
+
+void
+session_resume(struct session *session)
+{
+    must(session->magic == SESSION_MAGIC && session->client);
+    wheel_disarm(session->shard->wheel, &session->timer);
+    session_shares_connected(session, true);
+    session_pump(session); // [MQTT-4.4.0-1]
+}

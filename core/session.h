@@ -1,0 +1,142 @@
+// session.h - an MQTT session: what a client may leave behind and find again.
+//
+// Job:    subscriptions, deliveries, QoS 2 identifiers, Will, expiry; the state machines of QoS 1
+// and 2. Owner:  the shard's registry. Thread: the shard's worker. Memory: about 300 bytes and the
+// client identifier; arrays grow with use. Limits: subscriptions_max, queued_messages_max,
+// queued_bytes_max, inflight_messages_max, receive_max.
+#ifndef TERN_CORE_SESSION_H
+#define TERN_CORE_SESSION_H
+
+#include "core/base/err.h"
+#include "core/base/list.h"
+#include "core/base/wheel.h"
+
+#include "core/codec.h"
+#include "core/deliveries.h"
+#include "core/packet_ids.h"
+#include "core/subs.h"
+
+struct client;
+struct retained_walk;
+struct shard;
+
+#define SESSION_MAGIC 0x53455353u
+
+struct will {
+    struct msg *msg;
+    uint32_t delay_s;
+};
+
+// The session's side of one subscription.
+struct session_sub {
+    struct trie_handle handle;
+    uint32_t place; // index in the shard's sub_vector
+    uint32_t hash : 31;
+    uint32_t shared : 1;
+};
+
+// A retained walk under way for a new subscription, in the order of subscribing.
+struct session_walk {
+    struct session_walk *next;
+    struct retained_walk *walk;
+    struct trie_handle handle;
+    uint32_t subscription_id;
+    struct sub_options options;
+};
+
+struct session {
+    uint32_t magic;
+    uint32_t expiry_s; // Session Expiry Interval; MQTT_EXPIRY_NEVER
+    struct shard *shard;
+    struct client *client; // NULL while not connected
+    struct session *chain; // registry
+    uint64_t number;       // identity for No Local; never reused
+    uint32_t hash;         // registry
+    uint32_t id_len;
+    char *id;             // NUL-terminated for the log
+    char *user;           // NULL = none
+    struct will *will;    // NULL = none
+    uint64_t will_due_ms; // while it waits for its delay
+    uint64_t expires_ms;  // while not connected; UINT64_MAX = never
+    struct timer timer;   // the earlier of the two
+
+    struct session_sub *subs; // order is not significant
+    uint32_t *sub_index;      // hash -> index + 1 in subs; NULL while there are few
+    uint32_t sub_count, sub_cap, sub_index_cap;
+    uint32_t shared_count;
+
+    struct deliveries out;
+    struct packet_ids in_qos2;
+    struct session_walk *walks;
+    struct list unfinished; // shard->unfinished
+
+    uint64_t stamp; // publication that has this session as target (route.c)
+    uint32_t target;
+};
+
+// ---- Life (session.c) ---------------------------------------------------------------------------
+
+// Returns new, in the registry, without a client.
+struct session *session_new(struct shard *shard, struct slice id, uint32_t hash);
+// Ends it: publishes a waiting Will, drops subscriptions and queue, redispatches what share groups
+// may give to others, leaves the registry. Takes. The client is detached.
+void session_end(struct session *session);
+// The same without Will and redispatch: the broker itself ends.
+void session_discard(struct session *session);
+// Its connection went: keeps it for its expiry interval, or ends it. with_will: the Will is due.
+void session_disconnected(struct session *session, bool with_will);
+void session_on_timer(struct session *session);
+// A new connection: everything unacknowledged goes out again.
+void session_resume(struct session *session);
+void session_set_will(struct session *session, const struct will_view *view);
+void session_drop_will(struct session *session);
+
+// ---- Subscriptions (session_subs.c) -----------------------------------------------------------
+
+// text: the whole filter, "$share/..." included, checked and split into share. Replaces an existing
+// one. ret_existed may be NULL. ERR_FULL: a limit.
+NODISCARD err_t session_subscribe(struct session *session, const struct filter_view *filter,
+                                  struct slice group, uint32_t subscription_id,
+                                  struct trie_handle *ret_handle, bool *ret_existed);
+// False when there was none [MQTT-3.10.4-1].
+bool session_unsubscribe(struct session *session, struct slice filter, struct slice group);
+void session_unsubscribe_all(struct session *session);
+// subs.c moved the subscriber that this session's entry `back` stands for.
+void session_sub_moved(struct session *session, uint32_t back, uint32_t place);
+// Tells the session's share groups that it has a connection, or none.
+void session_shares_connected(struct session *session, bool connected);
+
+// ---- Delivery (session_deliver.c) ---------------------------------------------------------------
+
+// How one publication goes to one session; from route.c or a retained walk.
+struct delivery_spec {
+    uint8_t qos;
+    bool retain; // RETAIN flag to send
+    const uint32_t *subscription_ids;
+    uint32_t subscription_id_count;
+    struct trie_handle share; // generation 0: ordinary
+};
+void session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec);
+// Sends what the client's window and its out-queue allow.
+void session_pump(struct session *session);
+// Goes on with what a tick or a full out-queue interrupted: retained walks, then queued messages.
+void session_continue(struct session *session);
+void session_walk_start(struct session *session, struct slice filter, struct trie_handle handle,
+                        uint32_t subscription_id, struct sub_options options);
+// handle.generation 0: all of them.
+void session_walks_stop(struct session *session, struct trie_handle handle);
+
+// ---- Acknowledgements from the client (session_acks.c) ----------------------------------------
+
+NODISCARD err_t session_on_puback(struct session *session, const struct ack_view *ack);
+NODISCARD err_t session_on_pubrec(struct session *session, const struct ack_view *ack);
+NODISCARD err_t session_on_pubrel(struct session *session, const struct ack_view *ack);
+NODISCARD err_t session_on_pubcomp(struct session *session, const struct ack_view *ack);
+
+static inline struct slice
+session_id(const struct session *session)
+{
+    return slice_of(session->id, session->id_len);
+}
+
+#endif

@@ -1,0 +1,309 @@
+// session_deliver.c - from a publication to one client: queue, window, retained walks.
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/client.h"
+#include "core/client_out.h"
+#include "core/retained.h"
+#include "core/route.h"
+#include "core/session.h"
+#include "core/shard.h"
+
+// Beyond this much unsent output a client gets acknowledgements only; the rest waits in its
+// session, where it is bounded by count and costs a reference, not a copy.
+#define PUMP_OUT_MAX (256u * 1024)
+// Retained messages are fed to the queue while it is short, so that a walk never overflows it.
+#define WALK_QUEUE_MAX 64u
+#define WALK_STEPS     256u
+
+// ---- The queue ----------------------------------------------------------------------------------
+
+static bool
+queue_is_full(const struct session *session, size_t size)
+{
+    const struct config *config = session->shard->config;
+    const struct deliveries *out = &session->out;
+    if (config->queued_messages_max && out->queued >= config->queued_messages_max)
+        return true;
+    return config->queued_bytes_max && out->queued_bytes + size > config->queued_bytes_max;
+}
+
+// True when there is room now.
+static bool
+queue_make_room(struct session *session, size_t size)
+{
+    struct shard *shard = session->shard;
+    if (unlikely(shard->over_budget && !session->client)) {
+        stat_add(&shard->stats.dropped_memory, 1);
+        return false;
+    }
+    if (likely(!queue_is_full(session, size)))
+        return true;
+    stat_add(&shard->stats.dropped_queue_full, 1);
+    switch (shard->config->queue_full_action) {
+    case QUEUE_FULL_DROP_NEWEST:
+        return false;
+    case QUEUE_FULL_DROP_OLDEST:
+        while (session->out.queued > 0 && queue_is_full(session, size))
+            deliveries_drop_oldest(&session->out);
+        return !queue_is_full(session, size);
+    case QUEUE_FULL_DISCONNECT:
+        if (session->client) {
+            stat_add(&shard->stats.disconnected_slow, 1);
+            client_fail(session->client, ERR_QUOTA_EXCEEDED);
+        }
+        return false;
+    }
+    return false;
+}
+
+static void
+enqueue(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct delivery entry = {
+        .msg = msg_ref(pub_msg(pub)),
+        .share = spec->share,
+        .qos = spec->qos,
+        .state = DELIVERY_QUEUED,
+        .retain = spec->retain,
+        .subscription_id_count = (uint16_t)min_u32(spec->subscription_id_count, UINT16_MAX),
+    };
+    if (entry.subscription_id_count == 1) {
+        entry.subscription.id = spec->subscription_ids[0];
+    } else if (entry.subscription_id_count > 1) {
+        size_t bytes = entry.subscription_id_count * sizeof(uint32_t);
+        entry.subscription.ids = mem_alloc(bytes);
+        memcpy(entry.subscription.ids, spec->subscription_ids, bytes);
+    }
+    deliveries_push(&session->out, &entry);
+}
+
+// ---- Sending ------------------------------------------------------------------------------------
+
+static uint32_t
+window(const struct session *session)
+{
+    uint32_t limit = session->shard->config->inflight_messages_max;
+    return min_u32(session->client->receive_max, limit ? limit : DELIVERIES_SPAN_MAX);
+}
+
+static bool
+out_has_room(const struct client *client)
+{
+    return outq_bytes(&client->out) < PUMP_OUT_MAX;
+}
+
+static void
+go_on_later(struct session *session)
+{
+    // A blocked client is continued by client_on_writable.
+    if (!session->client->blocked && list_empty(&session->unfinished))
+        list_push(&session->shard->unfinished, &session->unfinished);
+}
+
+static void
+entry_spec(const struct delivery *entry, struct delivery_spec *ret)
+{
+    *ret = (struct delivery_spec){
+        .qos = entry->qos,
+        .retain = entry->retain,
+        .subscription_ids =
+            entry->subscription_id_count > 1 ? entry->subscription.ids : &entry->subscription.id,
+        .subscription_id_count = entry->subscription_id_count,
+    };
+}
+
+static void
+send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
+{
+    struct shard *shard = session->shard;
+    if (entry->state == DELIVERY_RELEASED) {
+        deliveries_mark_sent(&session->out, entry);
+        client_put_ack(session->client, MQTT_PUBREL, packet_id, REASON_SUCCESS);
+        return;
+    }
+    bool first = entry->state == DELIVERY_QUEUED;
+    if (first && entry->msg->expires_ms && entry->msg->expires_ms <= shard->now_ms) {
+        // Onward delivery has not started, so the copy goes [MQTT-3.3.2-5].
+        stat_add(&shard->stats.dropped_expired, 1);
+        deliveries_finish(&session->out, entry);
+        return;
+    }
+    struct pub pub;
+    pub_from_msg(&pub, entry->msg);
+    struct delivery_spec spec;
+    entry_spec(entry, &spec);
+    bool sent = client_put_publish(session->client, &pub, &spec, packet_id, !first);
+    pub_done(&pub);
+    if (sent && entry->qos > 0)
+        deliveries_mark_sent(&session->out, entry);
+    else // QoS 0, or too large for the client: as if it had been sent [MQTT-3.1.2-25]
+        deliveries_finish(&session->out, entry);
+}
+
+void
+session_pump(struct session *session)
+{
+    struct deliveries *out = &session->out;
+    struct client *client = session->client;
+    if (!client || client->state != CLIENT_CONNECTED)
+        return;
+    uint32_t limit = window(session);
+    while (out->sent != out->tail && out->sent - out->head < DELIVERIES_SPAN_MAX) {
+        struct delivery *entry = deliveries_at(out, out->sent);
+        if (entry->state != DELIVERY_DONE) {
+            if (entry->qos > 0 && out->inflight >= limit)
+                return;
+            if (!out_has_room(client)) {
+                go_on_later(session);
+                return;
+            }
+            uint64_t seq = out->sent++;
+            send_entry(session, entry, deliveries_packet_id(seq));
+            continue;
+        }
+        out->sent++;
+    }
+}
+
+static void
+deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct shard *shard = session->shard;
+    struct client *client = session->client;
+    bool online = client && client->state == CLIENT_CONNECTED;
+    if (shard->config->queue_qos0_messages && (!online || session->out.queued > 0)) {
+        if (queue_make_room(session, pub->topic.len + pub->payload.len)) {
+            enqueue(session, pub, spec);
+            session_pump(session);
+        }
+        return;
+    }
+    if (!online) {
+        stat_add(&shard->stats.dropped_offline_qos0, 1);
+        return;
+    }
+    uint64_t max = shard->config->output_bytes_max;
+    if (unlikely(max && outq_bytes(&client->out) + pub->payload.len > max &&
+                 outq_bytes(&client->out) > 0)) {
+        stat_add(&shard->stats.dropped_slow_consumer, 1);
+        return;
+    }
+    if (unlikely(shard->over_budget && client->blocked)) {
+        stat_add(&shard->stats.dropped_memory, 1);
+        return;
+    }
+    (void)client_put_publish(client, pub, spec, 0, false);
+}
+
+void
+session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    must_hot(session->magic == SESSION_MAGIC);
+    if (spec->qos == 0) {
+        deliver_qos0(session, pub, spec);
+        return;
+    }
+    if (!queue_make_room(session, sizeof(struct msg) + pub->topic.len + pub->payload.len))
+        return;
+    enqueue(session, pub, spec);
+    session_pump(session);
+}
+
+// ---- Retained messages for a new subscription
+// -----------------------------------------------------
+
+static void
+deliver_retained(struct session *session, struct msg *msg, struct sub_options options, uint32_t id)
+{
+    struct shard *shard = session->shard;
+    if (msg->expires_ms && msg->expires_ms <= shard->now_ms)
+        return;
+    struct pub pub;
+    pub_from_msg(&pub, msg);
+    struct delivery_spec spec = {
+        .qos = options.qos < msg->qos ? options.qos : msg->qos, // [MQTT-3.8.4-8]
+        .retain = true,                                         // [MQTT-3.3.1-8]
+        .subscription_ids = &id,
+        .subscription_id_count = id ? 1 : 0,
+    };
+    session_deliver(session, &pub, &spec);
+    pub_done(&pub);
+}
+
+void
+session_walk_start(struct session *session, struct slice filter, struct trie_handle handle,
+                   uint32_t subscription_id, struct sub_options options)
+{
+    struct session_walk *walk = mem_alloc(sizeof *walk);
+    *walk = (struct session_walk){
+        .walk = retained_walk_new(session->shard->broker->retained, filter),
+        .handle = handle,
+        .subscription_id = subscription_id,
+        .options = options,
+    };
+    struct session_walk **end = &session->walks;
+    while (*end)
+        end = &(*end)->next;
+    *end = walk;
+    session_continue(session);
+}
+
+static void
+walk_free(struct session *session, struct session_walk *walk)
+{
+    retained_walk_free(walk->walk, session->shard->rcu);
+    mem_free(walk);
+}
+
+void
+session_walks_stop(struct session *session, struct trie_handle handle)
+{
+    struct session_walk **link = &session->walks;
+    while (*link) {
+        struct session_walk *walk = *link;
+        if (handle.generation &&
+            (walk->handle.slot != handle.slot || walk->handle.generation != handle.generation)) {
+            link = &walk->next;
+            continue;
+        }
+        *link = walk->next;
+        walk_free(session, walk);
+    }
+}
+
+// False when it stopped for want of room or because its share of this tick is used.
+static bool
+walk_run(struct session *session)
+{
+    uint32_t messages = 0;
+    while (session->walks) {
+        struct session_walk *walk = session->walks;
+        if (session->out.queued >= WALK_QUEUE_MAX || !out_has_room(session->client) ||
+            messages >= WALK_STEPS)
+            return false;
+        bool done = false;
+        struct msg *msg = retained_walk_next(walk->walk, WALK_STEPS, &done);
+        if (msg) {
+            deliver_retained(session, msg, walk->options, walk->subscription_id);
+            msg_unref(msg);
+            messages++;
+        } else if (!done) {
+            return false;
+        } else {
+            session->walks = walk->next;
+            walk_free(session, walk);
+        }
+    }
+    return true;
+}
+
+void
+session_continue(struct session *session)
+{
+    if (!session->client || session->client->state != CLIENT_CONNECTED)
+        return;
+    session_pump(session);
+    if (session->walks && !walk_run(session) && session->out.queued < WALK_QUEUE_MAX)
+        go_on_later(session);
+}

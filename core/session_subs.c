@@ -1,0 +1,264 @@
+// session_subs.c - a session's subscriptions and their places in the shard's vectors.
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/session.h"
+#include "core/shard.h"
+
+#define INDEX_FROM 16u // below this a scan of the hashes is as fast
+
+// ---- The index: open addressing over subs, by hash of the whole filter --------------------------
+
+static uint32_t
+filter_hash(const struct session *session, struct slice filter, struct slice group)
+{
+    const struct hash_key *key = &session->shard->broker->key;
+    uint64_t h = hash_bytes(key, filter.data, filter.len);
+    if (group.len)
+        h = hash_u64(key, h ^ hash_bytes(key, group.data, group.len));
+    return (uint32_t)h & 0x7fffffffu;
+}
+
+static void
+index_put(struct session *session, uint32_t i)
+{
+    uint32_t mask = session->sub_index_cap - 1;
+    uint32_t slot = session->subs[i].hash & mask;
+    while (session->sub_index[slot] != 0)
+        slot = (slot + 1) & mask;
+    session->sub_index[slot] = i + 1;
+}
+
+static void
+index_rebuild(struct session *session)
+{
+    uint32_t cap = session->sub_index_cap ? session->sub_index_cap : INDEX_FROM * 4;
+    while (cap < session->sub_count * 2 + 2)
+        cap *= 2;
+    mem_free(session->sub_index);
+    session->sub_index = mem_zalloc(cap * sizeof *session->sub_index);
+    session->sub_index_cap = cap;
+    for (uint32_t i = 0; i < session->sub_count; i++)
+        index_put(session, i);
+}
+
+// The slot of the index that holds entry i.
+static uint32_t
+index_slot(const struct session *session, uint32_t i)
+{
+    uint32_t mask = session->sub_index_cap - 1;
+    uint32_t slot = session->subs[i].hash & mask;
+    while (session->sub_index[slot] != i + 1) {
+        must_hot(session->sub_index[slot] != 0);
+        slot = (slot + 1) & mask;
+    }
+    return slot;
+}
+
+static void
+index_drop(struct session *session, uint32_t i)
+{
+    uint32_t mask = session->sub_index_cap - 1;
+    uint32_t hole = index_slot(session, i);
+    for (uint32_t slot = (hole + 1) & mask; session->sub_index[slot] != 0;
+         slot = (slot + 1) & mask) {
+        uint32_t want = session->subs[session->sub_index[slot] - 1].hash & mask;
+        if (((slot - want) & mask) < ((slot - hole) & mask))
+            continue;
+        session->sub_index[hole] = session->sub_index[slot];
+        hole = slot;
+    }
+    session->sub_index[hole] = 0;
+}
+
+static bool
+sub_is(const struct session *session, uint32_t i, struct slice filter, struct slice group)
+{
+    struct slice has_group;
+    struct slice has =
+        trie_filter(session->shard->broker->trie, session->subs[i].handle, &has_group);
+    return slice_equal(has, filter) && slice_equal(has_group, group);
+}
+
+// Index in subs, or sub_count.
+static uint32_t
+sub_find(const struct session *session, struct slice filter, struct slice group, uint32_t hash)
+{
+    if (session->sub_index) {
+        uint32_t mask = session->sub_index_cap - 1;
+        for (uint32_t slot = hash & mask; session->sub_index[slot]; slot = (slot + 1) & mask) {
+            uint32_t i = session->sub_index[slot] - 1;
+            if (session->subs[i].hash == hash && sub_is(session, i, filter, group))
+                return i;
+        }
+        return session->sub_count;
+    }
+    for (uint32_t i = 0; i < session->sub_count; i++)
+        if (session->subs[i].hash == hash && sub_is(session, i, filter, group))
+            return i;
+    return session->sub_count;
+}
+
+// ---- Adding
+// ---------------------------------------------------------------------------------------
+
+static void
+count_subs(struct session *session, bool shared, bool added)
+{
+    struct stats *stats = &session->shard->stats;
+    _Atomic uint64_t *gauge = shared ? &stats->shared_subscriptions : &stats->subscriptions;
+    if (added)
+        stat_add(gauge, 1);
+    else
+        stat_sub(gauge, 1);
+    if (shared)
+        session->shared_count += added ? 1 : (uint32_t)-1;
+}
+
+static void
+tell_weight(struct shard *shard, struct trie_handle handle)
+{
+    const struct sub_vector *vector = subs_find(shard->subs, handle);
+    trie_share_weight(shard->broker->trie, handle, shard->index, vector ? vector->connected : 0,
+                      vector ? vector->count : 0);
+}
+
+static struct sub
+sub_make(struct session *session, const struct filter_view *filter, uint32_t id, uint32_t back)
+{
+    return (struct sub){
+        .session = session,
+        .subscription_id = id,
+        .back = back & 0xffffffu,
+        .options = {.qos = filter->qos & 3u,
+                    .no_local = filter->no_local,
+                    .retain_as_published = filter->retain_as_published},
+    };
+}
+
+static void
+replace(struct session *session, uint32_t i, const struct filter_view *filter, uint32_t id)
+{
+    struct sub_vector *vector = subs_find(session->shard->subs, session->subs[i].handle);
+    must(vector);
+    subs_items(vector)[session->subs[i].place] = sub_make(session, filter, id, i);
+}
+
+#define SUBS_PER_SESSION_MAX 0xffffffu // struct sub.back has 24 bits
+
+err_t
+session_subscribe(struct session *session, const struct filter_view *filter, struct slice group,
+                  uint32_t subscription_id, struct trie_handle *ret_handle, bool *ret_existed)
+{
+    struct shard *shard = session->shard;
+    uint32_t hash = filter_hash(session, filter->filter, group);
+    uint32_t i = sub_find(session, filter->filter, group, hash);
+    *ret_existed = i < session->sub_count;
+    if (*ret_existed) {
+        // Replaced in place: no message is lost or doubled meanwhile [MQTT-3.8.4-3] [MQTT-3.8.4-4].
+        replace(session, i, filter, subscription_id);
+        *ret_handle = session->subs[i].handle;
+        return OK;
+    }
+    uint32_t limit = shard->config->subscriptions_max;
+    if (session->sub_count >= (limit ? limit : SUBS_PER_SESSION_MAX))
+        return ERR_FULL;
+    struct trie_handle handle;
+    err_t err =
+        trie_add(shard->broker->trie, shard->rcu, filter->filter, group, shard->index, &handle);
+    if (err)
+        return err;
+    session->subs =
+        mem_grow(session->subs, &session->sub_cap, session->sub_count + 1, sizeof *session->subs);
+    struct sub sub = sub_make(session, filter, subscription_id, i);
+    session->subs[i] =
+        (struct session_sub){.handle = handle, .hash = hash & 0x7fffffffu, .shared = group.len > 0};
+    session->sub_count++;
+    session->subs[i].place = subs_add(shard->subs, handle, &sub);
+    if (session->sub_index && session->sub_count * 2 < session->sub_index_cap)
+        index_put(session, i);
+    else if (session->sub_count >= INDEX_FROM)
+        index_rebuild(session);
+    count_subs(session, group.len > 0, true);
+    if (group.len) {
+        subs_set_connected(subs_find(shard->subs, handle), session->subs[i].place,
+                           session->client != NULL);
+        tell_weight(shard, handle);
+    }
+    *ret_handle = handle;
+    return OK;
+}
+
+// ---- Removing
+// -------------------------------------------------------------------------------------
+
+static void
+sub_remove(struct session *session, uint32_t i)
+{
+    struct shard *shard = session->shard;
+    struct session_sub gone = session->subs[i];
+    if (session->sub_index)
+        index_drop(session, i);
+    bool last = subs_remove(shard->subs, gone.handle, gone.place);
+    uint32_t end = session->sub_count - 1;
+    if (i != end) {
+        if (session->sub_index)
+            session->sub_index[index_slot(session, end)] = i + 1;
+        session->subs[i] = session->subs[end];
+        struct sub_vector *vector = subs_find(shard->subs, session->subs[i].handle);
+        subs_items(vector)[session->subs[i].place].back = i & 0xffffffu;
+    }
+    session->sub_count--;
+    count_subs(session, gone.shared, false);
+    if (gone.shared)
+        tell_weight(shard, gone.handle);
+    if (last)
+        trie_remove(shard->broker->trie, shard->rcu, gone.handle, shard->index);
+}
+
+bool
+session_unsubscribe(struct session *session, struct slice filter, struct slice group)
+{
+    uint32_t hash = filter_hash(session, filter, group);
+    uint32_t i = sub_find(session, filter, group, hash);
+    if (i == session->sub_count)
+        return false;
+    session_walks_stop(session, session->subs[i].handle);
+    sub_remove(session, i);
+    return true;
+}
+
+void
+session_unsubscribe_all(struct session *session)
+{
+    // Without the index: every removal is of the last entry.
+    mem_free(session->sub_index);
+    session->sub_index = NULL;
+    session->sub_index_cap = 0;
+    while (session->sub_count > 0)
+        sub_remove(session, session->sub_count - 1);
+    mem_free(session->subs);
+    session->subs = NULL;
+    session->sub_cap = 0;
+}
+
+void
+session_sub_moved(struct session *session, uint32_t back, uint32_t place)
+{
+    must_hot(back < session->sub_count);
+    session->subs[back].place = place;
+}
+
+void
+session_shares_connected(struct session *session, bool connected)
+{
+    for (uint32_t i = 0; session->shared_count > 0 && i < session->sub_count; i++) {
+        const struct session_sub *sub = &session->subs[i];
+        if (!sub->shared)
+            continue;
+        struct sub_vector *vector = subs_find(session->shard->subs, sub->handle);
+        must(vector);
+        subs_set_connected(vector, sub->place, connected);
+        tell_weight(session->shard, sub->handle);
+    }
+}

@@ -1,0 +1,256 @@
+// shard.c - what one worker owns, and the steps of its tick that need no I/O.
+#include "core/shard.h"
+
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/client.h"
+#include "core/client_out.h"
+#include "core/mail.h"
+#include "core/registry.h"
+#include "core/retained.h"
+#include "core/route.h"
+#include "core/session.h"
+#include "core/subs.h"
+#include "core/sys.h"
+#include "core/timers.h"
+
+#define MATCH_CACHE_TOPICS 65536u
+// Records taken from one mailbox in a tick: bounds the tick, and what one tick can make to be sent.
+#define DRAIN_MAX   4096u
+#define SWEEP_MS    1000u
+#define SWEEP_STEPS 1000u
+// What the account takes for a session and a subscription, beside their queues (measured, rounded
+// up).
+#define SESSION_BYTES 700u
+#define SUB_BYTES     200u
+
+struct shard *
+shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
+{
+    must(index < broker->shard_count);
+    struct shard *shard = mem_alloc_aligned(CACHE_LINE, sizeof *shard);
+    shard->broker = broker;
+    shard->index = index;
+    shard->now_ms = now_ms;
+    shard->config = atomic_load(&broker->config);
+    shard->log = broker->log;
+    shard->rcu = rcu_register(broker->rcu);
+    shard->matches = match_cache_new(broker->trie, MATCH_CACHE_TOPICS);
+    shard->wheel = wheel_new(now_ms);
+    shard->registry = registry_new(&broker->key);
+    shard->subs = subs_new();
+    shard->scratch = route_scratch_new();
+    list_init(&shard->dirty);
+    list_init(&shard->blocked_reads);
+    list_init(&shard->unfinished);
+    mail_init(shard);
+    timer_init(&shard->sweep, TIMER_SWEEP);
+    if (index == 0) {
+        shard->sys = sys_new(shard);
+        wheel_arm(shard->wheel, &shard->sweep, now_ms + SWEEP_MS);
+    }
+    return shard;
+}
+
+void
+shard_free(struct shard *shard)
+{
+    if (!shard)
+        return;
+    registry_each(shard->registry, session_discard);
+    sys_free(shard->sys);
+    registry_free(shard->registry);
+    subs_free(shard->subs);
+    match_cache_free(shard->matches);
+    route_scratch_free(shard->scratch);
+    wheel_free(shard->wheel);
+    mail_drop(shard);
+    outq_pool_drain(&shard->pool);
+    rcu_unregister(shard->rcu);
+    mem_free(shard);
+}
+
+// ---- The tick
+// -------------------------------------------------------------------------------------
+
+void
+shard_tick_begin(struct shard *shard, uint64_t now_ms)
+{
+    must_hot(now_ms >= shard->now_ms);
+    shard->now_ms = now_ms;
+    shard->config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
+}
+
+typedef void (*io_record_fn)(void *arg, unsigned from, const struct spsc_record *record);
+
+static void
+dispatch(struct shard *shard, unsigned from, const struct spsc_record *record, io_record_fn on_io,
+         void *arg)
+{
+    if (likely(record->type == RECORD_PUBLISH || record->type == RECORD_PUBLISH_REF)) {
+        route_on_record(shard, record);
+        return;
+    }
+    must(record->type >= RECORD_IO);
+    on_io(arg, from, record);
+}
+
+static void
+on_record(struct shard *shard, unsigned from, const struct spsc_record *record, io_record_fn on_io,
+          void *arg)
+{
+    if (likely(record->type != RECORD_PARCEL)) {
+        dispatch(shard, from, record, on_io, arg);
+        return;
+    }
+    struct spsc_record opened;
+    mail_open_parcel(record, &opened);
+    dispatch(shard, from, &opened, on_io, arg);
+    mail_close_parcel(&opened);
+}
+
+void
+shard_drain(struct shard *shard, io_record_fn on_io, void *arg)
+{
+    for (unsigned from = 0; from < shard->broker->shard_count; from++) {
+        struct spsc *q = shard->broker->mail[from][shard->index];
+        struct spsc_record record;
+        for (unsigned n = 0; q && n < DRAIN_MAX && spsc_take(q, &record); n++)
+            on_record(shard, from, &record, on_io, arg);
+        if (q)
+            spsc_release(q);
+    }
+}
+
+static void
+sweep(struct shard *shard)
+{
+    (void)retained_sweep(shard->broker->retained, shard->rcu, shard->now_ms, SWEEP_STEPS);
+    wheel_arm(shard->wheel, &shard->sweep, shard->now_ms + SWEEP_MS);
+}
+
+static void
+fire(struct shard *shard, struct timer *timer)
+{
+    switch (timer->kind) {
+    case TIMER_CLIENT:
+        client_on_timer(container_of(timer, struct client, timer));
+        break;
+    case TIMER_SESSION:
+        session_on_timer(container_of(timer, struct session, timer));
+        break;
+    case TIMER_SYS:
+        sys_on_timer(shard->sys);
+        break;
+    default:
+        must(timer->kind == TIMER_SWEEP);
+        sweep(shard);
+    }
+}
+
+// Publishers that were paused for this shard's sake are read again.
+static void
+resume_reads(struct shard *shard)
+{
+    if (list_empty(&shard->blocked_reads) || shard->over_budget || shard->outbox_bytes > 0)
+        return;
+    struct list *node;
+    while ((node = list_pop(&shard->blocked_reads)) != NULL)
+        client_check_pause(container_of(node, struct client, blocked_node));
+}
+
+static void
+continue_unfinished(struct shard *shard)
+{
+    // Those that put themselves back wait for the next tick.
+    struct list now, *node;
+    list_init(&now);
+    list_splice(&now, &shard->unfinished);
+    while ((node = list_pop(&now)) != NULL)
+        session_continue(container_of(node, struct session, unfinished));
+}
+
+void
+shard_timers(struct shard *shard)
+{
+    struct timer *timer;
+    while ((timer = wheel_next(shard->wheel, shard->now_ms)) != NULL)
+        fire(shard, timer);
+    continue_unfinished(shard);
+    resume_reads(shard);
+}
+
+void
+shard_post(struct shard *shard)
+{
+    mail_post(shard);
+}
+
+static void
+account(struct shard *shard)
+{
+    struct stats *stats = &shard->stats;
+    uint64_t bytes =
+        shard->totals.queued_bytes + shard->in_bytes + shard->pool.in_use + shard->outbox_bytes +
+        stat_get(&stats->sessions) * SESSION_BYTES +
+        (stat_get(&stats->subscriptions) + stat_get(&stats->shared_subscriptions)) * SUB_BYTES;
+    atomic_store_explicit(&stats->memory_bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&stats->messages_queued, shard->totals.queued, memory_order_relaxed);
+    atomic_store_explicit(&stats->messages_queued_bytes, shard->totals.queued_bytes,
+                          memory_order_relaxed);
+    atomic_store_explicit(&stats->messages_inflight, shard->totals.inflight, memory_order_relaxed);
+    uint64_t max = atomic_load_explicit(&shard->broker->memory_max, memory_order_relaxed);
+    shard->over_budget = max != 0 && broker_memory(shard->broker) > max;
+}
+
+void
+shard_tick_end(struct shard *shard)
+{
+    account(shard);
+    rcu_quiescent(shard->rcu);
+}
+
+uint64_t
+shard_wait_until(const struct shard *shard)
+{
+    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty) || shard->mailed)
+        return 0;
+    uint64_t due = wheel_wait_until(shard->wheel);
+    // Pressure goes away without an event here: look again soon.
+    return list_empty(&shard->blocked_reads) ? due : min_u64(due, shard->now_ms + WHEEL_TICK_MS);
+}
+
+bool
+shard_has_mail(const struct shard *shard)
+{
+    for (unsigned from = 0; from < shard->broker->shard_count; from++) {
+        const struct spsc *q = shard->broker->mail[from][shard->index];
+        if (q && spsc_ready(q))
+            return true;
+    }
+    return false;
+}
+
+void
+shard_post_io(struct shard *shard, unsigned to, uint16_t type, const void *data, uint32_t len)
+{
+    must(type >= RECORD_IO);
+    memcpy(mail_reserve(shard, to, type, len), data, len);
+}
+
+static void
+shut_down(struct session *session)
+{
+    struct client *client = session->client;
+    if (!client)
+        return;
+    client->will_on_close = false;
+    client_fail(client, ERR_SHUTTING_DOWN);
+}
+
+void
+shard_shutdown(struct shard *shard)
+{
+    registry_each(shard->registry, shut_down);
+}

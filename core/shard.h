@@ -1,0 +1,97 @@
+// shard.h - what one worker owns: sessions, subscriber vectors, timers, outboxes.
+//
+// Job:    the state of a share of all clients, and the steps of a tick that need no I/O.
+// Owner:  the broker makes it; one worker thread uses it. Thread: that worker, except where said.
+// Memory: counted in stats.memory_bytes against the broker's budget.
+// Limits: from the configuration.
+#ifndef TERN_CORE_SHARD_H
+#define TERN_CORE_SHARD_H
+
+#include "core/base/list.h"
+#include "core/base/log.h"
+#include "core/base/rcu.h"
+#include "core/base/spsc.h"
+#include "core/base/wheel.h"
+
+#include "core/config.h"
+#include "core/deliveries.h"
+#include "core/outq.h"
+#include "core/stats.h"
+#include "core/trie.h"
+
+struct broker;
+struct client;
+struct journal;
+struct registry;
+struct route_scratch;
+struct subs;
+struct sys;
+
+// Types of mailbox records. The transport uses those from RECORD_IO on for itself.
+enum record_type {
+    RECORD_PUBLISH = 1,     // a message by copy and the handles that want it
+    RECORD_PUBLISH_REF = 2, // the same, message by reference
+    RECORD_PARCEL = 3,      // a pointer to a record that is too long for the mailbox
+    RECORD_HANDOVER = 64,   // RECORD_IO: an accepted connection on its way to its home shard
+};
+#define RECORD_IO 64
+
+struct shard {
+    struct broker *broker;
+    unsigned index;
+    uint64_t now_ms;             // monotonic, of this tick
+    const struct config *config; // of this tick
+    struct log *log;
+    struct rcu_reader *rcu;
+    struct match_cache *matches;
+    struct wheel *wheel;
+    struct registry *registry; // sessions by client identifier
+    struct subs *subs;         // subscriber vectors by handle
+    struct journal *journal;
+    struct sys *sys;           // $SYS publisher; shard 0 only
+    struct list dirty;         // clients with work for the transport
+    struct list blocked_reads; // clients not read until pressure is gone
+    struct list unfinished;    // sessions with more to send next tick
+    struct outq_pool pool;
+    struct stats stats;
+    uint64_t stamp;       // of the current publication, for overlapping subscriptions
+    uint64_t wake_shards; // bit i: shard i has new mail and may sleep; the transport wakes it
+    struct list *outbox;  // per shard: records that did not fit its mailbox
+    uint64_t outbox_bytes;
+    uint64_t mailed; // bit i: there is unpublished mail for shard i
+    uint32_t share_rotor;
+    uint64_t random;    // for generated client identifiers
+    struct timer sweep; // expired retained messages; shard 0 only
+    struct log_limit log_refused, log_bad;
+    struct route_scratch *scratch; // targets of the current publication
+    struct delivery_totals totals;
+    uint64_t in_bytes; // input buffers of incomplete packets
+    bool over_budget;  // memory: decided once a tick
+};
+
+// Returns new; call on the worker's thread (registers with RCU). The shard must not be used
+// elsewhere.
+struct shard *shard_new(struct broker *broker, unsigned index, uint64_t now_ms);
+// Ends the sessions in memory, without wills. Takes. All clients must be closed.
+void shard_free(struct shard *shard);
+
+// The steps of a tick that are core's, in this order; see worker_tick.
+void shard_tick_begin(struct shard *shard, uint64_t now_ms);
+// Takes the mail of all other shards. Records of type >= RECORD_IO go to on_io.
+void shard_drain(struct shard *shard,
+                 void (*on_io)(void *arg, unsigned from, const struct spsc_record *record),
+                 void *arg);
+void shard_timers(struct shard *shard);   // fires what is due; continues retained walks
+void shard_post(struct shard *shard);     // outboxes to mailboxes; sets wake_shards
+void shard_tick_end(struct shard *shard); // memory account, journal, RCU quiescent state
+// Until when the worker may sleep (monotonic ms); 0: do not sleep, there is more to do.
+uint64_t shard_wait_until(const struct shard *shard);
+// Is there mail? For the check between "I sleep" and sleeping.
+bool shard_has_mail(const struct shard *shard);
+
+// The transport's own records (handover), kept in order with all others for that shard.
+void shard_post_io(struct shard *shard, unsigned to, uint16_t type, const void *data, uint32_t len);
+// Graceful end: DISCONNECT 0x8B to MQTT 5 clients, want_close on all. Wills are not published.
+void shard_shutdown(struct shard *shard);
+
+#endif

@@ -1,0 +1,61 @@
+// stats.h - counters, one set per shard.
+//
+// Job:    what happened, cheaply. Owner: the shard; it alone writes. Thread: any may read.
+// Memory: 8 bytes a counter and shard. Limits: none; counters never go back, gauges do.
+#ifndef TERN_CORE_STATS_H
+#define TERN_CORE_STATS_H
+
+#include <stdatomic.h>
+
+#include "core/base/base.h"
+
+// clang-format off
+#define STATS_TABLE(X)                                                                             \
+    /* connections */                                                                              \
+    X(sockets_opened)        X(connections_accepted)   X(connections_refused)                      \
+    X(connect_timeouts)      X(keep_alive_timeouts)    X(takeovers)                                \
+    X(malformed_packets)     X(protocol_errors)        X(handovers)                                \
+    /* gauges */                                                                                   \
+    X(clients_connected)     X(sessions)               X(sessions_expired)                         \
+    X(subscriptions)         X(shared_subscriptions)                                               \
+    X(messages_queued)       X(messages_queued_bytes)  X(messages_inflight)  X(memory_bytes)       \
+    /* traffic */                                                                                  \
+    X(packets_received)      X(packets_sent)           X(bytes_received)     X(bytes_sent)         \
+    X(publish_received)      X(publish_sent)                                                       \
+    X(publish_bytes_received) X(publish_bytes_sent)                                                \
+    X(posted)                X(posts_taken)                                                        \
+    /* what was not delivered, by reason */                                                        \
+    X(dropped_queue_full)    X(dropped_slow_consumer)  X(dropped_expired)    X(dropped_too_large)  \
+    X(dropped_memory)        X(dropped_offline_qos0)   X(dropped_not_allowed) X(dropped_no_member) \
+    X(dropped_retained_full) X(dropped_session_end)                                                \
+    X(publish_refused)       X(disconnected_slow)      X(reads_paused)       X(journal_records)    \
+    X(wills_published)
+// clang-format on
+
+struct stats {
+#define X(name) _Atomic uint64_t name;
+    STATS_TABLE(X)
+#undef X
+};
+
+// Only the owner calls these: a plain load and store, no locked instruction.
+static inline void
+stat_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline void
+stat_sub(_Atomic uint64_t *counter, uint64_t n)
+{
+    stat_add(counter, (uint64_t)0 - n);
+}
+
+static inline uint64_t
+stat_get(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,61 @@
+// subs.h - the shard's subscriber vectors, found by the trie's handle.
+//
+// Job:    which sessions of this shard want a filter; for a share group, which member is next.
+// Owner:  the shard. Thread: its worker.
+// Memory: 48 bytes a filter with one subscriber, 16 bytes more for each further one.
+// Limits: those of the trie's slots.
+#ifndef TERN_CORE_SUBS_H
+#define TERN_CORE_SUBS_H
+
+#include "core/base/base.h"
+
+#include "core/trie.h"
+
+struct session;
+
+// Subscription Options [MQTT5 3.8.3.1] as kept.
+struct sub_options {
+    uint8_t qos : 2;
+    uint8_t no_local : 1;
+    uint8_t retain_as_published : 1;
+};
+
+struct sub {
+    struct session *session;
+    uint32_t subscription_id; // 0 = none
+    uint32_t back : 24;       // index of the session's own entry: session->subs[back]
+    struct sub_options options;
+};
+
+struct sub_vector {
+    struct trie_handle handle; // generation 0: the slot is not used by this shard
+    uint32_t count, cap;       // cap 0: the one subscriber is inline
+    uint32_t connected;        // share groups: members [0, connected) have a connection
+    uint32_t rotor;            // share groups: whose turn it is
+    union {
+        struct sub one;
+        struct sub *many;
+    };
+};
+
+struct subs;
+struct subs *subs_new(void);       // returns new
+void subs_free(struct subs *subs); // takes; NULL is fine
+
+// The vector of a handle, or NULL when this shard has no subscriber under it (any more). Borrowed
+// until the next subs_add.
+struct sub_vector *subs_find(const struct subs *subs, struct trie_handle handle);
+static inline struct sub *
+subs_items(struct sub_vector *vector)
+{
+    return vector->cap ? vector->many : &vector->one;
+}
+// Adds a subscriber, returns its index. The handle is this filter's present one.
+uint32_t subs_add(struct subs *subs, struct trie_handle handle, const struct sub *sub);
+// Removes the subscriber at index; another one may take its place (its session is told). True when
+// the vector is now empty and its slot free: the caller removes the filter from the trie.
+bool subs_remove(struct subs *subs, struct trie_handle handle, uint32_t index);
+// A member of a share group connected or went: keeps [0, connected) in order.
+void subs_set_connected(struct sub_vector *vector, uint32_t index, bool connected);
+
+#endif

@@ -1,0 +1,316 @@
+// sys.c - the $SYS topics.
+#include "core/sys.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/retained.h"
+#include "core/route.h"
+#include "core/shard.h"
+#include "core/timers.h"
+
+#define VALUE_MAX 64
+
+// All shards' counters, added up.
+struct totals {
+#define X(name) uint64_t name;
+    STATS_TABLE(X)
+#undef X
+    uint64_t retained_count, retained_bytes, retained_heap, memory;
+    uint64_t uptime_s;
+};
+
+// What Mosquitto publishes as load: events per minute, averaged over 1, 5 and 15 minutes.
+enum load {
+    LOAD_CONNECTIONS,
+    LOAD_SOCKETS,
+    LOAD_MESSAGES_RECEIVED,
+    LOAD_MESSAGES_SENT,
+    LOAD_PUBLISH_RECEIVED,
+    LOAD_PUBLISH_SENT,
+    LOAD_PUBLISH_DROPPED,
+    LOAD_BYTES_RECEIVED,
+    LOAD_BYTES_SENT,
+    LOAD_COUNT,
+};
+
+static const char *const load_names[LOAD_COUNT] = {
+    "connections",  "sockets",         "messages/received", "messages/sent", "publish/received",
+    "publish/sent", "publish/dropped", "bytes/received",    "bytes/sent",
+};
+
+struct load_average {
+    uint64_t last;
+    double per_minute[3];
+};
+
+struct sys {
+    struct shard *shard;
+    struct timer timer;
+    uint64_t last_ms;
+    uint64_t clients_maximum, heap_maximum;
+    struct load_average loads[LOAD_COUNT];
+    char (*values)[VALUE_MAX]; // what was published last, by topic's place in the tables
+};
+
+// ---- Gauges and counters
+// ----------------------------------------------------------------------------
+
+static uint64_t
+dropped(const struct totals *t)
+{
+    return t->dropped_queue_full + t->dropped_slow_consumer + t->dropped_expired +
+           t->dropped_too_large + t->dropped_memory + t->dropped_not_allowed +
+           t->dropped_no_member + t->dropped_session_end;
+}
+
+static uint64_t
+disconnected(const struct totals *t)
+{
+    return t->sessions > t->clients_connected ? t->sessions - t->clients_connected : 0;
+}
+
+static uint64_t
+stored(const struct totals *t)
+{
+    return t->messages_queued + t->messages_inflight + t->retained_count;
+}
+
+static uint64_t
+stored_bytes(const struct totals *t)
+{
+    return t->messages_queued_bytes + t->retained_bytes;
+}
+
+struct topic_row {
+    const char *topic;
+    uint64_t (*compute)(const struct totals *t); // NULL: the value at offset
+    size_t offset;
+};
+
+#define AT(topic, field)                                           \
+    {                                                              \
+        "$SYS/broker/" topic, NULL, offsetof(struct totals, field) \
+    }
+#define BY(topic, fn)               \
+    {                               \
+        "$SYS/broker/" topic, fn, 0 \
+    }
+
+// clang-format off
+static const struct topic_row rows[] = {
+    BY("clients/disconnected", disconnected),
+    BY("clients/inactive", disconnected),
+    AT("clients/total", sessions),
+    AT("clients/connected", clients_connected),
+    AT("clients/active", clients_connected),
+    AT("clients/expired", sessions_expired),
+    AT("messages/received", packets_received),
+    AT("messages/sent", packets_sent),
+    BY("messages/stored", stored),
+    BY("store/messages/count", stored),
+    BY("store/messages/bytes", stored_bytes),
+    AT("publish/messages/received", publish_received),
+    AT("publish/messages/sent", publish_sent),
+    BY("publish/messages/dropped", dropped),
+    AT("publish/bytes/received", publish_bytes_received),
+    AT("publish/bytes/sent", publish_bytes_sent),
+    AT("bytes/received", bytes_received),
+    AT("bytes/sent", bytes_sent),
+    AT("subscriptions/count", subscriptions),
+    AT("shared_subscriptions/count", shared_subscriptions),
+    AT("retained messages/count", retained_count),
+    AT("heap/current", memory),
+    // What was not delivered, and why: no peer of Mosquitto's topics, so under a name of its own.
+    AT("dropped/queue full", dropped_queue_full),
+    AT("dropped/slow consumer", dropped_slow_consumer),
+    AT("dropped/expired", dropped_expired),
+    AT("dropped/too large", dropped_too_large),
+    AT("dropped/memory", dropped_memory),
+    AT("dropped/not allowed", dropped_not_allowed),
+    AT("dropped/no member", dropped_no_member),
+    AT("dropped/retained full", dropped_retained_full),
+    AT("dropped/session end", dropped_session_end),
+    AT("refused/publish", publish_refused),
+    AT("refused/connections", connections_refused),
+    AT("paused/reads", reads_paused),
+};
+// clang-format on
+
+// Places in sys->values: the rows, then maxima, then loads.
+enum { VALUE_CLIENTS_MAXIMUM = ARRAY_LEN(rows), VALUE_HEAP_MAXIMUM, VALUE_LOADS };
+#define VALUES (VALUE_LOADS + LOAD_COUNT * 3)
+
+// ---- Publishing
+// -------------------------------------------------------------------------------------
+
+static void
+publish(struct sys *sys, const char *topic, const char *value)
+{
+    struct shard *shard = sys->shard;
+    struct pub pub = {
+        .topic = slice_str(topic),
+        .payload = slice_str(value),
+        .arrived_ms = shard->now_ms,
+        .qos = 0,
+        .retain = true,
+    };
+    // At the limit of the retained store the live subscribers still get it next time; nothing is
+    // owed.
+    if (route_publish(shard, &pub, NULL) != OK)
+        stat_add(&shard->stats.dropped_retained_full, 1);
+    pub_done(&pub);
+}
+
+static void
+publish_changed(struct sys *sys, unsigned place, const char *topic, const char *value)
+{
+    must(place < VALUES);
+    if (strcmp(sys->values[place], value) == 0)
+        return;
+    (void)snprintf(sys->values[place], VALUE_MAX, "%s", value);
+    publish(sys, topic, value);
+}
+
+static void
+publish_number(struct sys *sys, unsigned place, const char *topic, uint64_t number)
+{
+    char value[VALUE_MAX];
+    (void)snprintf(value, sizeof value, "%" PRIu64, number);
+    publish_changed(sys, place, topic, value);
+}
+
+// ---- Loads
+// ------------------------------------------------------------------------------------------
+
+static void
+update_load(struct sys *sys, enum load load, uint64_t total, double seconds)
+{
+    static const double minutes[3] = {1, 5, 15};
+    struct load_average *average = &sys->loads[load];
+    double rate = (double)(total - average->last) * 60.0 / seconds;
+    average->last = total;
+    for (unsigned i = 0; i < 3; i++) {
+        double keep = exp(-seconds / (60.0 * minutes[i]));
+        average->per_minute[i] = rate + keep * (average->per_minute[i] - rate);
+        char topic[96], value[VALUE_MAX];
+        (void)snprintf(topic, sizeof topic, "$SYS/broker/load/%s/%gmin", load_names[load],
+                       minutes[i]);
+        (void)snprintf(value, sizeof value, "%.2f", average->per_minute[i]);
+        publish_changed(sys, VALUE_LOADS + (unsigned)load * 3 + i, topic, value);
+    }
+}
+
+static void
+publish_loads(struct sys *sys, const struct totals *t)
+{
+    double seconds = (double)(sys->shard->now_ms - sys->last_ms) / 1000.0;
+    if (seconds <= 0)
+        return;
+    const uint64_t totals[LOAD_COUNT] = {
+        [LOAD_CONNECTIONS] = t->connections_accepted,
+        [LOAD_SOCKETS] = t->sockets_opened,
+        [LOAD_MESSAGES_RECEIVED] = t->packets_received,
+        [LOAD_MESSAGES_SENT] = t->packets_sent,
+        [LOAD_PUBLISH_RECEIVED] = t->publish_received,
+        [LOAD_PUBLISH_SENT] = t->publish_sent,
+        [LOAD_PUBLISH_DROPPED] = dropped(t),
+        [LOAD_BYTES_RECEIVED] = t->bytes_received,
+        [LOAD_BYTES_SENT] = t->bytes_sent,
+    };
+    for (unsigned i = 0; i < LOAD_COUNT; i++)
+        update_load(sys, (enum load)i, totals[i], seconds);
+}
+
+// ---- The tick
+// ---------------------------------------------------------------------------------------
+
+static void
+add_up(const struct broker *broker, uint64_t now_ms, struct totals *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        const struct shard *shard = broker->shards[i];
+        if (!shard)
+            continue;
+#define X(name) ret->name += stat_get(&shard->stats.name);
+        STATS_TABLE(X)
+#undef X
+    }
+    struct retained_stats retained;
+    retained_stats(broker->retained, &retained);
+    ret->retained_count = retained.count;
+    ret->retained_bytes = retained.bytes;
+    ret->memory = broker_memory(broker);
+    ret->uptime_s = (now_ms - broker->started_ms) / 1000;
+}
+
+static void
+publish_rows(struct sys *sys, const struct totals *t)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        uint64_t number;
+        if (rows[i].compute)
+            number = rows[i].compute(t);
+        else
+            memcpy(&number, (const char *)t + rows[i].offset, sizeof number);
+        publish_number(sys, i, rows[i].topic, number);
+    }
+    sys->clients_maximum = max_u64(sys->clients_maximum, t->clients_connected);
+    sys->heap_maximum = max_u64(sys->heap_maximum, t->memory);
+    publish_number(sys, VALUE_CLIENTS_MAXIMUM, "$SYS/broker/clients/maximum", sys->clients_maximum);
+    publish_number(sys, VALUE_HEAP_MAXIMUM, "$SYS/broker/heap/maximum", sys->heap_maximum);
+}
+
+static void
+arm(struct sys *sys)
+{
+    struct shard *shard = sys->shard;
+    // With 0 nothing is published, but a reload may change that: look again now and then.
+    uint32_t interval_s = shard->config->sys_interval_s ? shard->config->sys_interval_s : 10;
+    wheel_arm(shard->wheel, &sys->timer, shard->now_ms + (uint64_t)interval_s * 1000);
+}
+
+void
+sys_on_timer(struct sys *sys)
+{
+    struct shard *shard = sys->shard;
+    if (shard->config->sys_interval_s > 0) {
+        struct totals totals;
+        add_up(shard->broker, shard->now_ms, &totals);
+        char uptime[VALUE_MAX];
+        (void)snprintf(uptime, sizeof uptime, "%" PRIu64 " seconds", totals.uptime_s);
+        publish(sys, "$SYS/broker/version", "ternmq version " TERN_VERSION);
+        publish(sys, "$SYS/broker/uptime", uptime);
+        publish_rows(sys, &totals);
+        publish_loads(sys, &totals);
+        sys->last_ms = shard->now_ms;
+    }
+    arm(sys);
+}
+
+struct sys *
+sys_new(struct shard *shard)
+{
+    struct sys *sys = mem_zalloc(sizeof *sys);
+    sys->shard = shard;
+    sys->last_ms = shard->now_ms;
+    sys->values = mem_zalloc(VALUES * sizeof *sys->values);
+    timer_init(&sys->timer, TIMER_SYS);
+    // At once, so that the topics are there for the first client.
+    wheel_arm(shard->wheel, &sys->timer, shard->now_ms);
+    return sys;
+}
+
+void
+sys_free(struct sys *sys)
+{
+    if (!sys)
+        return;
+    mem_free(sys->values);
+    mem_free(sys);
+}

@@ -1,0 +1,46 @@
+// worker.h - a thread, a ring, a shard: the loop that moves everything.
+//
+// Job:    accepts, receives, drives the shard's tick, sends, sleeps.
+// Owner:  main. Thread: worker_new/start/stop/free from main; the loop is the worker's own thread.
+// Memory: one ring, one set of provided buffers, the connections.
+// Limits: descriptors of the process; max_connections; buffers in the ring.
+#ifndef TERN_IO_WORKER_H
+#define TERN_IO_WORKER_H
+
+#include "core/base/err.h"
+#include "core/broker.h"
+
+struct worker;
+
+// What the kernel lets us use; probed once at start, logged in one line by main.
+struct worker_features {
+    bool uring;        // io_uring_setup works
+    int uring_errno;   // why not
+    bool defer_taskrun, multishot_recv, multishot_accept, provided_buffers;
+    char text[160];    // "io_uring: DEFER_TASKRUN, multishot receive, ..." for the log
+};
+// Fills ret. False when the broker cannot run here; text then says why and what to do about it (one clear line: the seccomp
+// profile for ENOSYS/EPERM, the kernel version for missing features).
+bool worker_probe(struct worker_features *ret);
+
+// Listening sockets are opened before any privilege is dropped and before workers start: one per worker and TCP listener
+// (SO_REUSEPORT), one per unix socket (worker 0 accepts). ERR_IO: ret_problem names the address and the reason.
+struct listen_set;
+NODISCARD err_t listen_open(const struct config *config, unsigned workers,
+                            struct listen_set **ret_set, char *ret_problem, size_t problem_len);
+void listen_close(struct listen_set *set); // takes; unlinks unix sockets; NULL is fine
+// "0.0.0.0:1883", "/run/x.sock", ... of listener i, for the log.
+const char *listen_text(const struct listen_set *set, uint32_t i);
+
+// Returns new; the ring is made on the worker's own thread. listen_set is borrowed.
+struct worker *worker_new(struct broker *broker, const struct listen_set *set, unsigned index);
+// Starts the thread; returns when its shard exists and its ring works, or ERR_IO.
+NODISCARD err_t worker_start(struct worker *worker);
+// Asks the thread to stop gracefully: no more accepts, DISCONNECT 0x8B, flush, close. ON_ANY, async.
+void worker_stop(struct worker *worker);
+// Wakes a sleeping worker (after a configuration change). ON_ANY.
+void worker_wake(struct worker *worker);
+void worker_join(struct worker *worker); // waits for the thread
+void worker_free(struct worker *worker); // takes; joined
+
+#endif

@@ -1,0 +1,41 @@
+// test_packet_ids.c - the set of packet identifiers, against a plain bitmap.
+#include <criterion/criterion.h>
+
+#include "core/packet_ids.h"
+
+Test(packet_ids, agrees_with_a_bitmap)
+{
+    static bool has[65536];
+    struct packet_ids set = {0};
+    uint32_t seed = 7, count = 0;
+    for (unsigned i = 0; i < 400000; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        // Phases of growth and of shrinking, with clusters.
+        uint16_t id = (uint16_t)(1 + (seed >> 10) % (i % 100000 < 50000 ? 5000 : 60000));
+        bool add = (seed >> 4 & 15) < (i % 100000 < 50000 ? 11u : 5u);
+        if (add) {
+            cr_assert_eq(packet_ids_add(&set, id), !has[id]);
+            count += !has[id];
+            has[id] = true;
+        } else {
+            cr_assert_eq(packet_ids_remove(&set, id), has[id]);
+            count -= has[id];
+            has[id] = false;
+        }
+        cr_assert_eq(set.count, count);
+    }
+    for (unsigned id = 1; id < 65536; id++)
+        cr_assert_eq(packet_ids_has(&set, (uint16_t)id), has[id]);
+    packet_ids_free(&set);
+}
+
+Test(packet_ids, takes_all_65535)
+{
+    struct packet_ids set = {0};
+    for (unsigned id = 65535; id > 0; id--)
+        cr_assert(packet_ids_add(&set, (uint16_t)id));
+    for (unsigned id = 1; id < 65536; id++)
+        cr_assert(packet_ids_remove(&set, (uint16_t)id));
+    cr_assert_eq(set.count, 0);
+    packet_ids_free(&set);
+}
