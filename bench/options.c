@@ -49,6 +49,8 @@ static const struct option_row option_rows[] = {
      .help = "closed loop: undelivered messages per subscriber"},
     {NUMBER("--window-total", window_total, 20000, 1, 100000000),
      .help = "closed loop: undelivered messages in all"},
+    {NUMBER("--burst", burst, 0, 0, 10000000),
+     .help = "closed loop: room that a publisher waits for; 0 = an eighth of its window"},
     {NUMBER("--inflight", inflight, 65535, 1, 65535),
      .help = "QoS 1 and 2: unacknowledged messages per publisher"},
     {NUMBER("--warmup", warmup_s, 1, 0, 3600), .help = "seconds before measuring"},

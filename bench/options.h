@@ -19,7 +19,7 @@ enum scenario {
 struct options {
     const char *host, *label;
     uint64_t port, scenario, clients, qos, size, version, rate;
-    uint64_t window_per_sub, window_total, inflight;
+    uint64_t window_per_sub, window_total, burst, inflight;
     uint64_t warmup_s, seconds, drain_s, threads, broker_pid;
     bool json, tolerate, help;
 };

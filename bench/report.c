@@ -43,6 +43,8 @@ add_throughput(struct figures *f, const struct options *options, const struct re
     double seconds = difference(r->to.at_us, r->from.at_us) / 1e6;
     double done = difference(r->to.delivered, r->from.delivered);
     bool connect = options->scenario == SCENARIO_CONNECT;
+    if (options->scenario == SCENARIO_IDLE)
+        seconds = done = NAN;
     add(f, (struct figure){"seconds", "measured", "s", seconds, 3});
     add(f, (struct figure){"delivered", connect ? "connections made" : "messages delivered", "",
                            done, 0});

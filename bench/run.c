@@ -289,6 +289,8 @@ run_execute(const struct options *options, struct result *ret_result)
     run->options = options;
     run->shape = scenario_shape(options);
     run->window = scenario_window(&run->shape, options);
+    run->burst = options->burst > 0 ? min_u64(options->burst, run->window) : run->window / 8;
+    run->burst = max_u64(run->burst, 1);
     run->id = (uint32_t)(clock_wall_ms() ^ (uint64_t)getpid() << 16);
     if (resolve(run, ret_result) != OK)
         return ERR_IO;

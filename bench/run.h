@@ -39,7 +39,8 @@ struct run {
     const struct options *options;
     struct shape shape;
     uint32_t id;     // in every topic, client identifier and payload
-    uint64_t window; // messages per publisher, closed loop
+    uint64_t window; // closed loop: messages per publisher
+    uint64_t burst;  // closed loop: it publishes when so many fit, at least 1
     struct sockaddr_storage address;
     socklen_t address_len;
     struct stream *streams;

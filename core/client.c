@@ -28,6 +28,7 @@ client_init(struct client *client, struct shard *shard, uint32_t listener_index,
     client->last_packet_ms = accepted_ms;
     list_init(&client->dirty);
     list_init(&client->blocked_node);
+    list_init(&client->parked_node);
     outq_init(&client->out);
     timer_init(&client->timer, TIMER_CLIENT);
     (void)snprintf(client->peer, sizeof client->peer, "%s", peer);
@@ -355,6 +356,7 @@ client_on_closed(struct client *client, int error)
     wheel_disarm(shard->wheel, &client->timer);
     list_remove(&client->dirty);
     list_remove(&client->blocked_node);
+    client_drop_parked(client);
     outq_free(&client->out, &shard->pool);
     in_free(client);
     alias_table_free(client->aliases_in);

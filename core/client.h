@@ -57,9 +57,12 @@ struct client {
     struct outq out;
     uint8_t *in; // incomplete packet
     uint32_t in_len, in_cap;
-    uint32_t packet_max;                          // Maximum Packet Size of the client
-    uint16_t receive_max;                         // of the client
-    uint16_t alias_max_out;                       // Topic Alias Maximum of the client, bounded
+    uint32_t packet_max;       // Maximum Packet Size of the client
+    uint16_t receive_max;      // of the client
+    uint16_t alias_max_out;    // Topic Alias Maximum of the client, bounded
+    struct parked_ack *parked; // acknowledgements whose journal record is not safe yet
+    uint32_t parked_head, parked_count, parked_cap;
+    struct list parked_node;                      // in shard->parked
     struct alias_table *aliases_in, *aliases_out; // NULL until used
     char peer[64];                                // "1.2.3.4:5" for the log
 };

@@ -8,6 +8,7 @@
 #include "core/client.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
+#include "core/journal.h"
 #include "core/registry.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -172,6 +173,9 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     session->user = view->has_user ? mem_strndup(view->user.data, view->user.len) : NULL;
     if (view->has_will)
         session_set_will(session, &view->will);
+    if (session->expiry_s > 0 || session->journaled)
+        journal_session(shard->journal, session);
+    session->journaled = session->expiry_s > 0;
     client->receive_max = view->receive_max;
     client->packet_max = view->packet_max;
     client->problem_info = view->request_problem_info;

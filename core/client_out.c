@@ -1,9 +1,12 @@
 // client_out.c - packets to one client.
 #include "core/client_out.h"
 
+#include "core/base/mem.h"
+
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
 
@@ -142,11 +145,79 @@ client_put_publish(struct client *client, struct pub *pub, const struct delivery
 // ---- The small packets
 // ----------------------------------------------------------------------------
 
-void
-client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason)
+static void
+put_ack(struct client *client, const struct ack_out *ack)
 {
-    uint8_t *dst = reserve(client, CODEC_ACK_MAX);
-    commit(client, codec_put_ack(dst, type, client->version, packet_id, reason));
+    uint8_t *dst = reserve(client, 16 + ack->count);
+    uint32_t len =
+        ack->count ? codec_put_suback(dst, ack->type, client->version, ack->packet_id, ack->codes,
+                                      ack->count)
+                   : codec_put_ack(dst, ack->type, client->version, ack->packet_id, ack->reason);
+    commit(client, len);
+}
+
+struct parked_ack {
+    uint64_t position;
+    struct ack_out ack; // codes are owned
+};
+
+void
+client_put_ack_after(struct client *client, uint64_t position, const struct ack_out *ack)
+{
+    struct shard *shard = client->shard;
+    if (likely(position <= journal_safe(shard->journal) && client->parked_count == 0)) {
+        put_ack(client, ack);
+        return;
+    }
+    if (client->parked_head > 0 &&
+        client->parked_head + client->parked_count == client->parked_cap) {
+        memmove(client->parked, client->parked + client->parked_head,
+                client->parked_count * sizeof *client->parked);
+        client->parked_head = 0;
+    }
+    uint32_t end = client->parked_head + client->parked_count++;
+    client->parked = mem_grow(client->parked, &client->parked_cap, end + 1, sizeof *client->parked);
+    client->parked[end] = (struct parked_ack){.position = position, .ack = *ack};
+    if (ack->count) {
+        uint8_t *codes = mem_alloc(ack->count);
+        memcpy(codes, ack->codes, ack->count);
+        client->parked[end].ack.codes = codes;
+    }
+    if (list_empty(&client->parked_node))
+        list_push(&shard->parked, &client->parked_node);
+}
+
+static void
+unpark(struct client *client)
+{
+    must(client->parked_count > 0);
+    // The codes are ours since client_put_ack_after copied them.
+    mem_free((void *)(uintptr_t)client->parked[client->parked_head].ack.codes);
+    client->parked_head++;
+    if (--client->parked_count == 0)
+        client_drop_parked(client);
+}
+
+void
+client_release_parked(struct client *client)
+{
+    uint64_t safe = journal_safe(client->shard->journal);
+    while (client->parked_count > 0 && client->parked[client->parked_head].position <= safe) {
+        if (client->state == CLIENT_CONNECTED)
+            put_ack(client, &client->parked[client->parked_head].ack);
+        unpark(client);
+    }
+}
+
+void
+client_drop_parked(struct client *client)
+{
+    while (client->parked_count > 0)
+        unpark(client);
+    mem_free(client->parked);
+    client->parked = NULL;
+    client->parked_head = client->parked_cap = 0;
+    list_remove(&client->parked_node);
 }
 
 void
@@ -154,14 +225,6 @@ client_put_connack(struct client *client, const struct connack *connack)
 {
     uint8_t *dst = reserve(client, CODEC_CONNACK_MAX(connack));
     commit(client, codec_put_connack(dst, connack));
-}
-
-void
-client_put_suback(struct client *client, uint8_t type, uint16_t packet_id, const uint8_t *reasons,
-                  uint32_t count)
-{
-    uint8_t *dst = reserve(client, 16 + count);
-    commit(client, codec_put_suback(dst, type, client->version, packet_id, reasons, count));
 }
 
 void

@@ -17,11 +17,19 @@ struct delivery_spec;
 // False when the packet is too large for the client and was dropped [MQTT-3.1.2-24].
 bool client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
                         uint16_t packet_id, bool dup);
-void client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason);
+// An acknowledgement that may go out once the journal is safe up to position; in order with those
+// before it. SUBACK and UNSUBACK have reason codes (copied), the others one reason and count 0.
+struct ack_out {
+    uint8_t type, reason;
+    uint16_t packet_id;
+    const uint8_t *codes;
+    uint32_t count;
+};
+void client_put_ack_after(struct client *client, uint64_t position, const struct ack_out *ack);
+// Sends those whose time has come.
+void client_release_parked(struct client *client);
+void client_drop_parked(struct client *client);
 void client_put_connack(struct client *client, const struct connack *connack);
-// SUBACK or UNSUBACK.
-void client_put_suback(struct client *client, uint8_t type, uint16_t packet_id,
-                       const uint8_t *reasons, uint32_t count);
 void client_put_pingresp(struct client *client);
 // Ends the connection because of err: DISCONNECT or CONNACK with its reason where the version has
 // one, then close. The Will stays due unless the caller takes it away. Does nothing when it is

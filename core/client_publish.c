@@ -6,6 +6,7 @@
 #include "core/client.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
+#include "core/journal.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -116,13 +117,22 @@ qos2_receive(struct client *client, uint16_t packet_id)
     if (packet_ids_has(ids, packet_id))
         return ERR_PACKET_ID_IN_USE; // [MQTT-4.3.3-10]
     uint32_t max = client->shard->config->receive_max;
-    if (client->version == MQTT_5 && max && ids->count >= max)
+    if (client->version == MQTT_5 && max && ids->count + client->parked_count >= max)
         return ERR_RECEIVE_MAX_EXCEEDED; // [MQTT-3.3.4-7]
     return OK;
 }
 
 // ---- Routing
 // ----------------------------------------------------------------------------------------
+
+static void
+qos2_received(struct session *session, uint16_t packet_id)
+{
+    bool added = packet_ids_add(&session->in_qos2, packet_id);
+    must_hot(added);
+    if (session->journaled)
+        journal_received(session->shard->journal, session, packet_id);
+}
 
 static uint64_t
 expires_at(const struct shard *shard, const struct publish_view *view)
@@ -161,13 +171,19 @@ route(struct client *client, const struct publish_view *view, bool *ret_matched)
     return err;
 }
 
+// before: where the journal stood when the packet came; what was added since must be safe first.
 static void
-acknowledge(struct client *client, const struct publish_view *view, uint8_t reason)
+acknowledge(struct client *client, const struct publish_view *view, uint64_t before, uint8_t reason)
 {
-    if (view->qos == 1)
-        client_put_ack(client, MQTT_PUBACK, view->packet_id, reason);
-    else if (view->qos == 2)
-        client_put_ack(client, MQTT_PUBREC, view->packet_id, reason);
+    if (view->qos == 0)
+        return;
+    uint64_t last = journal_last(client->shard->journal);
+    struct ack_out ack = {
+        .type = view->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC,
+        .reason = reason,
+        .packet_id = view->packet_id,
+    };
+    client_put_ack_after(client, last == before ? 0 : last, &ack);
 }
 
 err_t
@@ -177,6 +193,7 @@ client_on_publish(struct client *client, const struct frame *frame)
     err_t err = codec_publish(frame, client->version, &view);
     if (unlikely(err))
         return err;
+    uint64_t before = journal_last(client->shard->journal);
     struct stats *stats = &client->shard->stats;
     stat_add(&stats->publish_received, 1);
     stat_add(&stats->publish_bytes_received, view.payload.len);
@@ -189,7 +206,7 @@ client_on_publish(struct client *client, const struct frame *frame)
     if (view.qos == 2) {
         err = qos2_receive(client, view.packet_id);
         if (err == ERR_PACKET_ID_IN_USE) {
-            acknowledge(client, &view, REASON_SUCCESS);
+            acknowledge(client, &view, before, REASON_SUCCESS);
             return OK;
         }
         if (err)
@@ -202,11 +219,12 @@ client_on_publish(struct client *client, const struct frame *frame)
     check_pressure(client);
     if (unlikely(err)) {
         stat_add(&stats->publish_refused, 1);
-        acknowledge(client, &view, err_reason(err)); // the version decides whether it is told
+        acknowledge(client, &view, before,
+                    err_reason(err)); // the version decides whether it is told
         return OK;
     }
     if (view.qos == 2)
-        (void)packet_ids_add(&client->session->in_qos2, view.packet_id);
-    acknowledge(client, &view, matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS);
+        qos2_received(client->session, view.packet_id);
+    acknowledge(client, &view, before, matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS);
     return OK;
 }

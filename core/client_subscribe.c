@@ -5,6 +5,7 @@
 #include "core/client.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
+#include "core/journal.h"
 #include "core/retained.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -67,6 +68,15 @@ log_subscribe(const struct client *client, struct slice filter, uint8_t code)
                  (int)min_u32(filter.len, 256), (const char *)filter.data);
 }
 
+static void
+acknowledge(struct client *client, uint8_t type, uint16_t packet_id, const uint8_t *codes,
+            uint32_t count)
+{
+    struct ack_out ack = {.type = type, .packet_id = packet_id, .codes = codes, .count = count};
+    uint64_t position = client->session->journaled ? journal_last(client->shard->journal) : 0;
+    client_put_ack_after(client, position, &ack);
+}
+
 err_t
 client_on_subscribe(struct client *client, const struct frame *frame)
 {
@@ -84,7 +94,7 @@ client_on_subscribe(struct client *client, const struct frame *frame)
         codes[i] = subscribe_one(client, &filter, view.subscription_id, &granted[i]);
         log_subscribe(client, filter.filter, codes[i]);
     }
-    client_put_suback(client, MQTT_SUBACK, view.packet_id, codes, view.count);
+    acknowledge(client, MQTT_SUBACK, view.packet_id, codes, view.count);
     for (uint32_t i = 0; i < view.count; i++)
         if (granted[i].wants_retained)
             session_walk_start(client->session, granted[i].filter, granted[i].handle,
@@ -119,7 +129,7 @@ client_on_unsubscribe(struct client *client, const struct frame *frame)
             log_line(client->shard->log, LOG_T_UNSUBSCRIBE, "%s %.*s", client->session->id,
                      (int)min_u32(filter.filter.len, 256), (const char *)filter.filter.data);
     }
-    client_put_suback(client, MQTT_UNSUBACK, view.packet_id, codes, view.count);
+    acknowledge(client, MQTT_UNSUBACK, view.packet_id, codes, view.count);
     mem_free(codes);
     return OK;
 }

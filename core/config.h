@@ -1,17 +1,24 @@
 // config.h - what the operator asked for.
 //
-// Job:    mosquitto.conf's grammar, the environment and the command line, from one key table that also
-//         makes --help, the defaults and the example configuration.
-// Owner:  main builds a struct config; it is immutable afterwards and shared by all threads. A reload
-//         builds another. Thread: any may read.
-// Memory: strings and arrays belong to the struct config. Limits: CONFIG_LISTENERS_MAX listeners.
+// Job:    mosquitto.conf's grammar, the environment and the command line, from one key table that
+//         also makes --help, the defaults and the example configuration.
+// Owner:  main builds a struct config; it is immutable afterwards and shared by all threads. A
+//         reload builds another. Thread: any may read.
+// Memory: strings and arrays belong to the struct config.
+// Limits: CONFIG_LISTENERS_MAX listeners, CONFIG_FILES_MAX files of CONFIG_FILE_BYTES_MAX bytes,
+//         lines of CONFIG_LINE_MAX bytes.
 #ifndef TERN_CORE_CONFIG_H
 #define TERN_CORE_CONFIG_H
 
 #include "core/base/err.h"
 #include "core/base/log.h"
 
-#define CONFIG_LISTENERS_MAX 64
+#define CONFIG_LISTENERS_MAX  64
+#define CONFIG_PORTS_MAX      16  // -p
+#define CONFIG_FILES_MAX      256 // with those of include_dir
+#define CONFIG_FILE_BYTES_MAX 1048576
+#define CONFIG_LINE_MAX       4096 // longer than any path
+#define CONFIG_ENV_PREFIX     "TERNMQ_"
 
 enum queue_full_action {
     QUEUE_FULL_DROP_NEWEST, // the arriving message is dropped and counted (Mosquitto's way)
@@ -20,16 +27,16 @@ enum queue_full_action {
 };
 
 struct listener_config {
-    uint16_t port;            // 0 with a unix socket
     char *address;            // bind address or host name; NULL = all
     char *unix_path;          // NULL = TCP
-    uint8_t socket_domain;    // 0 both, 4 ipv4, 6 ipv6
-    uint32_t connections_max; // max_connections; 0 = unlimited
-    bool allow_anonymous;
-    uint16_t topic_alias_max; // max_topic_alias
-    uint8_t maximum_qos;      // max_qos, 0..2
     char *mount_point;        // NULL = none
-    bool loopback_only;       // the default listener without -c
+    uint32_t connections_max; // max_connections; 0 = unlimited
+    uint16_t port;            // 0 with a unix socket
+    uint16_t topic_alias_max; // max_topic_alias
+    uint8_t socket_domain;    // 0 both, 4 ipv4, 6 ipv6
+    uint8_t maximum_qos;      // max_qos, 0..2
+    bool allow_anonymous;
+    bool loopback_only; // nothing in the configuration says where to listen
 };
 
 struct config {
@@ -38,34 +45,34 @@ struct config {
     uint32_t workers; // 0 = the CPUs that the cgroup grants
 
     // Sessions and queues. 0 = unlimited wherever a _max is a count or bytes.
-    uint32_t inflight_messages_max;         // max_inflight_messages, 20; outgoing QoS 1/2 per client
-    uint32_t queued_messages_max;           // max_queued_messages, 1000; per session, QoS 1/2
-    uint64_t queued_bytes_max;              // max_queued_bytes, 0; per session
-    bool queue_qos0_messages;               // false; queue QoS 0 for absent durable sessions too
+    uint32_t inflight_messages_max; // max_inflight_messages, 20; outgoing QoS 1/2 per client
+    uint32_t queued_messages_max;   // max_queued_messages, 1000; per session, QoS 1/2
+    uint64_t queued_bytes_max;      // max_queued_bytes, 0; per session
+    bool queue_qos0_messages;       // false; queue QoS 0 for absent durable sessions too
     enum queue_full_action queue_full_action;
-    uint64_t output_bytes_max;              // max_output_bytes, 16 MiB; unsent bytes per connection
-    uint32_t receive_max;                   // receive_maximum, 1000; announced to MQTT 5 clients
-    uint32_t subscriptions_max;             // max_subscriptions, 0; per session
-    uint32_t session_expiry_max_s;          // persistent_client_expiration in s; 0xffffffff = never
-    uint64_t sessions_max;                  // max_sessions, 0
-    uint32_t packet_size_max;               // max_packet_size, 2000000; whole packet
-    uint32_t connect_packet_size_max;       // max_connect_packet_size, 300000
-    uint32_t payload_size_max;              // message_size_limit, 0
-    uint16_t keep_alive_max_s;              // max_keepalive, 0 = no limit
-    uint32_t connect_timeout_s;             // connect_timeout, 10
-    uint64_t connections_max;               // global_max_connections
-    uint64_t clients_max;                   // global_max_clients: sessions, connected or not
-    bool allow_zero_length_clientid;        // true
-    char *auto_id_prefix;                   // "auto-"
-    bool allow_duplicate_messages;          // accepted, ignored with a warning
-    bool retain_available;                  // true
-    uint64_t retained_messages_max;         // max_retained_messages, 0
-    uint64_t retained_bytes_max;            // max_retained_bytes, 0
-    uint32_t retain_expiry_s;               // retain_expiry_interval, 0 = none
-    bool upgrade_outgoing_qos;              // false
-    uint64_t memory_max;                    // memory_limit, bytes; 0 = 3/4 of the cgroup's limit
-    uint32_t sys_interval_s;                // sys_interval, 10; 0 = no $SYS
-    bool set_tcp_nodelay;                   // true
+    uint64_t output_bytes_max;        // max_output_bytes, 16 MiB; unsent bytes per connection
+    uint32_t receive_max;             // receive_maximum, 1000; announced to MQTT 5 clients
+    uint32_t subscriptions_max;       // max_subscriptions, 0; per session
+    uint32_t session_expiry_max_s;    // persistent_client_expiration in s; 0xffffffff = never
+    uint64_t sessions_max;            // max_sessions, 0
+    uint32_t packet_size_max;         // max_packet_size, 2000000; whole packet
+    uint32_t connect_packet_size_max; // max_connect_packet_size, 300000
+    uint32_t payload_size_max;        // message_size_limit, 0
+    uint16_t keep_alive_max_s;        // max_keepalive, 0 = no limit
+    uint32_t connect_timeout_s;       // connect_timeout, 10
+    uint64_t connections_max;         // global_max_connections
+    uint64_t clients_max;             // global_max_clients: sessions, connected or not
+    bool allow_zero_length_clientid;  // true
+    char *auto_id_prefix;             // "auto-"
+    bool allow_duplicate_messages;    // accepted, ignored with a warning
+    bool retain_available;            // true
+    uint64_t retained_messages_max;   // max_retained_messages, 0
+    uint64_t retained_bytes_max;      // max_retained_bytes, 0
+    uint32_t retain_expiry_s;         // retained_message_expiry, 0 = none
+    bool upgrade_outgoing_qos;        // false
+    uint64_t memory_max;              // memory_limit, bytes; 0 = 3/4 of the cgroup's limit
+    uint32_t sys_interval_s;          // sys_interval, 10; 0 = no $SYS
+    bool set_tcp_nodelay;             // true
 
     // Persistence: accepted; a later version keeps the store on disk.
     bool persistence;
@@ -79,7 +86,7 @@ struct config {
     char *user;
     char *pid_file;
     bool daemon, quiet, verbose;
-    char *file;    // -c, absolute; NULL = none
+    char *file; // -c, absolute; NULL = none
     bool per_listener_settings;
 };
 
@@ -93,24 +100,40 @@ struct config_report {
     uint32_t error_count, warning_count; // may exceed the arrays; the rest is not kept
 };
 
-// Command line, then the file it names, then the environment (TERNMQ_<KEY> in upper case wins over the
-// file; the command line's -p adds to it as Mosquitto's does). OK: returns new in ret_config. ERR_CONFIG: ret_report has
-// every error found. Warnings may be there in both cases. argv as main's; env as environ.
 struct config_options { // what the command line says, before any file
-    char *file;
-    uint16_t ports[16];
+    char *file;         // borrows from argv
+    uint16_t ports[CONFIG_PORTS_MAX];
     uint32_t port_count;
     bool daemon, quiet, verbose, help, version, test_config, example_config;
 };
+// argv as main's. ERR_CONFIG: ret_report has every error found.
 NODISCARD err_t config_options_parse(int argc, char **argv, struct config_options *ret_options,
                                      struct config_report *ret_report);
+
+// The file that the command line names, then the environment: TERNMQ_<KEY> in upper case wins over
+// the file, for global keys and for those of the default listener. With no listener and no port in
+// either, the broker listens on loopback only, on each -p or on 1883, and anonymous clients are
+// welcome; beside other listeners each -p adds one on loopback. OK: returns new in ret_config.
+// ERR_CONFIG: ret_report has every error found. Warnings may be there in both cases. env as
+// environ; NULL is fine.
 NODISCARD err_t config_load(const struct config_options *options, char *const *env,
                             struct config **ret_config, struct config_report *ret_report);
+// The same from memory. name stands for the file in the report; include_dir is not followed, and
+// what depends on the machine stays 0.
+NODISCARD err_t config_parse(const char *name, struct slice text, char *const *env,
+                             struct config **ret_config, struct config_report *ret_report);
+// Loads anew, for a broker that runs with old. What cannot change while it runs keeps its old value
+// with a warning that names the key; listeners keep their number and order, so that an index stays
+// good. Returns as config_load.
+NODISCARD err_t config_reload(const struct config *old, const struct config_options *options,
+                              char *const *env, struct config **ret_config,
+                              struct config_report *ret_report);
 // The defaults alone, for tests: returns new, no listener.
 struct config *config_defaults(void);
 void config_free(struct config *config); // takes; NULL is fine
 
-// The generated texts, from the key table. Written to a stdio stream by main.
+// The generated texts, from the key table, to a stdio stream (FILE *, void so that this header,
+// which everything includes, does not bring stdio).
 void config_write_help(void *file);
 void config_write_example(void *file);
 

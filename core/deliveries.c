@@ -77,14 +77,19 @@ deliveries_push(struct deliveries *d, const struct delivery *entry)
     count_queued(d, entry, true);
 }
 
+uint64_t
+deliveries_seq(const struct deliveries *d, uint16_t packet_id)
+{
+    return d->head + ((uint64_t)packet_id + 65534u - d->head % 65535u) % 65535u;
+}
+
 struct delivery *
 deliveries_find(const struct deliveries *d, uint16_t packet_id)
 {
-    // The only sequence number in [head, head + 65535) with this identifier.
-    uint64_t offset = ((uint64_t)packet_id + 65534u - d->head % 65535u) % 65535u;
-    if (packet_id == 0 || offset >= d->sent - d->head)
+    uint64_t seq = deliveries_seq(d, packet_id);
+    if (packet_id == 0 || seq >= d->sent)
         return NULL;
-    struct delivery *entry = deliveries_at(d, d->head + offset);
+    struct delivery *entry = deliveries_at(d, seq);
     bool waits = entry->state == DELIVERY_SENT || entry->state == DELIVERY_RELEASED;
     return waits ? entry : NULL;
 }

@@ -73,6 +73,8 @@ deliveries_packet_id(uint64_t seq)
 
 // Adds an entry in state QUEUED; takes over entry.msg's reference and entry.subscription.ids.
 void deliveries_push(struct deliveries *d, const struct delivery *entry);
+// The only sequence number from head on that has this packet identifier.
+uint64_t deliveries_seq(const struct deliveries *d, uint16_t packet_id);
 // The in-flight entry with this packet identifier, or NULL. Borrowed until the next push or finish.
 struct delivery *deliveries_find(const struct deliveries *d, uint16_t packet_id);
 // Ends an entry (any state but DONE): releases what it holds; moves head past what is done.

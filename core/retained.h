@@ -1,8 +1,9 @@
 // retained.h - the shared store of retained messages.
 //
 // Job:    the last retained message of each Topic Name; exact look-up and walks by Topic Filter.
-// Owner:  the broker. Thread: readers lock-free under RCU; writers under striped or single mutexes inside.
-// Memory: a reference to the msg, and the trie of topic levels; emptied branches are pruned (a topic
+// Owner:  the broker. Thread: readers lock-free under RCU; writers under striped or single mutexes
+// inside. Memory: a reference to the msg, and the trie of topic levels; emptied branches are pruned
+// (a topic
 //         set and cleared leaves nothing behind). Limits: count and bytes, given at set.
 #ifndef TERN_CORE_RETAINED_H
 #define TERN_CORE_RETAINED_H
@@ -10,6 +11,7 @@
 #include "core/base/err.h"
 #include "core/base/hash.h"
 #include "core/base/rcu.h"
+
 #include "core/msg.h"
 
 struct retained;
@@ -20,9 +22,9 @@ void retained_free(struct retained *store);                // takes; releases al
 struct retained_limits {
     uint64_t count_max, bytes_max; // 0 = unlimited
 };
-// Replaces the topic's message by msg (takes a reference of its own). ERR_FULL: a limit is reached and
-// nothing changed (replacing within the limits always works). A happens-before: once this returned, any
-// walk that starts afterwards on any thread sees it.
+// Replaces the topic's message by msg (takes a reference of its own). ERR_FULL: a limit is reached
+// and nothing changed (replacing within the limits always works). A happens-before: once this
+// returned, any walk that starts afterwards on any thread sees it.
 NODISCARD err_t retained_set(struct retained *store, struct rcu_reader *self, struct msg *msg,
                              const struct retained_limits *limits);
 // Removes the topic's message. False when there was none.
@@ -31,9 +33,10 @@ bool retained_clear(struct retained *store, struct rcu_reader *self, struct slic
 // (valid because the store's own reference is dropped only after a grace period).
 struct msg *retained_get(struct retained *store, struct slice topic);
 
-// All messages whose topic matches the filter, in steps, so that a '#' over a million topics does not stop a
-// worker. A walk may be held across quiescent states; it keeps what it stands on alive. Messages set or
-// cleared during the walk may or may not be seen; all that were there throughout are seen exactly once.
+// All messages whose topic matches the filter, in steps, so that a '#' over a million topics does
+// not stop a worker. A walk may be held across quiescent states; it keeps what it stands on alive.
+// Messages set or cleared during the walk may or may not be seen; all that were there throughout
+// are seen exactly once.
 struct retained_walk;
 struct retained_walk *retained_walk_new(struct retained *store, struct slice filter); // returns new
 // The next message with a reference for the caller, or NULL: *ret_done tells the end from "visited
@@ -45,8 +48,8 @@ struct retained_stats {
     uint64_t count, bytes, nodes; // bytes: of the messages
 };
 void retained_stats(const struct retained *store, struct retained_stats *ret);
-// Removes messages whose expiry has passed, visiting at most steps_max topics from where it stopped.
-// Returns how many were removed.
+// Removes messages whose expiry has passed, visiting at most steps_max topics from where it
+// stopped. Returns how many were removed.
 uint32_t retained_sweep(struct retained *store, struct rcu_reader *self, uint64_t now_ms,
                         uint32_t steps_max);
 

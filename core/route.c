@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/journal.h"
 #include "core/mail.h"
 #include "core/retained.h"
 #include "core/session.h"
@@ -370,14 +371,18 @@ retain(struct shard *shard, struct pub *pub)
 {
     struct retained *store = shard->broker->retained;
     if (pub->payload.len == 0) {
-        (void)retained_clear(store, shard->rcu, pub->topic); // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
+        if (retained_clear(store, shard->rcu, pub->topic)) // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
+            journal_retain_clear(shard->journal, pub->topic);
         return OK;
     }
     struct retained_limits limits = {
         .count_max = shard->config->retained_messages_max,
         .bytes_max = shard->config->retained_bytes_max,
     };
-    return retained_set(store, shard->rcu, pub_msg(pub), &limits);
+    err_t err = retained_set(store, shard->rcu, pub_msg(pub), &limits);
+    if (err == OK)
+        journal_retain(shard->journal, pub->msg);
+    return err;
 }
 
 err_t

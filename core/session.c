@@ -5,6 +5,7 @@
 
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/journal.h"
 #include "core/registry.h"
 #include "core/route.h"
 #include "core/shard.h"
@@ -134,6 +135,9 @@ void
 session_end(struct session *session)
 {
     must(session->magic == SESSION_MAGIC && !session->client);
+    if (session->journaled)
+        journal_session_end(session->shard->journal, session);
+    session->journaled = false; // what follows is part of the end
     session_walks_stop(session, (struct trie_handle){0});
     // First, so that neither the Will nor a redispatch comes back to this session.
     session_unsubscribe_all(session);

@@ -55,6 +55,7 @@ struct session {
     uint32_t id_len;
     char *id;             // NUL-terminated for the log
     char *user;           // NULL = none
+    bool journaled;       // outlives its connection: what it relies on is journaled
     struct will *will;    // NULL = none
     uint64_t will_due_ms; // while it waits for its delay
     uint64_t expires_ms;  // while not connected; UINT64_MAX = never

@@ -1,12 +1,30 @@
 // session_acks.c - PUBACK, PUBREC, PUBREL, PUBCOMP from the client.
 #include "core/client.h"
 #include "core/client_out.h"
+#include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
 
 static void
-finish(struct session *session, struct delivery *entry)
+put(struct session *session, uint64_t position, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
+    struct ack_out ack = {.type = type, .packet_id = packet_id, .reason = reason};
+    client_put_ack_after(session->client, position, &ack);
+}
+
+static uint64_t
+journal_entry(struct session *session, uint16_t packet_id, uint8_t state)
+{
+    if (!session->journaled)
+        return 0;
+    uint64_t seq = deliveries_seq(&session->out, packet_id);
+    return journal_state(session->shard->journal, session, seq, state);
+}
+
+static void
+finish(struct session *session, struct delivery *entry, uint16_t packet_id)
+{
+    journal_entry(session, packet_id, DELIVERY_DONE);
     deliveries_finish(&session->out, entry);
     session_pump(session);
     if (session->walks)
@@ -21,7 +39,7 @@ session_on_puback(struct session *session, const struct ack_view *ack)
         return OK; // late, after a takeover or a restart of the client: nothing waits for it
     if (entry->qos != 1)
         return ERR_PROTOCOL;
-    finish(session, entry); // whatever its reason: not sent again [MQTT-4.4.0-2]
+    finish(session, entry, ack->packet_id); // whatever its reason: not sent again [MQTT-4.4.0-2]
     return OK;
 }
 
@@ -32,19 +50,23 @@ session_on_pubrec(struct session *session, const struct ack_view *ack)
     if (!entry) {
         if (ack->reason >= REASON_FAILURE)
             return OK;
-        client_put_ack(session->client, MQTT_PUBREL, ack->packet_id,
-                       err_reason(ERR_PACKET_ID_NOT_FOUND));
+        put(session, 0, MQTT_PUBREL, ack->packet_id, err_reason(ERR_PACKET_ID_NOT_FOUND));
         return OK;
     }
     if (entry->qos != 2)
         return ERR_PROTOCOL;
     if (ack->reason >= REASON_FAILURE) {
-        finish(session, entry); // gives the quota back [MQTT5 4.9]
+        finish(session, entry, ack->packet_id); // gives the quota back [MQTT5 4.9]
         return OK;
     }
-    if (entry->state == DELIVERY_SENT)
+    uint64_t position = 0;
+    if (entry->state == DELIVERY_SENT) {
         deliveries_release(entry);
-    client_put_ack(session->client, MQTT_PUBREL, ack->packet_id, REASON_SUCCESS);
+        // Safe before PUBREL: else a crash would send the message again to a client that is done
+        // with it.
+        position = journal_entry(session, ack->packet_id, DELIVERY_RELEASED);
+    }
+    put(session, position, MQTT_PUBREL, ack->packet_id, REASON_SUCCESS);
     return OK;
 }
 
@@ -56,7 +78,7 @@ session_on_pubcomp(struct session *session, const struct ack_view *ack)
         return OK;
     if (entry->state != DELIVERY_RELEASED)
         return ERR_PROTOCOL;
-    finish(session, entry);
+    finish(session, entry, ack->packet_id);
     return OK;
 }
 
@@ -64,7 +86,10 @@ err_t
 session_on_pubrel(struct session *session, const struct ack_view *ack)
 {
     bool known = packet_ids_remove(&session->in_qos2, ack->packet_id);
-    client_put_ack(session->client, MQTT_PUBCOMP, ack->packet_id,
-                   known ? REASON_SUCCESS : err_reason(ERR_PACKET_ID_NOT_FOUND));
+    uint64_t position = 0;
+    if (known && session->journaled)
+        position = journal_released(session->shard->journal, session, ack->packet_id);
+    put(session, position, MQTT_PUBCOMP, ack->packet_id,
+        known ? REASON_SUCCESS : err_reason(ERR_PACKET_ID_NOT_FOUND));
     return OK;
 }

@@ -4,6 +4,7 @@
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_out.h"
+#include "core/journal.h"
 #include "core/retained.h"
 #include "core/route.h"
 #include "core/session.h"
@@ -75,6 +76,8 @@ enqueue(struct session *session, struct pub *pub, const struct delivery_spec *sp
         entry.subscription.ids = mem_alloc(bytes);
         memcpy(entry.subscription.ids, spec->subscription_ids, bytes);
     }
+    if (session->journaled)
+        journal_enqueue(session->shard->journal, session, session->out.tail, &entry);
     deliveries_push(&session->out, &entry);
 }
 
@@ -119,7 +122,8 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
     struct shard *shard = session->shard;
     if (entry->state == DELIVERY_RELEASED) {
         deliveries_mark_sent(&session->out, entry);
-        client_put_ack(session->client, MQTT_PUBREL, packet_id, REASON_SUCCESS);
+        struct ack_out pubrel = {.type = MQTT_PUBREL, .packet_id = packet_id};
+        client_put_ack_after(session->client, 0, &pubrel);
         return;
     }
     bool first = entry->state == DELIVERY_QUEUED;

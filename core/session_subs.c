@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
 
@@ -144,6 +145,18 @@ replace(struct session *session, uint32_t i, const struct filter_view *filter, u
     subs_items(vector)[session->subs[i].place] = sub_make(session, filter, id, i);
 }
 
+static void
+journal_sub(struct session *session, uint32_t i)
+{
+    struct shard *shard = session->shard;
+    if (!session->journaled || !journal_is_on(shard->journal))
+        return;
+    const struct session_sub *mine = &session->subs[i];
+    struct slice group, filter = trie_filter(shard->broker->trie, mine->handle, &group);
+    const struct sub *sub = &subs_items(subs_find(shard->subs, mine->handle))[mine->place];
+    journal_subscribe(shard->journal, session, filter, group, sub);
+}
+
 #define SUBS_PER_SESSION_MAX 0xffffffu // struct sub.back has 24 bits
 
 err_t
@@ -157,6 +170,7 @@ session_subscribe(struct session *session, const struct filter_view *filter, str
     if (*ret_existed) {
         // Replaced in place: no message is lost or doubled meanwhile [MQTT-3.8.4-3] [MQTT-3.8.4-4].
         replace(session, i, filter, subscription_id);
+        journal_sub(session, i);
         *ret_handle = session->subs[i].handle;
         return OK;
     }
@@ -185,6 +199,7 @@ session_subscribe(struct session *session, const struct filter_view *filter, str
                            session->client != NULL);
         tell_weight(shard, handle);
     }
+    journal_sub(session, i);
     *ret_handle = handle;
     return OK;
 }
@@ -224,6 +239,8 @@ session_unsubscribe(struct session *session, struct slice filter, struct slice g
     if (i == session->sub_count)
         return false;
     session_walks_stop(session, session->subs[i].handle);
+    if (session->journaled)
+        journal_unsubscribe(session->shard->journal, session, filter, group);
     sub_remove(session, i);
     return true;
 }

@@ -6,6 +6,7 @@
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_out.h"
+#include "core/journal.h"
 #include "core/mail.h"
 #include "core/registry.h"
 #include "core/retained.h"
@@ -44,6 +45,8 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     list_init(&shard->dirty);
     list_init(&shard->blocked_reads);
     list_init(&shard->unfinished);
+    list_init(&shard->parked);
+    shard->journal = journal_new(false);
     mail_init(shard);
     timer_init(&shard->sweep, TIMER_SWEEP);
     if (index == 0) {
@@ -60,6 +63,7 @@ shard_free(struct shard *shard)
         return;
     registry_each(shard->registry, session_discard);
     sys_free(shard->sys);
+    journal_free(shard->journal);
     registry_free(shard->registry);
     subs_free(shard->subs);
     match_cache_free(shard->matches);
@@ -209,6 +213,21 @@ shard_tick_end(struct shard *shard)
 {
     account(shard);
     rcu_quiescent(shard->rcu);
+}
+
+void
+shard_on_safe(struct shard *shard, uint64_t position)
+{
+    journal_set_safe(shard->journal, position);
+    struct list now, *node;
+    list_init(&now);
+    list_splice(&now, &shard->parked);
+    while ((node = list_pop(&now)) != NULL) {
+        struct client *client = container_of(node, struct client, parked_node);
+        client_release_parked(client);
+        if (client->parked_count > 0)
+            list_push(&shard->parked, &client->parked_node);
+    }
 }
 
 uint64_t

@@ -51,6 +51,7 @@ struct shard {
     struct sys *sys;           // $SYS publisher; shard 0 only
     struct list dirty;         // clients with work for the transport
     struct list blocked_reads; // clients not read until pressure is gone
+    struct list parked;        // clients with acknowledgements that wait for the journal
     struct list unfinished;    // sessions with more to send next tick
     struct outq_pool pool;
     struct stats stats;
@@ -91,6 +92,8 @@ bool shard_has_mail(const struct shard *shard);
 
 // The transport's own records (handover), kept in order with all others for that shard.
 void shard_post_io(struct shard *shard, unsigned to, uint16_t type, const void *data, uint32_t len);
+// The journal's keeper said that everything up to position is safe: sends what waited for it.
+void shard_on_safe(struct shard *shard, uint64_t position);
 // Graceful end: DISCONNECT 0x8B to MQTT 5 clients, want_close on all. Wills are not published.
 void shard_shutdown(struct shard *shard);
 

@@ -1,11 +1,12 @@
 // trie.h - the shared subscription trie: which shards (later: nodes) want a topic.
 //
-// Job:    maps a Topic Filter to a small record: set of shards, share groups, and a handle by which a
+// Job:    maps a Topic Filter to a small record: set of shards, share groups, and a handle by which
+// a
 //         shard finds its own subscriber vector. It changes only when a shard's first subscriber of
 //         a filter comes or its last one goes.
 // Owner:  the broker. Thread: readers lock-free under RCU; writers one at a time (internal mutex).
-// Memory: exact filters in a flat hash, wildcard filters in the trie; nodes go after a grace period.
-// Limits: TRIE_SHARDS_MAX shards; TOPIC_LEVELS_MAX levels; matching is iterative.
+// Memory: exact filters in a flat hash, wildcard filters in the trie; nodes go after a grace
+// period. Limits: TRIE_SHARDS_MAX shards; TOPIC_LEVELS_MAX levels; matching is iterative.
 #ifndef TERN_CORE_TRIE_H
 #define TERN_CORE_TRIE_H
 
@@ -17,8 +18,8 @@
 
 struct trie;
 
-// Names a filter (or a share group of a filter) for as long as any shard holds it. A slot is reused;
-// the generation tells a late entry that its filter is gone.
+// Names a filter (or a share group of a filter) for as long as any shard holds it. A slot is
+// reused; the generation tells a late entry that its filter is gone.
 struct trie_handle {
     uint32_t slot;       // dense, from 0: shards index arrays with it
     uint32_t generation; // never 0
@@ -27,25 +28,26 @@ struct trie_handle {
 struct trie *trie_new(const struct hash_key *key); // returns new
 void trie_free(struct trie *trie);                 // takes; no reader left; NULL is fine
 
-// The shard has a subscriber of the filter (group.len 0), or a member of the share group. Calling it again
-// for a shard that is in already only returns the handle: no change, no new version.
-// Returns the handle, the same for all shards. filter is valid (topic.h). ERR_FULL at the limit of 2^31 slots.
+// The shard has a subscriber of the filter (group.len 0), or a member of the share group. Calling
+// it again for a shard that is in already only returns the handle: no change, no new version.
+// Returns the handle, the same for all shards. filter is valid (topic.h). ERR_FULL at the limit of
+// 2^31 slots.
 NODISCARD err_t trie_add(struct trie *trie, struct rcu_reader *self, struct slice filter,
                          struct slice group, unsigned shard, struct trie_handle *ret_handle);
 // Shard's last subscriber or member went. The handle may be dead afterwards.
 void trie_remove(struct trie *trie, struct rcu_reader *self, struct trie_handle handle,
                  unsigned shard);
-// How many members of a share group this shard has, connected and in all. Visible to pickers at once,
-// without a new version. Only the shard itself calls it for its own index.
+// How many members of a share group this shard has, connected and in all. Visible to pickers at
+// once, without a new version. Only the shard itself calls it for its own index.
 void trie_share_weight(struct trie *trie, struct trie_handle handle, unsigned shard,
                        uint32_t connected, uint32_t members);
 
-// The filter of a live handle, and its group (len 0: none). Borrowed while the calling shard holds the
-// handle (between trie_add and trie_remove); needs no lock.
+// The filter of a live handle, and its group (len 0: none). Borrowed while the calling shard holds
+// the handle (between trie_add and trie_remove); needs no lock.
 struct slice trie_filter(const struct trie *trie, struct trie_handle handle,
                          struct slice *ret_group);
 // Has the share group a connected member on any shard? False for a dead handle.
-bool trie_share_connected(const struct trie *trie, struct trie_handle handle);
+bool trie_share_connected(struct trie *trie, struct trie_handle handle);
 
 struct trie_share; // the group's weights; opaque
 
@@ -56,9 +58,9 @@ struct match_entry {
 };
 
 struct match {
-    uint64_t shards;    // union over the ordinary entries
+    uint64_t shards; // union over the ordinary entries
     uint32_t count;
-    uint32_t shares;    // how many entries have a share; they come last
+    uint32_t shares; // how many entries have a share; they come last
     struct match_entry entries[];
 };
 
@@ -66,14 +68,15 @@ struct match {
 // members when none is connected anywhere. rotor is the caller's counter, advanced. -1 when empty.
 int trie_share_pick(const struct trie_share *share, uint32_t *rotor);
 
-// ---- Matching, with a cache per worker -----------------------------------------------------------
+// ---- Matching, with a cache per worker
+// -----------------------------------------------------------
 
 struct match_cache;
 struct match_cache *match_cache_new(struct trie *trie, uint32_t topics_max); // returns new
 void match_cache_free(struct match_cache *cache);
 
-// All filters that match the topic name. Never NULL; count may be 0. Borrowed until the caller's next
-// rcu_quiescent or its next match_cache_get, whichever comes first. Allocates only on a miss.
+// All filters that match the topic name. Never NULL; count may be 0. Borrowed until the caller's
+// next rcu_quiescent or its next match_cache_get, whichever comes first. Allocates only on a miss.
 const struct match *match_cache_get(struct match_cache *cache, struct slice topic);
 // The same without the cache (benchmarks, tests).
 const struct match *match_uncached(struct match_cache *cache, struct slice topic);
@@ -88,7 +91,8 @@ struct trie_stats {
 };
 void trie_stats(const struct trie *trie, struct trie_stats *ret);
 // Calls fn for each filter and its shards under the writer lock (SIGUSR2 dump, tests).
-void trie_each(struct trie *trie, void (*fn)(void *arg, struct slice filter, struct slice group,
-                                             uint64_t shards), void *arg);
+void trie_each(struct trie *trie,
+               void (*fn)(void *arg, struct slice filter, struct slice group, uint64_t shards),
+               void *arg);
 
 #endif

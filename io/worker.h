@@ -8,23 +8,25 @@
 #define TERN_IO_WORKER_H
 
 #include "core/base/err.h"
+
 #include "core/broker.h"
 
 struct worker;
 
 // What the kernel lets us use; probed once at start, logged in one line by main.
 struct worker_features {
-    bool uring;        // io_uring_setup works
-    int uring_errno;   // why not
+    bool uring;      // io_uring_setup works
+    int uring_errno; // why not
     bool defer_taskrun, multishot_recv, multishot_accept, provided_buffers;
-    char text[160];    // "io_uring: DEFER_TASKRUN, multishot receive, ..." for the log
+    char text[160]; // "io_uring: DEFER_TASKRUN, multishot receive, ..." for the log
 };
-// Fills ret. False when the broker cannot run here; text then says why and what to do about it (one clear line: the seccomp
-// profile for ENOSYS/EPERM, the kernel version for missing features).
+// Fills ret. False when the broker cannot run here; text then says why and what to do about it (one
+// clear line: the seccomp profile for ENOSYS/EPERM, the kernel version for missing features).
 bool worker_probe(struct worker_features *ret);
 
-// Listening sockets are opened before any privilege is dropped and before workers start: one per worker and TCP listener
-// (SO_REUSEPORT), one per unix socket (worker 0 accepts). ERR_IO: ret_problem names the address and the reason.
+// Listening sockets are opened before any privilege is dropped and before workers start: one per
+// worker and TCP listener (SO_REUSEPORT), one per unix socket (worker 0 accepts). ERR_IO:
+// ret_problem names the address and the reason.
 struct listen_set;
 NODISCARD err_t listen_open(const struct config *config, unsigned workers,
                             struct listen_set **ret_set, char *ret_problem, size_t problem_len);
@@ -36,7 +38,8 @@ const char *listen_text(const struct listen_set *set, uint32_t i);
 struct worker *worker_new(struct broker *broker, const struct listen_set *set, unsigned index);
 // Starts the thread; returns when its shard exists and its ring works, or ERR_IO.
 NODISCARD err_t worker_start(struct worker *worker);
-// Asks the thread to stop gracefully: no more accepts, DISCONNECT 0x8B, flush, close. ON_ANY, async.
+// Asks the thread to stop gracefully: no more accepts, DISCONNECT 0x8B, flush, close. ON_ANY,
+// async.
 void worker_stop(struct worker *worker);
 // Wakes a sleeping worker (after a configuration change). ON_ANY.
 void worker_wake(struct worker *worker);

@@ -80,23 +80,23 @@ uint64_t
 hash_bytes(const struct hash_key *key, const void *data, size_t len)
 {
     must_hot(data != NULL || len == 0);
-    const uint8_t *p = data;
+    const uint8_t *p = len > 0 ? data : &(const uint8_t){0}; // no arithmetic on NULL
     size_t left = len;
     uint64_t a, b;
     uint64_t secret = key->k1 ^ MASK_B;
     uint64_t state = key->k0 ^ MASK_A ^ (uint64_t)len * MASK_C;
 
-    while (left > 16) {
+    // The last step does not wait for the chain of those before it.
+    size_t whole = len > 16 ? (len - 1) & ~(size_t)15 : 0;
+    load_tail(p + whole, len - whole, &a, &b);
+    uint64_t tail = fold(a ^ key->k1 ^ MASK_C, b ^ key->k0 ^ MASK_D);
+
+    for (; left > 16; left -= 16, p += 16) {
         state = fold(load64(p) ^ state, load64(p + 8) ^ secret);
         // A running secret, so that equal blocks at different places do different things.
         secret += MASK_D;
-        p += 16;
-        left -= 16;
     }
-    load_tail(p, left, &a, &b);
-    state = fold(a ^ state, b ^ secret);
-    // Folding loses the low bits of products of small factors; once more spreads all bits over all.
-    return fold(state ^ key->k1 ^ MASK_C, key->k0 ^ MASK_D);
+    return fold(state, tail ^ secret);
 }
 
 uint64_t

@@ -264,7 +264,8 @@ log_open(const struct log_options *options, struct log **ret_log)
     log->magic = LOG_MAGIC;
     rc = start_thread(log);
     if (rc != 0) {
-        (void)fprintf(stderr, "ternmq: cannot start the log thread: %s\n", strerror(rc));
+        errno = rc;
+        (void)fprintf(stderr, "ternmq: cannot start the log thread: %m\n");
         free_log(log);
         return ERR_IO;
     }
@@ -333,6 +334,7 @@ log_va(struct log *log, enum log_type type, const char *format, va_list args)
 {
     char text[LOG_LINE_MAX];
     must(log->magic == LOG_MAGIC);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): both callers start it
     int len = vsnprintf(text, sizeof(text), format, args);
     if (len < 0)
         return; // a wide character that has no encoding: nothing of ours

@@ -37,7 +37,7 @@ struct wheel {
     struct list far;
     struct level level[LEVELS];
 };
-_Static_assert(sizeof(struct wheel) < 20 * 1024, "stays in the first two cache levels");
+_Static_assert(sizeof(struct wheel) < 20480, "stays in the first two cache levels");
 
 struct wheel *
 wheel_new(uint64_t now_ms)

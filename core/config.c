@@ -1,0 +1,292 @@
+// config.c - a configuration's life: defaults, loading, what follows from all keys, its end.
+#include "core/config.h"
+
+#include <stdio.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+
+#include "core/config_loader.h"
+#include "core/host.h"
+
+#define PORT_DEFAULT 1883
+
+// ---- Life ---------------------------------------------------------------------------------------
+
+void
+config_listener_init(struct listener_config *listener)
+{
+    memset(listener, 0, sizeof *listener);
+    config_value_defaults(SCOPE_LISTENER, listener);
+    must(listener->maximum_qos == 2);
+}
+
+void
+config_listener_clear(struct listener_config *listener)
+{
+    mem_free(listener->address);
+    mem_free(listener->unix_path);
+    mem_free(listener->mount_point);
+    memset(listener, 0, sizeof *listener);
+}
+
+struct config *
+config_defaults(void)
+{
+    struct config *config = mem_zalloc(sizeof *config);
+    config_value_defaults(SCOPE_GLOBAL, config);
+    config->log.types = LOG_T_DEFAULT;
+    config->log.dests = LOG_D_STDERR;
+    config->log.syslog_facility = LOG_DAEMON;
+    must(config->packet_size_max > 0 && config->listener_count == 0);
+    return config;
+}
+
+void
+config_free(struct config *config)
+{
+    if (!config)
+        return;
+    must(config->listener_count <= CONFIG_LISTENERS_MAX);
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        config_listener_clear(&config->listeners[i]);
+    for (uint32_t i = 0; i < config_key_count; i++)
+        if (config_keys[i].type == TYPE_STRING && config_keys[i].scope == SCOPE_GLOBAL)
+            mem_free(*config_value_string(&config_keys[i], config));
+    mem_free(*config_log_file(config));
+    mem_free(config->file);
+    mem_free(config);
+}
+
+// ---- Blocks -------------------------------------------------------------------------------------
+
+void
+config_block_begins(struct config_loader *loader, struct listener_config *block)
+{
+    must(block != NULL);
+    if (loader->block == block)
+        return;
+    loader->block = block;
+    for (uint32_t i = 0; i < config_key_count; i++)
+        if (config_keys[i].scope == SCOPE_LISTENER)
+            loader->seen[i].file = NULL;
+}
+
+struct listener_config *
+config_listener_add(struct config_loader *loader)
+{
+    struct config *config = loader->config;
+    if (config->listener_count == CONFIG_LISTENERS_MAX) {
+        config_error(loader, "there are more than %d listeners", CONFIG_LISTENERS_MAX);
+        return NULL;
+    }
+    struct listener_config *listener = &config->listeners[config->listener_count++];
+    config_listener_init(listener);
+    config_block_begins(loader, listener);
+    return listener;
+}
+
+// ---- What follows from all keys -----------------------------------------------------------------
+
+// The default listener once more, on a port of loopback.
+static void
+add_loopback(struct config_loader *loader, uint16_t port)
+{
+    struct listener_config *listener = config_listener_add(loader);
+    if (!listener)
+        return;
+    *listener = loader->default_listener;
+    listener->address = NULL; // the strings stay where they are
+    listener->unix_path = NULL;
+    listener->mount_point = NULL;
+    must(port != 0);
+    listener->port = port;
+    listener->loopback_only = true;
+    loader->anonymous_in[loader->config->listener_count - 1] = loader->anonymous_default;
+}
+
+static void
+add_default(struct config_loader *loader)
+{
+    struct listener_config *listener = config_listener_add(loader);
+    if (!listener)
+        return;
+    *listener = loader->default_listener;
+    memset(&loader->default_listener, 0, sizeof loader->default_listener); // its strings moved
+    if (listener->port == 0)
+        listener->port = PORT_DEFAULT;
+    loader->anonymous_in[loader->config->listener_count - 1] = loader->anonymous_default;
+}
+
+static void
+finish_anonymous(struct config_loader *loader, bool local)
+{
+    struct config *config = loader->config;
+    bool differs = false;
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        enum config_answer own = loader->anonymous_in[i];
+        enum config_answer answer = config->per_listener_settings ? own : loader->anonymous;
+        config->listeners[i].allow_anonymous = answer == NOT_SAID ? local : answer == SAID_YES;
+        differs = differs || (own != NOT_SAID && own != loader->anonymous);
+    }
+    if (differs && !config->per_listener_settings)
+        config_warning(loader, "allow_anonymous differs between listeners; without "
+                               "per_listener_settings true the last one holds for all");
+}
+
+static void
+finish_listeners(struct config_loader *loader, const struct config_options *options)
+{
+    struct config *config = loader->config;
+    must(loader->depth == 0);
+    bool local = config->listener_count == 0 && !loader->default_wanted;
+    if (!local && !loader->default_wanted && loader->stray[0] != '\0')
+        config_warning(loader,
+                       "%s stands before any listener, and without a port there is no default "
+                       "listener for it: it has no effect",
+                       loader->stray);
+    for (uint32_t i = 0; options && i < options->port_count; i++)
+        add_loopback(loader, options->ports[i]);
+    if (loader->default_wanted)
+        add_default(loader);
+    else if (config->listener_count == 0)
+        add_loopback(loader, PORT_DEFAULT);
+    must(config->listener_count > 0);
+    finish_anonymous(loader, local);
+}
+
+// With SO_REUSEPORT the kernel would open both and share out the clients.
+static void
+check_listeners(struct config_loader *loader)
+{
+    const struct config *config = loader->config;
+    bool open = false;
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        const struct listener_config *a = &config->listeners[i];
+        open = open || a->allow_anonymous;
+        for (uint32_t j = 0; j < i; j++) {
+            const struct listener_config *b = &config->listeners[j];
+            bool families = a->socket_domain == 0 || b->socket_domain == 0 ||
+                            a->socket_domain == b->socket_domain;
+            if (a->port == b->port && families && config_same_text(a->address, b->address) &&
+                config_same_text(a->unix_path, b->unix_path) &&
+                a->loopback_only == b->loopback_only)
+                config_error(loader, "two listeners on %s%s%u", a->unix_path ? a->unix_path : "",
+                             a->unix_path ? ", port " : "port ", a->port);
+        }
+    }
+    if (!open)
+        config_warning(loader, "no listener admits anonymous clients, and this version knows no "
+                               "others: nobody can connect (allow_anonymous true changes that)");
+}
+
+static void
+finish_logging(struct config_loader *loader, const struct config_options *options)
+{
+    struct config *config = loader->config;
+    config->daemon = options && options->daemon;
+    config->quiet = options && options->quiet;
+    config->verbose = options && options->verbose;
+    if (config->daemon && !loader->dests_said)
+        config->log.dests = LOG_D_SYSLOG; // its standard error leads nowhere
+    if (config->verbose)
+        config->log.types = LOG_T_ALL;
+    if (config->quiet)
+        config->log.dests = 0;
+}
+
+static void
+finish(struct config_loader *loader, const struct config_options *options)
+{
+    loader->here = (struct config_origin){loader->config->file, 0};
+    finish_listeners(loader, options);
+    check_listeners(loader);
+    finish_logging(loader, options);
+    if (loader->config->persistence)
+        config_warning(loader, "persistence: this version keeps sessions and messages in memory; "
+                               "they end with the process");
+}
+
+// ---- Loading ------------------------------------------------------------------------------------
+
+static void
+loader_init(struct config_loader *loader, struct config_report *report)
+{
+    memset(loader, 0, sizeof *loader);
+    report->error_count = report->warning_count = 0;
+    loader->report = report;
+    loader->config = config_defaults();
+    config_listener_init(&loader->default_listener);
+    loader->block = &loader->default_listener;
+}
+
+// Gives the configuration out, or frees it when there were errors.
+static err_t
+loader_end(struct config_loader *loader, struct config **ret_config)
+{
+    config_listener_clear(&loader->default_listener);
+    for (uint32_t i = 0; i < loader->file_count; i++)
+        mem_free(loader->files[i]);
+    if (loader->report->error_count > 0) {
+        config_free(loader->config);
+        return ERR_CONFIG;
+    }
+    must(loader->config->listener_count > 0);
+    *ret_config = loader->config;
+    return OK;
+}
+
+// A daemon's reload must find the file again, whatever its working folder.
+static char *
+absolute(const char *path)
+{
+    char folder[CONFIG_LINE_MAX];
+    if (path[0] == '/' || !getcwd(folder, sizeof folder))
+        return mem_strdup(path);
+    size_t len = strlen(folder) + strlen(path) + 2;
+    char *joined = mem_alloc(len);
+    (void)snprintf(joined, len, "%s/%s", folder, path);
+    return joined;
+}
+
+err_t
+config_load(const struct config_options *options, char *const *env, struct config **ret_config,
+            struct config_report *ret_report)
+{
+    must(options != NULL && ret_config != NULL && ret_report != NULL);
+    struct config_loader *loader = mem_alloc(sizeof *loader);
+    loader_init(loader, ret_report);
+    loader->follow_includes = true;
+    if (options->file) {
+        loader->config->file = absolute(options->file);
+        config_read_file(loader, options->file);
+    }
+    config_read_env(loader, env);
+    finish(loader, options);
+    struct config *config = loader->config;
+    if (config->memory_max == 0) {
+        struct host host;
+        host_probe("", &host);
+        config->memory_max = host.memory_bytes / 4 * 3;
+        must(config->memory_max > 0);
+    }
+    err_t err = loader_end(loader, ret_config);
+    mem_free(loader);
+    return err;
+}
+
+err_t
+config_parse(const char *name, struct slice text, char *const *env, struct config **ret_config,
+             struct config_report *ret_report)
+{
+    must(name != NULL && ret_config != NULL && ret_report != NULL);
+    struct config_loader *loader = mem_alloc(sizeof *loader);
+    loader_init(loader, ret_report);
+    config_read_text(loader, name, text);
+    config_read_env(loader, env);
+    finish(loader, NULL);
+    err_t err = loader_end(loader, ret_config);
+    mem_free(loader);
+    return err;
+}

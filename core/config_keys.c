@@ -1,0 +1,341 @@
+// config_keys.c - every key that a configuration may hold, in one table.
+#include "core/config_loader.h"
+
+const char *const config_group_names[CONFIG_GROUPS] = {
+    [GROUP_LISTENERS] = "Listeners",     [GROUP_SESSIONS] = "Sessions, queues and flow",
+    [GROUP_LIMITS] = "Limits",           [GROUP_RETAINED] = "Retained messages",
+    [GROUP_PERSISTENCE] = "Persistence", [GROUP_LOGGING] = "Logging",
+    [GROUP_PROCESS] = "The process",
+};
+
+#define U16 UINT16_MAX
+#define U32 UINT32_MAX
+// Far above any machine, far below an overflow when bytes are added up.
+#define BYTES_MAX (1ull << 60)
+// The largest MQTT packet: five bytes of fixed header and the largest remaining length.
+#define PACKET_MAX  268435460ull
+#define PAYLOAD_MAX 268435455ull
+
+// clang-format off
+#define MEMBER(type, field)                                                                        \
+    .offset = offsetof(struct type, field), .size = sizeof(((struct type *)0)->field)
+#define GLOBAL(t, field)    .scope = SCOPE_GLOBAL, .type = TYPE_##t, MEMBER(config, field)
+#define LISTENER(t, field)                                                                         \
+    .scope = SCOPE_LISTENER, .type = TYPE_##t, MEMBER(listener_config, field)
+#define GLOBAL_OWN(fn)      .scope = SCOPE_GLOBAL, .type = TYPE_OWN, .set = (fn)
+#define LISTENER_OWN(fn)    .scope = SCOPE_LISTENER, .type = TYPE_OWN, .set = (fn)
+#define RANGE(low, high)    .min = (low), .max = (high)
+#define KEY(g, n)           .name = (n), .group = GROUP_##g
+#define IGNORED(n, why)                                                                            \
+    {.name = (n), .status = KEY_IGNORED, .type = TYPE_OWN, .repeats = true, .help = (why)}
+#define LATER(n, what)                                                                             \
+    {.name = (n), .status = KEY_LATER, .type = TYPE_OWN, .repeats = true, .help = (what)}
+#define LATER_BOOL(n, what)                                                                        \
+    {.name = (n), .status = KEY_LATER, .type = TYPE_BOOL, .repeats = true, .help = (what)}
+#define BRIDGE(n)                                                                                  \
+    {.name = (n), .status = KEY_BRIDGE, .type = TYPE_OWN, .repeats = true, .help = "bridges"}
+
+const struct config_key config_keys[] = {
+    {KEY(LISTENERS, "listener"), GLOBAL_OWN(config_set_listener), .repeats = true, .fixed = true,
+     .example = "1883 0.0.0.0", .unit = "PORT [ADDRESS | PATH]",
+     .help = "Opens a listener; the listener keys below it belong to it. Port 0 with a path is "
+             "a unix socket. Without any listener and port, the broker listens on loopback "
+             "only."},
+    {KEY(LISTENERS, "port"), LISTENER_OWN(config_set_port), .fixed = true, .example = "1883",
+     .unit = "port",
+     .help = "The default listener's port, 1 to 65535. Its keys stand before the first "
+             "listener."},
+    {KEY(LISTENERS, "bind_address"), LISTENER_OWN(config_set_bind_address), .fixed = true,
+     .example = "127.0.0.1", .unit = "address",
+     .help = "The default listener's address or host name."},
+    {KEY(LISTENERS, "allow_anonymous"), GLOBAL_OWN(config_set_anonymous), .repeats = true,
+     .example = "false", .unit = "true | false",
+     .help = "Admits clients without a user name. Default: true with no listener and no port, "
+             "else false. Holds for all listeners, or for the one it stands under with "
+             "per_listener_settings."},
+    {KEY(LISTENERS, "per_listener_settings"), GLOBAL(BOOL, per_listener_settings),
+     .fallback = "false", .help = "Makes allow_anonymous a key of each listener."},
+    {KEY(LISTENERS, "max_connections"), LISTENER(UINT, connections_max), RANGE(0, U32),
+     .minus_one = true, .fallback = "0", .unit = "connections",
+     .help = "Connections of this listener; 0 or -1: no limit."},
+    {KEY(LISTENERS, "max_qos"), LISTENER(UINT, maximum_qos), RANGE(0, 2), .fallback = "2",
+     .unit = "QoS", .help = "The highest QoS that clients of this listener may publish with."},
+    {KEY(LISTENERS, "max_topic_alias"), LISTENER(UINT, topic_alias_max), RANGE(0, U16),
+     .fallback = "10", .unit = "aliases",
+     .help = "Topic aliases that an MQTT 5 client of this listener may set."},
+    {KEY(LISTENERS, "socket_domain"), LISTENER_OWN(config_set_socket_domain), .fixed = true,
+     .example = "ipv4", .unit = "ipv4 | ipv6", .help = "One address family instead of both."},
+    {KEY(LISTENERS, "protocol"), LISTENER_OWN(config_set_protocol), .fixed = true,
+     .example = "mqtt", .unit = "mqtt", .help = "What this listener speaks."},
+    {KEY(LISTENERS, "set_tcp_nodelay"), GLOBAL(BOOL, set_tcp_nodelay), .fallback = "true",
+     .help = "Sends small packets at once. Off, acknowledgements wait for up to 40 ms."},
+
+    {KEY(SESSIONS, "max_inflight_messages"), GLOBAL(UINT, inflight_messages_max), RANGE(0, U16),
+     .fallback = "20", .unit = "messages",
+     .help = "QoS 1 and 2 messages on their way to one client; 0: no limit but the client's."},
+    {KEY(SESSIONS, "max_queued_messages"), GLOBAL(UINT, queued_messages_max), RANGE(0, U32),
+     .fallback = "1000", .unit = "messages",
+     .help = "QoS 1 and 2 messages that wait for one session; 0: no limit."},
+    {KEY(SESSIONS, "max_queued_bytes"), GLOBAL(UINT, queued_bytes_max), RANGE(0, BYTES_MAX),
+     .fallback = "0", .unit = "bytes", .help = "The same in bytes; 0: no limit."},
+    {KEY(SESSIONS, "queue_qos0_messages"), GLOBAL(BOOL, queue_qos0_messages), .fallback = "false",
+     .help = "Keeps QoS 0 messages, too, for sessions whose client is away."},
+    {KEY(SESSIONS, "queue_full_action"), GLOBAL(CHOICE, queue_full_action),
+     .choices = "drop_newest|drop_oldest|disconnect", .fallback = "drop_newest",
+     .help = "What gives way when a session's queue is full."},
+    {KEY(SESSIONS, "receive_maximum"), GLOBAL(UINT, receive_max), RANGE(1, U16),
+     .fallback = "1000", .unit = "messages",
+     .help = "QoS 1 and 2 messages that an MQTT 5 client may have on their way to the "
+             "broker."},
+    {KEY(SESSIONS, "max_subscriptions"), GLOBAL(UINT, subscriptions_max), RANGE(0, U32),
+     .fallback = "0", .unit = "filters", .help = "Subscriptions of one session; 0: no limit."},
+    {KEY(SESSIONS, "persistent_client_expiration"), GLOBAL(DURATION, session_expiry_max_s),
+     .never = U32, .fallback = "never",
+     .help = "How long a session outlives its client's connection at most."},
+    {KEY(SESSIONS, "max_keepalive"), GLOBAL(UINT, keep_alive_max_s), RANGE(0, U16),
+     .fallback = "0", .unit = "seconds",
+     .help = "The longest keep alive granted; 0: no limit. MQTT 3 clients that ask for more are "
+             "refused."},
+    {KEY(SESSIONS, "connect_timeout"), GLOBAL(UINT, connect_timeout_s), RANGE(1, 3600),
+     .fallback = "10", .unit = "seconds",
+     .help = "How long a new connection may take to send its CONNECT."},
+    {KEY(SESSIONS, "allow_zero_length_clientid"), GLOBAL(BOOL, allow_zero_length_clientid),
+     .fallback = "true", .help = "Gives a client that brings no identifier one of its own."},
+    {KEY(SESSIONS, "auto_id_prefix"), GLOBAL(STRING, auto_id_prefix), .fallback = "auto-",
+     .help = "How those identifiers begin."},
+    {KEY(SESSIONS, "upgrade_outgoing_qos"), GLOBAL(BOOL, upgrade_outgoing_qos),
+     .fallback = "false",
+     .help = "Delivers at the QoS of the subscription, even where the message came with a lower "
+             "one."},
+
+    {KEY(LIMITS, "memory_limit"), GLOBAL(UINT, memory_max), RANGE(0, BYTES_MAX), .fallback = "0",
+     .unit = "bytes",
+     .help = "Budget of all sessions, queues and retained messages; 0: three quarters of what "
+             "the cgroup or the machine has."},
+    {KEY(LIMITS, "global_max_connections"), GLOBAL(UINT, connections_max), RANGE(0, U32),
+     .minus_one = true, .fallback = "0", .unit = "connections",
+     .help = "Connections of all listeners; 0 or -1: no limit."},
+    {KEY(LIMITS, "global_max_clients"), GLOBAL(UINT, clients_max), RANGE(0, U32),
+     .minus_one = true, .fallback = "0", .unit = "clients",
+     .help = "Clients, connected or with a stored session; 0 or -1: no limit."},
+    {KEY(LIMITS, "max_sessions"), GLOBAL(UINT, sessions_max), RANGE(0, U32), .fallback = "0",
+     .unit = "sessions", .help = "Sessions that the broker keeps; 0: no limit."},
+    {KEY(LIMITS, "max_packet_size"), GLOBAL(UINT, packet_size_max), RANGE(20, PACKET_MAX),
+     .zero_is_max = true, .fallback = "2000000", .unit = "bytes",
+     .help = "The largest packet that a client may send; 0: what MQTT allows."},
+    {KEY(LIMITS, "max_connect_packet_size"), GLOBAL(UINT, connect_packet_size_max),
+     RANGE(20, PACKET_MAX), .fallback = "300000", .unit = "bytes",
+     .help = "The same for CONNECT, which anybody can send."},
+    {KEY(LIMITS, "message_size_limit"), GLOBAL(UINT, payload_size_max), RANGE(0, PAYLOAD_MAX),
+     .fallback = "0", .unit = "bytes",
+     .help = "The largest payload of a message; 0: what fits in a packet."},
+    {KEY(LIMITS, "max_output_bytes"), GLOBAL(UINT, output_bytes_max), RANGE(65536, BYTES_MAX),
+     .fallback = "16777216", .unit = "bytes",
+     .help = "Bytes that wait for a client that reads too slowly."},
+
+    {KEY(RETAINED, "retain_available"), GLOBAL(BOOL, retain_available), .fallback = "true",
+     .help = "Off, clients that publish with the retain flag are disconnected."},
+    {KEY(RETAINED, "max_retained_messages"), GLOBAL(UINT, retained_messages_max),
+     RANGE(0, BYTES_MAX), .fallback = "0", .unit = "messages",
+     .help = "Retained messages that are kept; 0: no limit."},
+    {KEY(RETAINED, "max_retained_bytes"), GLOBAL(UINT, retained_bytes_max), RANGE(0, BYTES_MAX),
+     .fallback = "0", .unit = "bytes", .help = "The same in bytes; 0: no limit."},
+    {KEY(RETAINED, "retained_message_expiry"), GLOBAL(DURATION, retain_expiry_s), .never = 0,
+     .fallback = "never", .help = "How long a retained message is kept at most."},
+
+    {KEY(PERSISTENCE, "persistence"), GLOBAL(BOOL, persistence), .fixed = true,
+     .fallback = "false",
+     .help = "Accepted. This version keeps sessions and messages in memory only."},
+    {KEY(PERSISTENCE, "persistence_location"), GLOBAL(STRING, persistence_location),
+     .fixed = true, .example = "/var/lib/ternmq/", .unit = "folder",
+     .help = "Where the store will be."},
+    {KEY(PERSISTENCE, "persistence_file"), GLOBAL(STRING, persistence_file), .fixed = true,
+     .fallback = "ternmq.db", .unit = "name", .help = "The name of the store there."},
+
+    {KEY(LOGGING, "log_dest"), GLOBAL_OWN(config_set_log_dest), .repeats = true,
+     .example = "stderr", .unit = "stderr | stdout | syslog | file PATH | none",
+     .help = "Where log lines go; repeat it for several. Default: stderr; syslog for a "
+             "daemon."},
+    {KEY(LOGGING, "log_type"), GLOBAL_OWN(config_set_log_type), .repeats = true,
+     .example = "notice",
+     .unit = "error | warning | notice | information | debug | subscribe | unsubscribe | "
+             "websockets | internal | all | none",
+     .help = "What is logged; repeat it for several. Default: error, warning, notice and "
+             "information."},
+    {KEY(LOGGING, "log_facility"), GLOBAL_OWN(config_set_log_facility), .example = "0",
+     .unit = "0 to 7", .help = "The syslog facility local0 to local7. Default: daemon."},
+    {KEY(LOGGING, "log_format"), GLOBAL(CHOICE, log.json), .choices = "text|json",
+     .fallback = "text", .help = "Plain lines, or one JSON object per line."},
+    {KEY(LOGGING, "log_timestamp"), GLOBAL(BOOL, log.timestamp), .fallback = "true",
+     .help = "Begins each line with the time."},
+    {KEY(LOGGING, "log_timestamp_format"), GLOBAL(STRING, log.timestamp_format),
+     .example = "%Y-%m-%dT%H:%M:%S", .unit = "strftime",
+     .help = "How the time is written. Default: seconds since 1970."},
+    {KEY(LOGGING, "connection_messages"), GLOBAL(BOOL, connection_messages), .fallback = "true",
+     .help = "Logs clients that come and go."},
+    {KEY(LOGGING, "sys_interval"), GLOBAL(UINT, sys_interval_s), RANGE(0, U16), .fallback = "10",
+     .unit = "seconds", .help = "How often the $SYS topics are published; 0: never."},
+
+    {KEY(PROCESS, "workers"), GLOBAL(UINT, workers), RANGE(0, 64), .fixed = true, .fallback = "0",
+     .unit = "threads", .help = "Worker threads; 0: as many as the CPUs that the cgroup grants."},
+    {KEY(PROCESS, "user"), GLOBAL(STRING, user), .fixed = true, .example = "ternmq",
+     .unit = "name",
+     .help = "Whom the broker becomes when root starts it. Default: ternmq, where that user "
+             "exists."},
+    {KEY(PROCESS, "pid_file"), GLOBAL(STRING, pid_file), .fixed = true,
+     .example = "/run/ternmq.pid", .unit = "path",
+     .help = "Where the process number is written."},
+    {KEY(PROCESS, "include_dir"), GLOBAL_OWN(config_set_include_dir), .repeats = true,
+     .example = "/etc/ternmq/conf.d", .unit = "folder",
+     .help = "Reads the *.conf files of this folder, sorted by name, at this place."},
+
+    // Harmless without.
+    IGNORED("autosave_interval", "there is no periodic save"),
+    IGNORED("autosave_on_changes", "there is no periodic save"),
+    IGNORED("allow_duplicate_messages",
+            "overlapping subscriptions give one copy, or one per subscription identifier"),
+    IGNORED("check_retain_source", "it concerns access rules, which this version does not have"),
+    IGNORED("max_inflight_bytes",
+            "max_inflight_messages and max_output_bytes bound what is on its way"),
+    IGNORED("max_topic_alias_broker", "the broker uses the aliases that a client allows"),
+    IGNORED("packet_buffer_size", "buffers are sized by need"),
+    IGNORED("retain_expiry_interval", "expired retained messages are removed when they expire"),
+    IGNORED("retry_interval", "messages are sent again when a client reconnects, as MQTT asks"),
+    IGNORED("store_clean_interval", "messages are freed when nobody needs them"),
+    IGNORED("websockets_headers_size", "there is no WebSocket listener"),
+    IGNORED("websockets_log_level", "there is no WebSocket listener"),
+    IGNORED("enable_control_api", "there is no control API"),
+
+    // Whoever writes these expects them to hold; to go on without would be less safe than asked.
+    LATER("password_file", "password files"),
+    LATER("acl_file", "access control lists"),
+    LATER("psk_file", "TLS"),
+    LATER("psk_hint", "TLS"),
+    LATER("cafile", "TLS"),
+    LATER("capath", "TLS"),
+    LATER("certfile", "TLS"),
+    LATER("keyfile", "TLS"),
+    LATER("crlfile", "TLS"),
+    LATER("dhparamfile", "TLS"),
+    LATER("ciphers", "TLS"),
+    LATER("ciphers_tls1.3", "TLS"),
+    LATER("tls_version", "TLS"),
+    LATER("tls_engine", "TLS"),
+    LATER("tls_engine_kpass_sha1", "TLS"),
+    LATER("tls_keyform", "TLS"),
+    LATER_BOOL("require_certificate", "TLS"),
+    LATER_BOOL("use_identity_as_username", "TLS"),
+    LATER_BOOL("use_subject_as_username", "TLS"),
+    LATER_BOOL("disable_client_cert_date_checks", "TLS"),
+    LATER_BOOL("use_username_as_clientid", "user names as client identifiers"),
+    LATER_BOOL("enable_proxy_protocol", "the PROXY protocol"),
+    LATER_BOOL("proxy_protocol_v2_require_tls", "the PROXY protocol"),
+    LATER("accept_protocol_versions", "a choice of protocol versions"),
+    LATER("auth_plugin", "plugins"),
+    LATER("auth_opt_*", "plugins"),
+    LATER("auth_plugin_deny_special_chars", "plugins"),
+    LATER("plugin", "plugins"),
+    LATER("plugin_load", "plugins"),
+    LATER("plugin_use", "plugins"),
+    LATER("plugin_opt_*", "plugins"),
+    LATER("global_plugin", "plugins"),
+    LATER("bind_interface", "binding to a network interface"),
+    LATER("clientid_prefixes", "a choice of client identifiers"),
+    LATER("http_dir", "serving files"),
+    LATER("mount_point", "mount points"),
+    LATER("websockets_origin", "WebSocket listeners"),
+    LATER("listener_allow_anonymous", "that key; use per_listener_settings and allow_anonymous"),
+    LATER("listener_auto_id_prefix", "that key; use auto_id_prefix"),
+
+    BRIDGE("connection"),
+    BRIDGE("address"),
+    BRIDGE("addresses"),
+    BRIDGE("bridge_*"),
+    BRIDGE("cleansession"),
+    BRIDGE("local_cleansession"),
+    BRIDGE("clientid"),
+    BRIDGE("remote_clientid"),
+    BRIDGE("local_clientid"),
+    BRIDGE("username"),
+    BRIDGE("remote_username"),
+    BRIDGE("local_username"),
+    BRIDGE("password"),
+    BRIDGE("remote_password"),
+    BRIDGE("local_password"),
+    BRIDGE("idle_timeout"),
+    BRIDGE("keepalive_interval"),
+    BRIDGE("notifications"),
+    BRIDGE("notifications_local_only"),
+    BRIDGE("notification_topic"),
+    BRIDGE("restart_timeout"),
+    BRIDGE("round_robin"),
+    BRIDGE("start_type"),
+    BRIDGE("threshold"),
+    BRIDGE("topic"),
+    BRIDGE("try_private"),
+};
+// clang-format on
+
+const uint32_t config_key_count = ARRAY_LEN(config_keys);
+_Static_assert(ARRAY_LEN(config_keys) <= CONFIG_KEYS_MAX, "struct config_loader has room for all");
+
+static bool
+key_matches(const struct config_key *key, struct slice name)
+{
+    size_t len = strlen(key->name);
+    must(len > 0 && len <= CONFIG_KEY_NAME_MAX);
+    if (key->name[len - 1] != '*')
+        return len == name.len && memcmp(key->name, name.data, len) == 0;
+    return name.len >= len - 1 && memcmp(key->name, name.data, len - 1) == 0;
+}
+
+const struct config_key *
+config_key_find(struct slice name)
+{
+    for (uint32_t i = 0; i < config_key_count; i++)
+        if (key_matches(&config_keys[i], name))
+            return &config_keys[i];
+    return NULL;
+}
+
+// How many letters must be added, dropped, changed or swapped with their neighbour.
+static uint32_t
+edit_distance(struct slice a, struct slice b)
+{
+    must(a.len <= CONFIG_KEY_NAME_MAX && b.len <= CONFIG_KEY_NAME_MAX);
+    uint32_t rows[3][CONFIG_KEY_NAME_MAX + 1];
+    for (uint32_t j = 0; j <= b.len; j++)
+        rows[0][j] = j;
+    for (uint32_t i = 1; i <= a.len; i++) {
+        uint32_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
+        row[0] = i;
+        for (uint32_t j = 1; j <= b.len; j++) {
+            uint32_t change = above[j - 1] + (a.data[i - 1] != b.data[j - 1]);
+            row[j] = min_u32(change, min_u32(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a.data[i - 1] == b.data[j - 2] && a.data[i - 2] == b.data[j - 1])
+                row[j] = min_u32(row[j], before[j - 2] + 1);
+        }
+    }
+    must(rows[a.len % 3][b.len] <= max_u32(a.len, b.len));
+    return rows[a.len % 3][b.len];
+}
+
+const struct config_key *
+config_key_nearest(struct slice name)
+{
+    if (name.len > CONFIG_KEY_NAME_MAX)
+        return NULL;
+    const struct config_key *best = NULL;
+    uint32_t best_distance = max_u32(2, name.len / 3) + 1; // further away is no help
+    for (uint32_t i = 0; i < config_key_count; i++) {
+        struct slice other = slice_str(config_keys[i].name);
+        if (max_u32(name.len, other.len) - min_u32(name.len, other.len) >= best_distance)
+            continue; // so many letters must be added at least
+        uint32_t distance = edit_distance(name, other);
+        if (distance < best_distance) {
+            best = &config_keys[i];
+            best_distance = distance;
+        }
+    }
+    return best;
+}

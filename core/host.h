@@ -1,0 +1,21 @@
+// host.h - what this machine, or the container on it, grants the process.
+//
+// Job:    CPUs and memory, as the scheduler's mask and the cgroups (version 2, else 1) allow.
+// Thread: any. Memory: none. Limits: files of HOST_FILE_MAX bytes, cgroup paths of HOST_PATH_MAX.
+#ifndef TERN_CORE_HOST_H
+#define TERN_CORE_HOST_H
+
+#include "core/base/base.h"
+
+#define HOST_FILE_MAX 4096
+#define HOST_PATH_MAX 1024
+
+struct host {
+    unsigned cpus; // at least 1; a quota of 2.5 CPUs grants 2: a third thread would be throttled
+    uint64_t memory_bytes; // the least of the machine's and of every cgroup's above the process
+};
+
+// root stands before /proc and /sys: "" but in tests.
+void host_probe(const char *root, struct host *ret_host);
+
+#endif

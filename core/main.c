@@ -1,0 +1,352 @@
+// main.c - where the parts are put together: start, signals, stop.
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/base/thread.h"
+
+#include "core/broker.h"
+#include "core/host.h"
+#include "core/process.h"
+#include "io/worker.h"
+
+#define IDLE_MS 60000 // nothing to do but to wait for signals
+#define FREE_MS 100   // an old configuration waits for its grace period
+
+struct server {
+    struct config_options options;
+    struct config_report report;
+    struct config *config; // in force
+    struct worker_features features;
+    struct log *log;
+    struct listen_set *listeners;
+    struct broker *broker;
+    struct rcu_reader *rcu;
+    unsigned worker_count, started;
+    struct worker *workers[TRIE_SHARDS_MAX];
+    sigset_t signals;
+    int ready;          // tells the parent of a daemon; -1
+    bool pid_file_made; // and is ours to remove
+    char user_text[PROCESS_TEXT_MAX];
+};
+
+// ---- Telling the operator -----------------------------------------------------------------------
+
+static void
+print_problems(const struct config_report *report, FILE *out)
+{
+    for (uint32_t i = 0; i < min_u32(report->error_count, CONFIG_PROBLEMS_MAX); i++)
+        (void)fprintf(out, "Error: %s\n", report->errors[i].text);
+    for (uint32_t i = 0; i < min_u32(report->warning_count, CONFIG_PROBLEMS_MAX); i++)
+        (void)fprintf(out, "Warning: %s\n", report->warnings[i].text);
+    if (report->error_count > CONFIG_PROBLEMS_MAX)
+        (void)fprintf(out, "Error: %u more errors\n", report->error_count - CONFIG_PROBLEMS_MAX);
+}
+
+static void
+log_problems(const struct server *server)
+{
+    const struct config_report *report = &server->report;
+    for (uint32_t i = 0; i < min_u32(report->error_count, CONFIG_PROBLEMS_MAX); i++)
+        log_line(server->log, LOG_T_ERROR, "Error: %s", report->errors[i].text);
+    for (uint32_t i = 0; i < min_u32(report->warning_count, CONFIG_PROBLEMS_MAX); i++)
+        log_line(server->log, LOG_T_WARNING, "Warning: %s", report->warnings[i].text);
+}
+
+static void
+log_start(const struct server *server)
+{
+    const struct config *config = server->config;
+    log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " starting");
+    if (config->file)
+        log_line(server->log, LOG_T_INFORMATION, "Config loaded from %s.", config->file);
+    else
+        log_line(server->log, LOG_T_INFORMATION, "Using default config.");
+    log_problems(server);
+    if (server->user_text[0] != '\0')
+        log_line(server->log, LOG_T_WARNING, "Warning: %s", server->user_text);
+    log_line(server->log, LOG_T_INFORMATION, "%s", server->features.text);
+}
+
+static void
+log_running(const struct server *server)
+{
+    const struct config *config = server->config;
+    must(config == atomic_load(&server->broker->config));
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        log_line(server->log, LOG_T_INFORMATION, "Listening on %s%s.",
+                 listen_text(server->listeners, i),
+                 config->listeners[i].loopback_only ? " (this machine only; a listener in the "
+                                                      "configuration opens the broker to others)"
+                                                    : "");
+    log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " running, %u worker%s",
+             server->worker_count, server->worker_count == 1 ? "" : "s");
+}
+
+// ---- Start --------------------------------------------------------------------------------------
+
+// What needs the rights of whoever started the broker, and standard error.
+static err_t
+take_resources(struct server *server)
+{
+    char problem[512] = "";
+    const struct config *config = server->config;
+    (void)process_raise_descriptors();
+    process_block_signals(&server->signals);
+    if (!worker_probe(&server->features)) {
+        (void)fprintf(stderr, "Error: %s\n", server->features.text);
+        return ERR_IO;
+    }
+    struct host host;
+    host_probe("", &host);
+    must(config->listener_count > 0);
+    server->worker_count = min_u32(config->workers ? config->workers : host.cpus, TRIE_SHARDS_MAX);
+    must(server->worker_count >= 1);
+    if (listen_open(config, server->worker_count, &server->listeners, problem, sizeof problem) !=
+        OK) {
+        (void)fprintf(stderr, "Error: %s\n", problem);
+        return ERR_IO;
+    }
+    if (config->daemon) {
+        server->ready = process_daemon();
+        if (server->ready < 0) {
+            perror("Error: cannot go to the background");
+            return ERR_IO;
+        }
+    }
+    if (config->pid_file && process_pid_file_write(config->pid_file) != OK) {
+        (void)fprintf(stderr, "Error: cannot write %s: %m\n", config->pid_file);
+        return ERR_IO;
+    }
+    server->pid_file_made = config->pid_file != NULL;
+    if (process_drop_privileges(config->user, server->user_text) != OK) {
+        (void)fprintf(stderr, "Error: %s\n", server->user_text);
+        return ERR_IO;
+    }
+    return OK;
+}
+
+static err_t
+start_workers(struct server *server)
+{
+    must(server->broker->shard_count == server->worker_count && server->started == 0);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        server->workers[i] = worker_new(server->broker, server->listeners, i);
+    for (; server->started < server->worker_count; server->started++) {
+        if (worker_start(server->workers[server->started]) == OK)
+            continue;
+        log_line(server->log, LOG_T_ERROR, "Error: worker %u cannot start", server->started);
+        return ERR_IO;
+    }
+    return OK;
+}
+
+static err_t
+start(struct server *server)
+{
+    must(server->config != NULL && server->broker == NULL);
+    err_t err = take_resources(server);
+    if (err != OK)
+        return err;
+    err = log_open(&server->config->log, &server->log);
+    if (err != OK)
+        return err; // it told on standard error
+    log_start(server);
+    server->broker = broker_new(server->config, server->log, server->worker_count, clock_mono_ms(),
+                                clock_wall_ms());
+    if (!server->broker) {
+        log_line(server->log, LOG_T_ERROR, "Error: the kernel gives no random numbers");
+        return ERR_IO;
+    }
+    server->rcu = rcu_register(server->broker->rcu);
+    rcu_offline(server->rcu); // main holds no reference but in reload
+    err = start_workers(server);
+    if (err != OK)
+        return err;
+    log_running(server);
+    if (server->ready >= 0)
+        process_daemon_ready(server->ready);
+    process_notify("READY=1");
+    return OK;
+}
+
+// ---- Signals ------------------------------------------------------------------------------------
+
+static void
+wake_all(const struct server *server)
+{
+    for (unsigned i = 0; i < server->started; i++)
+        worker_wake(server->workers[i]);
+}
+
+static void
+reopen_log(const struct server *server)
+{
+    if (log_reopen(server->log, &server->config->log) != OK)
+        log_line(server->log, LOG_T_ERROR, "Error: cannot reopen the log; the old one goes on");
+}
+
+// Bad news leaves everything as it is.
+static void
+reload(struct server *server)
+{
+    process_notify_reloading(clock_mono_us());
+    struct config *fresh = NULL;
+    err_t err = config_reload(server->config, &server->options, environ, &fresh, &server->report);
+    log_problems(server);
+    must((err == OK) == (fresh != NULL));
+    if (err == OK) {
+        must(fresh->listener_count == server->config->listener_count);
+        rcu_online(server->rcu);
+        broker_set_config(server->broker, server->rcu, fresh); // frees the old one in time
+        rcu_offline(server->rcu);
+        server->config = fresh;
+        wake_all(server);
+        log_line(server->log, LOG_T_INFORMATION, "Config reloaded.");
+    } else {
+        log_line(server->log, LOG_T_ERROR,
+                 "Error: the configuration was not reloaded; the last good one holds");
+    }
+    reopen_log(server); // also where only the log file was moved away
+    process_notify("READY=1");
+}
+
+// True: stop.
+static bool
+on_signal(struct server *server, int number)
+{
+    switch (number) {
+    case SIGHUP:
+        reload(server);
+        return false;
+    case SIGUSR1:
+        reopen_log(server);
+        log_line(server->log, LOG_T_INFORMATION,
+                 "Log reopened. Sessions and messages are in memory: there is nothing to flush.");
+        return false;
+    case SIGUSR2:
+        atomic_store(&server->broker->dump_subscriptions, true);
+        wake_all(server);
+        return false;
+    case SIGTERM:
+    case SIGINT:
+        return true;
+    default:
+        return false; // the time was up
+    }
+}
+
+static void
+serve(struct server *server)
+{
+    must(server->started == server->worker_count);
+    uint64_t watchdog_ms = process_watchdog_ms();
+    bool stop = false;
+    while (!stop) {
+        uint64_t wait_ms = rcu_deferred(server->rcu) > 0 ? FREE_MS : IDLE_MS;
+        if (watchdog_ms > 0)
+            wait_ms = min_u64(wait_ms, watchdog_ms);
+        stop = on_signal(server, process_wait(&server->signals, wait_ms));
+        rcu_online(server->rcu);
+        rcu_quiescent(server->rcu);
+        rcu_offline(server->rcu);
+        if (watchdog_ms > 0)
+            process_notify("WATCHDOG=1");
+    }
+}
+
+// ---- Stop ---------------------------------------------------------------------------------------
+
+static void
+stop_workers(struct server *server)
+{
+    must(server->started <= server->worker_count);
+    for (unsigned i = 0; i < server->started; i++)
+        worker_stop(server->workers[i]);
+    for (unsigned i = 0; i < server->started; i++)
+        worker_join(server->workers[i]);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_free(server->workers[i]);
+}
+
+// Takes whatever start left, complete or not.
+static void
+stop(struct server *server)
+{
+    process_notify("STOPPING=1");
+    if (server->log)
+        log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " terminating");
+    process_end_on_signal(); // who asks twice does not want to wait
+    stop_workers(server);
+    if (server->rcu) {
+        rcu_online(server->rcu);
+        rcu_unregister(server->rcu);
+    }
+    broker_free(server->broker);
+    listen_close(server->listeners);
+    log_close(server->log);
+    if (server->pid_file_made)
+        process_pid_file_remove(server->config->pid_file);
+}
+
+// ---- main ---------------------------------------------------------------------------------------
+
+static int
+test_config(const struct config_report *report, err_t err)
+{
+    print_problems(report, stderr);
+    if (err == OK)
+        (void)printf("Configuration is OK.\n");
+    return err == OK ? 0 : 1;
+}
+
+// The options that print something and end. False: go on.
+static bool
+only_print(const struct config_options *options)
+{
+    if (options->help)
+        config_write_help(stdout);
+    else if (options->version)
+        (void)printf("ternmq version " TERN_VERSION "\n");
+    else if (options->example_config)
+        config_write_example(stdout);
+    else
+        return false;
+    return true;
+}
+
+static int
+run(struct server *server, int argc, char **argv)
+{
+    if (config_options_parse(argc, argv, &server->options, &server->report) != OK) {
+        print_problems(&server->report, stderr);
+        return 1;
+    }
+    if (only_print(&server->options))
+        return 0;
+    err_t err = config_load(&server->options, environ, &server->config, &server->report);
+    if (server->options.test_config)
+        return test_config(&server->report, err);
+    if (err != OK) {
+        print_problems(&server->report, stderr);
+        return 1;
+    }
+    err = start(server);
+    if (err == OK)
+        serve(server);
+    stop(server);
+    return err == OK ? 0 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+    thread_role = ROLE_MAIN;
+    struct server *server = mem_zalloc(sizeof *server);
+    server->ready = -1;
+    int code = run(server, argc, argv);
+    config_free(server->config);
+    mem_free(server);
+    return code;
+}

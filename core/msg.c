@@ -1,0 +1,94 @@
+// msg.c - an Application Message, immutable, counted.
+#include "core/msg.h"
+
+#include "core/base/mem.h"
+
+static uint8_t *
+append(uint8_t *p, struct slice part)
+{
+    if (part.len > 0)
+        memcpy(p, part.data, part.len);
+    return p + part.len;
+}
+
+struct msg *
+msg_new(const struct pub *pub)
+{
+    size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len;
+    struct msg *msg = mem_alloc(sizeof *msg + body);
+    *msg = (struct msg){
+        .magic = MSG_MAGIC,
+        .expires_ms = pub->expires_ms,
+        .publisher = pub->publisher,
+        .arrived_ms = pub->arrived_ms,
+        .topic_len = pub->topic.len,
+        .props_len = pub->props.len,
+        .payload_len = pub->payload.len,
+        .qos = pub->qos,
+        .retain = pub->retain,
+    };
+    atomic_init(&msg->refs, 1);
+    append(append(append(msg->bytes, pub->topic), pub->props), pub->payload);
+    return msg;
+}
+
+struct msg *
+msg_ref(struct msg *msg)
+{
+    must_hot(msg->magic == MSG_MAGIC);
+    // Whoever calls has a reference, so the message lives; the new holder learns of it from the
+    // caller.
+    atomic_fetch_add_explicit(&msg->refs, 1, memory_order_relaxed);
+    return msg;
+}
+
+void
+msg_unref(struct msg *msg)
+{
+    if (!msg)
+        return;
+    must_hot(msg->magic == MSG_MAGIC);
+    // Release: what this thread did with the message is over. Acquire: the last one sees all of
+    // that.
+    if (atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    msg->magic = 0;
+    mem_free(msg);
+}
+
+size_t
+msg_size(const struct msg *msg)
+{
+    return sizeof *msg + msg->topic_len + msg->props_len + msg->payload_len;
+}
+
+struct msg *
+pub_msg(struct pub *pub)
+{
+    if (!pub->msg)
+        pub->msg = msg_new(pub);
+    return pub->msg;
+}
+
+void
+pub_done(struct pub *pub)
+{
+    msg_unref(pub->msg);
+    pub->msg = NULL;
+}
+
+void
+pub_from_msg(struct pub *ret_pub, struct msg *msg)
+{
+    *ret_pub = (struct pub){
+        .topic = msg_topic(msg),
+        .props = msg_props(msg),
+        .payload = msg_payload(msg),
+        .expires_ms = msg->expires_ms,
+        .publisher = msg->publisher,
+        .arrived_ms = msg->arrived_ms,
+        .qos = msg->qos,
+        .retain = msg->retain,
+        .msg = msg_ref(msg),
+    };
+}

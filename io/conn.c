@@ -1,0 +1,333 @@
+// conn.c - a connection's way from accept to close.
+//
+// Why no operation meets a connection that it was not meant for. A descriptor is closed only in
+// conns_bury, after an enter that took all operations queued before the connection was doomed, so
+// the kernel never sees its number in a queued operation after somebody else got it. The kernel's
+// own operations hold the socket, not the number. Events that come after the end carry the old
+// generation and find nothing. A receive can still be armed then: shutdown ends it, and sends the
+// FIN that close alone would not while it holds the socket.
+#include "io/conn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/client_out.h"
+#include "io/listener.h"
+
+// What goes to the home shard, followed by the bytes read so far.
+struct handover {
+    int32_t fd;
+    uint32_t listener;
+    uint64_t accepted_ms;
+    char peer[PEER_TEXT_MAX];
+};
+
+// ---- The end ------------------------------------------------------------------------------------
+
+void
+conn_doom(struct conns *conns, struct conn *conn)
+{
+    must(conn->state != CONN_FREE && conn->state != CONN_DOOMED);
+    (void)shutdown(conn->fd, SHUT_RDWR); // fails when the peer was faster: fine
+    wheel_disarm(conns->wheel, &conn->timer);
+    conn_next_generation(conn);
+    conn->state = CONN_DOOMED;
+    list_push(&conns->doomed, &conn->node);
+}
+
+void
+conns_bury(struct conns *conns)
+{
+    struct list *node;
+    while ((node = list_pop(&conns->doomed)) != NULL) {
+        struct conn *conn = container_of(node, struct conn, node);
+        must(conn->state == CONN_DOOMED);
+        (void)close(conn->fd); // frees the descriptor whatever it says
+        listen_leave(conns->listeners, conn->listener);
+        conn_release(conns, conn);
+    }
+}
+
+void
+conn_lost(struct conns *conns, struct conn *conn, int error)
+{
+    must(conn->state == CONN_LIVE || conn->state == CONN_CLOSING);
+    client_on_closed(&conn->client, error);
+    conn_doom(conns, conn);
+}
+
+void
+conn_begin_close(struct conns *conns, struct conn *conn)
+{
+    must(conn->state == CONN_LIVE);
+    conn->state = CONN_CLOSING;
+    wheel_arm(conns->wheel, &conn->timer, conns->shard->now_ms + CONN_FLUSH_MS);
+}
+
+// close with unread input sends a reset, which may overtake the last words: the peer would see no
+// DISCONNECT. So say that we are done, and read on for a while.
+void
+conn_finish(struct conns *conns, struct conn *conn)
+{
+    must(conn->state == CONN_CLOSING && !conn->in_flight);
+    bool peer_knows = conn->ended || conn->client.close_reason == OK;
+    client_on_closed(&conn->client, 0);
+    if (peer_knows || shutdown(conn->fd, SHUT_WR) != 0) {
+        conn_doom(conns, conn);
+        return;
+    }
+    conn->state = CONN_LINGER;
+    wheel_arm(conns->wheel, &conn->timer, conns->shard->now_ms + CONN_LINGER_MS);
+    if (!conn->receiving)
+        conn_receive(conns, conn);
+}
+
+// ---- Receiving ----------------------------------------------------------------------------------
+
+void
+conn_receive(struct conns *conns, struct conn *conn)
+{
+    must_hot(!conn->receiving);
+    conn->receiving = true;
+    conns->io->ops->recv(conns->io, conn->fd, conn->token, false);
+}
+
+static void
+receive_once(struct conns *conns, struct conn *conn)
+{
+    must(conn->state == CONN_PRE && !conn->receiving);
+    conn->receiving = true;
+    conns->io->ops->recv(conns->io, conn->fd, conn->token, true);
+}
+
+// From here on the client's own time to CONNECT runs, from accept as before.
+static void
+go_live(struct conns *conns, struct conn *conn, const char *peer, struct slice data)
+{
+    wheel_disarm(conns->wheel, &conn->timer);
+    conn->state = CONN_LIVE;
+    client_init(&conn->client, conns->shard, conn->listener, peer, conn->accepted_ms);
+    if (data.len > 0)
+        client_on_bytes(&conn->client, data.data, data.len);
+    if (!conn->receiving && !conn->client.want_close)
+        conn_receive(conns, conn);
+}
+
+static void
+hand_over(struct conns *conns, struct conn *conn, unsigned home, struct slice data)
+{
+    must(home != conns->shard->index && !conn->receiving);
+    struct handover head = {
+        .fd = conn->fd, .listener = conn->listener, .accepted_ms = conn->accepted_ms};
+    peer_text(conns->listeners, conn->listener, conn->fd, head.peer);
+    uint8_t *record = mem_alloc(sizeof head + data.len);
+    memcpy(record, &head, sizeof head);
+    memcpy(record + sizeof head, data.data, data.len);
+    shard_post_io(conns->shard, home, RECORD_HANDOVER, record, (uint32_t)(sizeof head + data.len));
+    mem_free(record);
+    stat_add(&conns->shard->stats.handovers, 1);
+    conn_next_generation(conn);
+    conn_release(conns, conn); // the descriptor is the home shard's now
+}
+
+void
+conn_on_handover(struct conns *conns, const struct spsc_record *record)
+{
+    struct handover head;
+    must(record->type == RECORD_HANDOVER && record->len >= sizeof head);
+    memcpy(&head, record->data, sizeof head);
+    if (conns->refusing) {
+        (void)close(head.fd);
+        listen_leave(conns->listeners, head.listener);
+        return;
+    }
+    struct conn *conn = conn_alloc(conns, head.fd, head.listener, head.accepted_ms);
+    go_live(conns, conn, head.peer,
+            slice_of(record->data + sizeof head, record->len - sizeof head));
+}
+
+static void
+stay_here(struct conns *conns, struct conn *conn, struct slice data)
+{
+    char peer[PEER_TEXT_MAX];
+    peer_text(conns->listeners, conn->listener, conn->fd, peer);
+    go_live(conns, conn, peer, data);
+    mem_free(conn->pre);
+    conn->pre = NULL;
+    conn->pre_len = conn->pre_cap = 0;
+}
+
+static struct slice
+pre_append(struct conn *conn, const uint8_t *data, uint32_t len)
+{
+    conn->pre = mem_grow(conn->pre, &conn->pre_cap, conn->pre_len + len, 1);
+    memcpy(conn->pre + conn->pre_len, data, len);
+    conn->pre_len += len;
+    return slice_of(conn->pre, conn->pre_len);
+}
+
+// Whose client is it? Usually its CONNECT is here at once and nothing is copied.
+static void
+pre_on_recv(struct conns *conns, struct conn *conn, const struct io_event *event)
+{
+    if (event->result == -ENOBUFS) {
+        receive_once(conns, conn);
+        return;
+    }
+    if (event->result <= 0) { // a probe, or somebody who thought better of it: not worth a line
+        conn_doom(conns, conn);
+        return;
+    }
+    uint32_t len = (uint32_t)event->result;
+    struct slice data = conn->pre ? pre_append(conn, event->data, len) : slice_of(event->data, len);
+    unsigned home;
+    err_t err = client_home(conns->shard, data, &home);
+    if (err == ERR_NEED_MORE) {
+        if (!conn->pre)
+            (void)pre_append(conn, event->data, len);
+        receive_once(conns, conn);
+    } else if (home == conns->shard->index) {
+        stay_here(conns, conn, data);
+    } else {
+        hand_over(conns, conn, home, data);
+    }
+}
+
+// The peer sends no more. What it sent before was taken, and the answers may be waiting.
+static void
+on_end(struct conns *conns, struct conn *conn)
+{
+    conn->ended = true;
+    if (conn->state == CONN_LIVE && outq_bytes(&conn->client.out) > 0 && !conn->client.blocked) {
+        conn_begin_close(conns, conn);
+        client_mark_dirty(&conn->client);
+    } else if (conn->state == CONN_LIVE) {
+        conn_lost(conns, conn, 0);
+    }
+    // else CLOSING: conn_finish sees `ended`.
+}
+
+// A receive came to its end with the client still there.
+static void
+on_recv_ended(struct conns *conns, struct conn *conn, int32_t result)
+{
+    conn->stopping = false;
+    if (result == 0)
+        on_end(conns, conn);
+    else if (result < 0 && result != -ENOBUFS && result != -ECANCELED)
+        conn_lost(conns, conn, -result);
+    else if (!conn->client.read_paused && conn->state == CONN_LIVE)
+        conn_receive(conns, conn);
+}
+
+static void
+on_recv_unusual(struct conns *conns, struct conn *conn, const struct io_event *event)
+{
+    switch (conn->state) {
+    case CONN_PRE:
+        pre_on_recv(conns, conn, event);
+        return;
+    case CONN_LINGER:
+        if (event->result > 0 || event->result == -ENOBUFS || event->result == -ECANCELED) {
+            if (!event->more)
+                conn_receive(conns, conn);
+        } else {
+            conn_doom(conns, conn);
+        }
+        return;
+    default: // a doomed or free one has no events: its generation has changed
+        must(conn->state == CONN_CLOSING);
+        if (!event->more)
+            on_recv_ended(conns, conn, event->result);
+    }
+}
+
+void
+conn_on_recv(struct conns *conns, const struct io_event *event)
+{
+    struct conn *conn = conn_find(conns, event->token);
+    if (unlikely(!conn))
+        return;
+    must_hot(conn->receiving);
+    conn->receiving = event->more;
+    if (likely(event->result > 0)) {
+        conns->tick_bytes += (uint32_t)event->result;
+        stat_add(&conns->shard->stats.bytes_received, (uint32_t)event->result);
+    }
+    if (unlikely(conn->state != CONN_LIVE)) {
+        on_recv_unusual(conns, conn, event);
+        return;
+    }
+    // Also while reading is paused: what was on its way then is taken in its order.
+    if (likely(event->result > 0))
+        client_on_bytes(&conn->client, event->data, (uint32_t)event->result);
+    if (unlikely(!event->more))
+        on_recv_ended(conns, conn, event->result);
+}
+
+// ---- Accept, time, stop -------------------------------------------------------------------------
+
+void
+conn_on_accept(struct conns *conns, int fd, uint32_t listener)
+{
+    struct shard *shard = conns->shard;
+    stat_add(&shard->stats.sockets_opened, 1);
+    if (conns->refusing || !listen_admit(conns->listeners, shard->config, listener)) {
+        stat_add(&shard->stats.connections_refused, 1);
+        (void)close(fd);
+        return;
+    }
+    struct conn *conn = conn_alloc(conns, fd, listener, shard->now_ms);
+    conn->state = CONN_PRE;
+    uint64_t timeout_ms = (uint64_t)shard->config->connect_timeout_s * 1000;
+    wheel_arm(conns->wheel, &conn->timer, shard->now_ms + timeout_ms);
+    receive_once(conns, conn);
+}
+
+void
+conn_on_timer(struct conns *conns, struct timer *timer)
+{
+    must(timer->kind == TIMER_CONN);
+    struct conn *conn = container_of(timer, struct conn, timer);
+    switch (conn->state) {
+    case CONN_PRE:
+        // The client counts and logs its time-out itself: it is over when it begins.
+        stay_here(conns, conn, slice_of(conn->pre, conn->pre_len));
+        return;
+    case CONN_CLOSING:
+        conn_finish(conns, conn);
+        return;
+    default:
+        must(conn->state == CONN_LINGER);
+        conn_doom(conns, conn);
+    }
+}
+
+void
+conns_refuse(struct conns *conns)
+{
+    conns->refusing = true;
+    for (uint32_t i = 0; i < conns->slots; i++) {
+        struct conn *conn = conn_at(conns, i);
+        if (conn->state == CONN_PRE)
+            conn_doom(conns, conn);
+        else if (conn->state == CONN_LIVE && conn->client.state == CLIENT_AWAIT_CONNECT)
+            conn_lost(conns, conn, 0);
+    }
+}
+
+void
+conns_abandon(struct conns *conns)
+{
+    for (uint32_t i = 0; i < conns->slots; i++) {
+        struct conn *conn = conn_at(conns, i);
+        if (conn->state == CONN_LIVE || conn->state == CONN_CLOSING)
+            conn_lost(conns, conn, 0);
+        else if (conn->state == CONN_PRE || conn->state == CONN_LINGER)
+            conn_doom(conns, conn);
+    }
+}

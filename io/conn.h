@@ -1,0 +1,140 @@
+// conn.h - the connections of one worker.
+//
+// Job:    accept, find the home shard, receive, hand over, close; io/conn_send.c flushes.
+// Owner:  a worker. Thread: its own.
+// Memory: 448 bytes per connection, in chunks that stay for the next ones; while the CONNECT is
+//         incomplete what arrived of it; otherwise no buffer.
+// Limits: descriptors; max_connections; time to CONNECT; CONN_FLUSH_MS and CONN_LINGER_MS at the
+//         end.
+//
+//   accept -> PRE -> LIVE -> CLOSING -> LINGER -> DOOMED -> free
+//              |      ^                              ^
+//              +------+-- on the home shard          +-- from everywhere, when the peer is gone
+#ifndef TERN_IO_CONN_H
+#define TERN_IO_CONN_H
+
+#include "core/client.h"
+#include "core/shard.h"
+#include "io/backend.h"
+
+struct listen_set;
+
+#define CONN_MAGIC     0x636f6e6eu
+#define CONN_CHUNK     128u
+#define CONN_FLUSH_MS  1000u // for the last words, when the socket is full
+#define CONN_LINGER_MS 200u  // for the peer to read them and to close
+#define TIMER_CONN     128u  // struct timer.kind in the worker's own wheel
+
+enum conn_state {
+    CONN_FREE,
+    CONN_PRE,     // reads its CONNECT; its home is not known; client is not there
+    CONN_LIVE,    // client works
+    CONN_CLOSING, // sends the last words; client takes no more
+    CONN_LINGER,  // all said; client is gone; what arrives is thrown away until the peer ends
+    CONN_DOOMED,  // shut down; closed when no queued operation names its descriptor any more
+};
+
+// The first line is all that an event or a flush needs besides the client.
+struct conn {
+    CACHE_ALIGNED uint64_t token; // generation << 32 | slot
+    uint32_t magic;
+    int fd;
+    uint32_t listener;
+    uint8_t state;  // enum conn_state
+    bool receiving; // a receive is armed
+    bool stopping;  // ... and asked to end
+    bool in_flight; // in conns.flights
+    bool resumed;   // was blocked; client_on_writable is due when all is sent
+    bool ended;     // the peer will send no more
+    uint64_t accepted_ms;
+    uint8_t *pre; // while PRE: the incomplete CONNECT
+    uint32_t pre_len, pre_cap;
+    struct list node; // free or doomed
+    struct timer timer;
+    struct client client;
+};
+_Static_assert(offsetof(struct conn, node) <= CACHE_LINE, "the hot fields share one line");
+
+struct flight {
+    struct conn *conn;
+    uint32_t bytes; // asked for
+    int32_t result; // sent, or -errno
+};
+
+struct conns {
+    struct backend *io;
+    struct shard *shard;
+    struct wheel *wheel;
+    const struct listen_set *listeners;
+    struct conn **chunks;
+    uint32_t slots, chunk_cap;
+    uint32_t open; // connections that are not free
+    struct list free, doomed;
+    bool refusing;       // the worker stops
+    bool settle_soon;    // a flight has to be settled before the worker may sleep
+    uint64_t tick_bytes; // received in this tick
+    uint32_t flight_count;
+    uint64_t flight_bytes;
+    struct flight flights[IO_SENDS_MAX];
+};
+
+// Arguments are borrowed. Returns new.
+struct conns *conns_new(struct backend *io, struct shard *shard, struct wheel *wheel,
+                        const struct listen_set *listeners);
+void conns_free(struct conns *conns); // takes; none is open; NULL is fine
+
+// A connection came from the kernel; takes fd.
+void conn_on_accept(struct conns *conns, int fd, uint32_t listener);
+// A RECORD_HANDOVER from another worker.
+void conn_on_handover(struct conns *conns, const struct spsc_record *record);
+// Events of the connection that the token names; nothing if it is gone.
+void conn_on_recv(struct conns *conns, const struct io_event *event);
+void conn_on_writable(struct conns *conns, uint64_t token);
+void conn_on_timer(struct conns *conns, struct timer *timer);
+
+// One send for each dirty connection, queued.
+void conns_flush(struct conns *conns);
+// After enter: takes note of what was sent.
+void conns_settle(struct conns *conns);
+// After enter: closes the descriptors of those doomed before it.
+void conns_bury(struct conns *conns);
+// No more connections; ends those without a session.
+void conns_refuse(struct conns *conns);
+// Ends all that are left, at once.
+void conns_abandon(struct conns *conns);
+
+// ---- Between conn.c, conn_send.c and conn_table.c -----------------------------------------------
+
+static inline struct conn *
+conn_at(const struct conns *conns, uint32_t slot)
+{
+    must_hot(slot < conns->slots);
+    return &conns->chunks[slot / CONN_CHUNK][slot % CONN_CHUNK];
+}
+
+// The connection that the token names, or NULL when its slot is another's by now.
+static inline struct conn *
+conn_find(const struct conns *conns, uint64_t token)
+{
+    struct conn *conn = conn_at(conns, (uint32_t)token);
+    must_hot(conn->magic == CONN_MAGIC);
+    return likely(conn->token == token) ? conn : NULL;
+}
+
+struct conn *conn_alloc(struct conns *conns, int fd, uint32_t listener, uint64_t accepted_ms);
+// The slot only: fd has a new owner or is closed.
+void conn_release(struct conns *conns, struct conn *conn);
+// Events of the slot's past are another's from now on.
+void conn_next_generation(struct conn *conn);
+
+// Arms the receive that goes on.
+void conn_receive(struct conns *conns, struct conn *conn);
+// client->want_close: last words, then the end.
+void conn_begin_close(struct conns *conns, struct conn *conn);
+// The last words are said, or cannot be.
+void conn_finish(struct conns *conns, struct conn *conn);
+// The connection failed.
+void conn_lost(struct conns *conns, struct conn *conn, int error);
+void conn_doom(struct conns *conns, struct conn *conn);
+
+#endif

@@ -1,0 +1,171 @@
+// conn_send.c - what the clients have to say goes out: once a tick, one send per connection.
+//
+// Two rules keep the kernel's hands off memory that moves:
+//   1. Between queueing a send and the end of enter no code of the core runs, so no out-queue
+//      changes. Hence two passes: the first one empties the shard's list of dirty clients (which
+//      can end sessions and so write to others), the second one only queues.
+//   2. conns_settle comes first after enter, before anything of the core.
+#include <errno.h>
+#include <sys/uio.h>
+
+#include "core/client_out.h"
+#include "io/conn.h"
+
+// As many sends, and as many bytes, may keep their buffers while the worker sleeps: it saves a
+// system call for each lone message and costs little memory.
+#define HOLD_FLIGHTS 16u
+#define HOLD_BYTES   (256u * 1024)
+
+// ---- First pass: who has something to send? -----------------------------------------------------
+
+static void
+follow_pause(struct conns *conns, struct conn *conn)
+{
+    if (!conn->client.read_paused && !conn->receiving) {
+        conn_receive(conns, conn);
+    } else if (conn->client.read_paused && conn->receiving && !conn->stopping) {
+        conn->stopping = true;
+        conns->io->ops->stop(conns->io, IO_RECV, conn->token);
+    }
+}
+
+static void
+collect(struct conns *conns, struct conn *conn)
+{
+    struct client *client = &conn->client;
+    must_hot(conn->magic == CONN_MAGIC);
+    if (likely(conn->state == CONN_LIVE)) {
+        if (unlikely(client->want_close))
+            conn_begin_close(conns, conn);
+        else if (unlikely(client->read_paused == conn->receiving))
+            follow_pause(conns, conn);
+    }
+    if (unlikely(client->blocked || conn->in_flight))
+        return;
+    if (unlikely(outq_bytes(&client->out) == 0)) {
+        if (conn->state == CONN_CLOSING)
+            conn_finish(conns, conn);
+        return;
+    }
+    conn->in_flight = true;
+    conns->flights[conns->flight_count++].conn = conn;
+}
+
+// ---- Second pass --------------------------------------------------------------------------------
+
+static uint32_t
+cut_to_limit(struct iovec *pieces, uint32_t *count)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < *count; i++) {
+        if (bytes + pieces[i].iov_len >= IO_SEND_BYTES_MAX) {
+            pieces[i].iov_len = IO_SEND_BYTES_MAX - bytes;
+            *count = i + 1;
+        }
+        bytes += pieces[i].iov_len;
+    }
+    return (uint32_t)bytes;
+}
+
+static inline void
+conn_flush(struct conns *conns, uint32_t id)
+{
+    struct flight *flight = &conns->flights[id];
+    struct conn *conn = flight->conn;
+    struct iovec pieces[IO_PIECES_MAX];
+    uint32_t count = outq_pieces(&conn->client.out, pieces, IO_PIECES_MAX);
+    flight->bytes = cut_to_limit(pieces, &count);
+    flight->result = (int32_t)flight->bytes;
+    conns->flight_bytes += flight->bytes;
+    conns->io->ops->send(conns->io, conn->fd, id, pieces, count);
+    // Somebody waits for this to be over.
+    if (conn->state != CONN_LIVE || conn->resumed || conn->client.read_paused)
+        conns->settle_soon = true;
+}
+
+void
+conns_flush(struct conns *conns)
+{
+    must_hot(conns->flight_count == 0);
+    struct client *client;
+    // Those for whom there is no room stay dirty; the worker does not sleep then.
+    while (conns->flight_count < IO_SENDS_MAX && (client = client_next_dirty(conns->shard)) != NULL)
+        collect(conns, container_of(client, struct conn, client));
+    conns->flight_bytes = 0;
+    conns->settle_soon = false;
+    for (uint32_t id = 0; id < conns->flight_count; id++)
+        conn_flush(conns, id);
+    if (conns->flight_count > HOLD_FLIGHTS || conns->flight_bytes > HOLD_BYTES)
+        conns->settle_soon = true;
+}
+
+// ---- After enter --------------------------------------------------------------------------------
+
+static COLD void
+on_short_send(struct conns *conns, struct conn *conn, int32_t result)
+{
+    if (result < 0 && result != -EAGAIN) {
+        conn_lost(conns, conn, -result);
+    } else if (conn->ended) { // nobody is there to read the rest
+        conn_finish(conns, conn);
+    } else {
+        conn->client.blocked = true;
+        conns->io->ops->writable(conns->io, conn->fd, conn->token);
+    }
+}
+
+// All that was asked for is sent, but there is more to say about it.
+static COLD void
+on_sent_unusual(struct conns *conns, struct conn *conn)
+{
+    if (outq_bytes(&conn->client.out) > 0) {
+        client_mark_dirty(&conn->client); // more pieces than one send takes
+    } else if (conn->state == CONN_CLOSING) {
+        conn_finish(conns, conn);
+    } else {
+        conn->resumed = false;
+        client_on_writable(&conn->client);
+    }
+}
+
+void
+conns_settle(struct conns *conns)
+{
+    struct backend *io = conns->io;
+    uint64_t total = 0;
+    uint32_t id;
+    int32_t result;
+    while (io->ops->next_failure(io, &id, &result)) {
+        must(id < conns->flight_count && result < (int32_t)conns->flights[id].bytes);
+        conns->flights[id].result = result;
+    }
+    for (id = 0; id < conns->flight_count; id++) {
+        const struct flight *flight = &conns->flights[id];
+        struct conn *conn = flight->conn;
+        must_hot(conn->in_flight);
+        conn->in_flight = false;
+        if (likely(flight->result > 0)) {
+            outq_consume(&conn->client.out, &conns->shard->pool, (uint32_t)flight->result);
+            total += (uint32_t)flight->result;
+        }
+        if (unlikely(flight->result < (int32_t)flight->bytes))
+            on_short_send(conns, conn, flight->result);
+        else if (unlikely(outq_bytes(&conn->client.out) > 0 || conn->state != CONN_LIVE ||
+                          conn->resumed || conn->client.read_paused))
+            on_sent_unusual(conns, conn);
+    }
+    conns->flight_count = 0;
+    stat_add(&conns->shard->stats.bytes_sent, total);
+}
+
+void
+conn_on_writable(struct conns *conns, uint64_t token)
+{
+    struct conn *conn = conn_find(conns, token);
+    if (!conn || conn->state == CONN_LINGER)
+        return;
+    must(conn->state == CONN_LIVE || conn->state == CONN_CLOSING);
+    conn->client.blocked = false;
+    conn->resumed = true;
+    client_mark_dirty(&conn->client);
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/python3
+"""run.py - runs the numbered scenarios side by side, counts their PASS and FAIL lines."""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+TIME_LIMIT_S = 180
+
+
+def run_file(path):
+    env = {**os.environ, "PYTHONPATH": str(HERE.parent / "harness"), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(["/usr/bin/python3", str(path)], env=env, stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.STDOUT, timeout=TIME_LIMIT_S)
+        lines, code = done.stdout.splitlines(), done.returncode
+    except subprocess.TimeoutExpired as e:
+        lines, code = (e.stdout or b"").decode().splitlines() + [f"FAIL no end within {TIME_LIMIT_S} s"], 1
+    if code != 0 and not any(line.startswith("FAIL ") for line in lines):
+        lines.append(f"FAIL exit code {code}: {' | '.join(lines[-3:])}")
+    if code == 0 and not any(line.startswith("PASS ") for line in lines):
+        lines.append("FAIL nothing was tested")
+    return path.stem, lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-k", metavar="REGEX", default="", help="only files whose name matches")
+    parser.add_argument("-v", action="store_true", help="name the scenarios that pass, too")
+    parser.add_argument("-j", type=int, default=4, help="files at a time")
+    options = parser.parse_args()
+    files = [f for f in sorted(HERE.glob("[0-9][0-9]-*.py")) if re.search(options.k, f.stem)]
+    passed = failed = 0
+    with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
+        for name, lines in pool.map(run_file, files):
+            for line in lines:
+                passed += line.startswith("PASS ")
+                failed += line.startswith("FAIL ")
+                if line.startswith("FAIL ") or options.v:
+                    print(f"{line[:4]} {name}: {line[5:]}" if line[:4] in ("PASS", "FAIL") else line, flush=True)
+    print(f"integration: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

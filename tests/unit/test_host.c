@@ -1,0 +1,112 @@
+// test_host.c - what cgroups grant, from trees that look like /proc and /sys.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/host.h"
+
+static char root[] = "/tmp/tern-host-XXXXXX";
+
+static void
+make_root(void)
+{
+    cr_assert_not_null(mkdtemp(root));
+}
+
+static void
+remove_root(void)
+{
+    char command[100];
+    (void)snprintf(command, sizeof command, "rm -rf %s", root);
+    cr_assert_eq(system(command), 0);
+}
+
+static void
+put(const char *path, const char *text)
+{
+    char command[400], whole[300];
+    (void)snprintf(whole, sizeof whole, "%s/%s", root, path);
+    (void)snprintf(command, sizeof command, "mkdir -p $(dirname %s)", whole);
+    cr_assert_eq(system(command), 0);
+    FILE *f = fopen(whole, "w");
+    cr_assert_not_null(f);
+    cr_assert_geq(fputs(text, f), 0);
+    cr_assert_eq(fclose(f), 0);
+}
+
+static struct host
+probe(void)
+{
+    struct host host;
+    host_probe(root, &host);
+    return host;
+}
+
+TestSuite(host, .init = make_root, .fini = remove_root);
+
+Test(host, without_cgroups_the_machine_counts)
+{
+    struct host bare = probe();
+    cr_assert_geq(bare.cpus, 1);
+    cr_assert_gt(bare.memory_bytes, 1 << 20);
+}
+
+Test(host, version_2_limits_of_all_folders_above_count)
+{
+    put("proc/self/cgroup", "0::/pod/container\n");
+    put("sys/fs/cgroup/pod/container/memory.max", "max\n");
+    put("sys/fs/cgroup/pod/container/cpu.max", "150000 100000\n");
+    put("sys/fs/cgroup/pod/memory.max", "50000000\n");
+    put("sys/fs/cgroup/memory.max", "60000000\n");
+    struct host host = probe();
+    cr_assert_eq(host.cpus, 1, "1.5 CPUs grant one whole one");
+    cr_assert_eq(host.memory_bytes, 50000000);
+}
+
+Test(host, path_of_another_namespace_falls_back_to_the_mount)
+{
+    put("proc/self/cgroup", "0::/../../elsewhere\n");
+    put("sys/fs/cgroup/memory.max", "70000000\n");
+    cr_assert_eq(probe().memory_bytes, 70000000);
+}
+
+Test(host, a_quota_below_one_cpu_grants_one)
+{
+    put("proc/self/cgroup", "0::/\n");
+    put("sys/fs/cgroup/cpu.max", "20000 100000\n");
+    cr_assert_eq(probe().cpus, 1);
+}
+
+Test(host, max_and_rubbish_are_no_limit)
+{
+    unsigned cpus = probe().cpus;
+    put("proc/self/cgroup", "0::/\nrubbish\n");
+    put("sys/fs/cgroup/cpu.max", "max 100000\n");
+    cr_assert_eq(probe().cpus, cpus);
+    put("sys/fs/cgroup/cpu.max", "5\n");
+    cr_assert_eq(probe().cpus, cpus);
+    put("sys/fs/cgroup/cpu.max", "5 0\n");
+    cr_assert_eq(probe().cpus, cpus);
+}
+
+Test(host, version_1)
+{
+    put("proc/self/cgroup", "5:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n3:cpuset:/\n");
+    put("sys/fs/cgroup/memory/memory.limit_in_bytes", "80000000\n");
+    put("sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us", "100000\n");
+    put("sys/fs/cgroup/cpu/docker/x/cpu.cfs_period_us", "100000\n");
+    struct host host = probe();
+    cr_assert_eq(host.memory_bytes, 80000000);
+    cr_assert_eq(host.cpus, 1);
+}
+
+Test(host, version_1_without_limits)
+{
+    struct host bare = probe();
+    put("proc/self/cgroup", "5:memory:/\n4:cpu,cpuacct:/\n");
+    put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+    put("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    cr_assert_eq(probe().memory_bytes, bare.memory_bytes);
+    cr_assert_eq(probe().cpus, bare.cpus);
+}
