@@ -47,6 +47,9 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
         return failure_code(client, ERR_QUOTA_EXCEEDED);
     struct filter_view filter = *text;
     filter.filter = share.filter;
+    // More than the listener's maximum is accepted, and granted as that [MQTT-3.2.2-10].
+    uint8_t max = client->shard->config->listeners[client->listener_index].maximum_qos;
+    filter.qos = filter.qos < max ? filter.qos : max;
     bool existed = false;
     err = session_subscribe(client->session, &filter, share.group, id, &ret->handle, &existed);
     if (err)

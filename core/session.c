@@ -43,7 +43,7 @@ session_set_will(struct session *session, const struct will_view *view)
         .payload = view->payload,
         .props = slice_of(props, codec_forward_props(view->raw_props, props)),
         // Relative until it is published: the interval starts then.
-        .expires_ms = view->has_expiry ? (uint64_t)view->expiry_s * 1000 + 1 : 0,
+        .expires_ms = view->has_expiry ? max_u64((uint64_t)view->expiry_s * 1000, 1) : 0,
         .publisher = session->number,
         .arrived_ms = now,
         .qos = view->qos,

@@ -1,0 +1,533 @@
+// test_io_conn.c - connections on a simulated backend, with the real protocol behind them.
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/base/thread.h"
+
+#include "core/broker.h"
+#include "core/config.h"
+#include "io/conn.h"
+#include "io/listener.h"
+#include "io/worker.h"
+
+// ---- A backend that notes what it is asked for, and does what the test says
+// ----------------------
+
+enum { SENT_MAX = 1 << 16 };
+
+static struct {
+    struct backend base;
+    struct {
+        uint64_t token;
+        bool armed, once;
+        uint32_t armings, stops;
+    } recv;
+    uint32_t writable, sends;
+    uint8_t sent[SENT_MAX]; // all bytes that "the kernel" took
+    uint32_t sent_len;
+    int64_t room; // how many more bytes it takes
+    int error;    // answers sends when there is no room; 0 = EAGAIN
+    struct {
+        uint32_t id;
+        int32_t result;
+    } failures[8];
+    uint32_t failure_count;
+} sim;
+
+static void
+sim_recv(struct backend *io, int fd, uint64_t token, bool once)
+{
+    (void)io;
+    cr_assert_geq(fd, 0);
+    cr_assert_not(sim.recv.armed, "only one receive at a time");
+    sim.recv.armed = true;
+    sim.recv.token = token;
+    sim.recv.once = once;
+    sim.recv.armings++;
+}
+
+static void
+sim_writable(struct backend *io, int fd, uint64_t token)
+{
+    (void)io;
+    (void)fd;
+    (void)token;
+    sim.writable++;
+}
+
+static void
+sim_stop(struct backend *io, enum io_kind kind, uint64_t token)
+{
+    (void)io;
+    cr_assert_eq(kind, IO_RECV);
+    cr_assert_eq(token, sim.recv.token);
+    sim.recv.stops++;
+}
+
+static void
+sim_send(struct backend *io, int fd, uint32_t id, const struct iovec *pieces, uint32_t count)
+{
+    (void)io;
+    (void)fd;
+    int64_t asked = 0, taken = 0;
+    sim.sends++;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t n = min_u64(pieces[i].iov_len, (uint64_t)(sim.room - taken));
+        memcpy(sim.sent + sim.sent_len, pieces[i].iov_base, n);
+        sim.sent_len += (uint32_t)n;
+        taken += (int64_t)n;
+        asked += (int64_t)pieces[i].iov_len;
+    }
+    sim.room -= taken;
+    if (taken < asked) {
+        int error = sim.error ? sim.error : EAGAIN;
+        sim.failures[sim.failure_count].id = id;
+        sim.failures[sim.failure_count++].result = taken ? (int32_t)taken : -error;
+    }
+}
+
+static bool
+sim_next_failure(struct backend *io, uint32_t *ret_id, int32_t *ret_result)
+{
+    (void)io;
+    if (sim.failure_count == 0)
+        return false;
+    sim.failure_count--;
+    *ret_id = sim.failures[sim.failure_count].id;
+    *ret_result = sim.failures[sim.failure_count].result;
+    return true;
+}
+
+static const struct backend_ops sim_ops = {
+    .recv = sim_recv,
+    .writable = sim_writable,
+    .stop = sim_stop,
+    .send = sim_send,
+    .next_failure = sim_next_failure,
+};
+
+// ---- A broker of two shards; the test is the worker of the first
+// ----------------------------------
+
+static struct config *config;
+static struct listen_set *set;
+static struct broker *broker;
+static struct wheel *wheel;
+static struct conns *conns;
+static struct shard *other; // only receives handovers
+static int peer;            // the far end of the connection under test
+static uint64_t now = 1000;
+
+static void
+set_up(void)
+{
+    char problem[256];
+    thread_role = ROLE_WORKER;
+    config = config_defaults();
+    char unix_path[64];
+    snprintf(unix_path, sizeof unix_path, "/tmp/test_io_conn.%d", (int)getpid());
+    config->listener_count = 1;
+    config->listeners[0].unix_path = mem_strdup(unix_path);
+    config->listeners[0].allow_anonymous = true;
+    cr_assert_eq(listen_open(config, 2, &set, problem, sizeof problem), OK, "%s", problem);
+    broker = broker_new(config, NULL, 2, now, now);
+    broker->shards[0] = shard_new(broker, 0, now);
+    broker->shards[1] = other = shard_new(broker, 1, now);
+    wheel = wheel_new(now);
+    memset(&sim, 0, sizeof sim);
+    sim.base.ops = &sim_ops;
+    sim.room = INT64_MAX;
+    conns = conns_new(&sim.base, broker->shards[0], wheel, set);
+}
+
+static void
+tear_down(void)
+{
+    conns_settle(conns);
+    conns_abandon(conns);
+    conns_bury(conns);
+    cr_expect_eq(conns->open, 0);
+    conns_free(conns);
+    wheel_free(wheel);
+    close(peer);
+    // Offline: no grace period waits for a shard that this thread cannot drive meanwhile.
+    rcu_offline(broker->shards[1]->rcu);
+    shard_free(broker->shards[0]);
+    broker->shards[0] = NULL;
+    rcu_online(other->rcu);
+    shard_free(other);
+    broker->shards[1] = NULL;
+    broker_free(broker);
+    listen_close(set);
+    config_free(config);
+}
+
+TestSuite(io_conn, .init = set_up, .fini = tear_down);
+
+// What worker_tick does, without enter.
+static void
+tick(uint64_t ms)
+{
+    now += ms;
+    struct timer *timer;
+    shard_tick_begin(conns->shard, now);
+    conns_settle(conns);
+    while ((timer = wheel_next(wheel, now)) != NULL)
+        conn_on_timer(conns, timer);
+    shard_timers(conns->shard);
+    shard_post(conns->shard);
+    conns_flush(conns);
+    shard_tick_end(conns->shard);
+    rcu_quiescent(other->rcu);
+    conns_bury(conns);
+}
+
+static void
+accept_one(void)
+{
+    int pair[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    peer = pair[1];
+    conn_on_accept(conns, pair[0], 0);
+}
+
+static void
+event(int32_t result, const void *data, bool more)
+{
+    cr_assert(sim.recv.armed);
+    sim.recv.armed = more;
+    struct io_event e = {
+        .token = sim.recv.token, .data = data, .result = result, .kind = IO_RECV, .more = more};
+    conn_on_recv(conns, &e);
+}
+
+static void
+receive(const void *data, size_t len)
+{
+    event((int32_t)len, data, !sim.recv.once);
+}
+
+// A CONNECT with a client identifier that lives on the given shard.
+static size_t
+connect_packet(uint8_t *buf, unsigned home, uint8_t version)
+{
+    static const uint8_t head[] = {0x10, 14, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60};
+    size_t len = sizeof head;
+    memcpy(buf, head, len);
+    buf[8] = version;
+    if (version == 5) {
+        buf[1]++;
+        buf[len++] = 0; // no properties
+    }
+    memcpy(buf + len, "\0\2c", 3);
+    len += 3;
+    for (char c = 'a'; c <= 'z'; c++) {
+        buf[len] = (uint8_t)c;
+        if (broker_home(broker, slice_of(buf + len - 1, 2)) == home)
+            return len + 1;
+    }
+    cr_assert_fail("no client identifier for shard %u", home);
+    return 0;
+}
+
+static void
+connected_as(uint8_t version)
+{
+    uint8_t packet[32];
+    accept_one();
+    receive(packet, connect_packet(packet, 0, version));
+    tick(0);
+    tick(0);
+    cr_assert_geq(sim.sent_len, 4);
+    cr_assert_eq(sim.sent[0], 0x20, "CONNACK");
+    sim.sent_len = 0;
+}
+
+static void
+connected(void)
+{
+    connected_as(4);
+}
+
+static const uint8_t pingreq[] = {0xc0, 0}, pingresp[] = {0xd0, 0};
+
+// ---- Coming
+// ---------------------------------------------------------------------------------------
+
+Test(io_conn, the_home_shard_arms_the_receive_that_goes_on)
+{
+    uint8_t packet[32];
+    accept_one();
+    cr_assert(sim.recv.armed && sim.recv.once, "before that, once");
+    receive(packet, connect_packet(packet, 0, 4));
+    cr_assert(sim.recv.armed && !sim.recv.once);
+    tick(0);
+    static const uint8_t connack[] = {0x20, 2, 0, 0};
+    cr_assert_eq(sim.sent_len, 4);
+    cr_assert_arr_eq(sim.sent, connack, 4);
+}
+
+Test(io_conn, a_connect_may_come_byte_by_byte)
+{
+    uint8_t packet[32];
+    size_t len = connect_packet(packet, 0, 4);
+    accept_one();
+    for (size_t i = 0; i < len; i++) {
+        cr_assert(sim.recv.once);
+        uint8_t byte = packet[i]; // gone after the event
+        receive(&byte, 1);
+    }
+    cr_assert_not(sim.recv.once);
+    tick(0);
+    cr_assert_eq(sim.sent_len, 4);
+}
+
+static unsigned handed_over;
+static uint8_t handed_bytes[64];
+
+static void
+on_handover(void *arg, unsigned from, const struct spsc_record *record)
+{
+    (void)arg;
+    cr_assert_eq(from, 0);
+    cr_assert_eq(record->type, RECORD_HANDOVER);
+    handed_over++;
+    cr_assert_leq(record->len, 256);
+    memcpy(handed_bytes, record->data + record->len - 18, 18);
+    conn_on_handover(conns, record); // taken here, as the other worker would
+}
+
+Test(io_conn, another_shards_client_goes_there_with_all_its_bytes)
+{
+    uint8_t packet[32];
+    size_t len = connect_packet(packet, 1, 4);
+    memcpy(packet + len, pingreq, 2);
+    accept_one();
+    receive(packet, 5);
+    receive(packet + 5, len - 5 + 2);
+    cr_assert_not(sim.recv.armed, "nobody reads on the way");
+    cr_assert_eq(conns->open, 0);
+    tick(0);
+    struct conns *first = conns;
+    conns = conns_new(&sim.base, other, wheel, set);
+    shard_tick_begin(other, now);
+    shard_drain(other, on_handover, NULL);
+    cr_assert_eq(handed_over, 1);
+    cr_assert_arr_eq(handed_bytes, packet, 18);
+    cr_assert(sim.recv.armed && !sim.recv.once);
+    conns_flush(conns);
+    conns_settle(conns);
+    cr_assert_eq(sim.sent_len, 6);
+    cr_assert_arr_eq(sim.sent + 4, pingresp, 2);
+    cr_assert_eq(stat_get(&first->shard->stats.handovers), 1);
+    conns_abandon(conns);
+    conns_bury(conns);
+    conns_free(conns);
+    conns = first;
+}
+
+Test(io_conn, too_many_are_refused_and_places_come_back)
+{
+    config->listeners[0].connections_max = 1;
+    connected();
+    int pair[2];
+    char c;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    conn_on_accept(conns, pair[0], 0);
+    cr_assert_eq(recv(pair[1], &c, 1, MSG_DONTWAIT), 0, "closed");
+    close(pair[1]);
+    cr_assert_eq(stat_get(&conns->shard->stats.connections_refused), 1);
+    event(0, NULL, false);
+    tick(0);
+    cr_assert_eq(conns->open, 0);
+    connected();
+}
+
+Test(io_conn, a_silent_one_is_closed_in_time_and_counted)
+{
+    accept_one();
+    tick(config->connect_timeout_s * 1000 - 20);
+    cr_assert_eq(conns->open, 1);
+    tick(40);
+    tick(0);
+    cr_assert_eq(stat_get(&conns->shard->stats.connect_timeouts), 1);
+    tick(CONN_LINGER_MS + 20);
+    tick(0);
+    cr_assert_eq(conns->open, 0);
+}
+
+Test(io_conn, a_probe_leaves_nothing)
+{
+    accept_one();
+    event(0, NULL, false);
+    tick(0);
+    cr_assert_eq(conns->open, 0);
+    cr_assert_eq(sim.sends, 0);
+}
+
+// ---- Receiving
+// ------------------------------------------------------------------------------------
+
+Test(io_conn, a_receive_that_ended_without_reason_is_armed_again)
+{
+    connected();
+    uint32_t before = sim.recv.armings;
+    event(-ENOBUFS, NULL, false);
+    cr_assert_eq(sim.recv.armings, before + 1);
+    event(2, pingreq, false);
+    cr_assert_eq(sim.recv.armings, before + 2);
+    tick(0);
+    cr_assert_arr_eq(sim.sent, pingresp, 2);
+}
+
+Test(io_conn, events_of_the_slots_past_are_ignored)
+{
+    connected();
+    uint64_t old = sim.recv.token;
+    event(0, NULL, false);
+    tick(0);
+    connected();
+    cr_assert_eq((uint32_t)old, (uint32_t)sim.recv.token, "the same slot");
+    cr_assert_neq(old, sim.recv.token);
+    struct io_event late = {.token = old, .result = -ECONNRESET, .kind = IO_RECV};
+    conn_on_recv(conns, &late);
+    conn_on_writable(conns, old);
+    tick(0);
+    cr_assert_eq(conns->open, 1);
+}
+
+Test(io_conn, a_paused_one_is_not_read_and_goes_on_where_it_was)
+{
+    connected();
+    struct client *client = &conn_find(conns, sim.recv.token)->client;
+    client->read_paused = true;
+    list_push(&conns->shard->dirty, &client->dirty);
+    tick(0);
+    cr_assert_eq(sim.recv.stops, 1);
+    uint32_t before = sim.recv.armings;
+    receive(pingreq, 2); // was on its way
+    tick(0);
+    cr_assert_eq(sim.sent_len, 2);
+    client->read_paused = true; // the core thinks that all is well by now
+    event(-ECANCELED, NULL, false);
+    cr_assert_eq(sim.recv.armings, before);
+    client->read_paused = false;
+    if (list_empty(&client->dirty))
+        list_push(&conns->shard->dirty, &client->dirty);
+    tick(0);
+    cr_assert_eq(sim.recv.armings, before + 1);
+    cr_assert_eq(sim.recv.stops, 1);
+}
+
+Test(io_conn, the_answers_to_one_that_ended_are_sent_before_it_is_closed)
+{
+    connected();
+    receive(pingreq, 2);
+    event(0, NULL, false);
+    tick(0);
+    cr_assert_arr_eq(sim.sent, pingresp, 2);
+    tick(0);
+    cr_assert_eq(conns->open, 0);
+}
+
+// ---- Sending
+// --------------------------------------------------------------------------------------
+
+Test(io_conn, one_send_a_tick_whatever_was_said)
+{
+    connected();
+    uint32_t before = sim.sends;
+    for (int i = 0; i < 100; i++)
+        receive(pingreq, 2);
+    tick(0);
+    cr_assert_eq(sim.sends, before + 1);
+    cr_assert_eq(sim.sent_len, 200);
+}
+
+Test(io_conn, what_a_full_socket_did_not_take_follows_in_order)
+{
+    connected();
+    sim.room = 3;
+    for (int i = 0; i < 4; i++)
+        receive(pingreq, 2);
+    tick(0);
+    tick(0);
+    cr_assert_eq(sim.sent_len, 3);
+    cr_assert_eq(sim.writable, 1);
+    receive(pingreq, 2);
+    uint32_t before = sim.sends;
+    tick(0);
+    cr_assert_eq(sim.sends, before, "not tried while blocked");
+    sim.room = INT64_MAX;
+    conn_on_writable(conns, sim.recv.token);
+    tick(0);
+    tick(0);
+    cr_assert_eq(sim.sent_len, 10);
+    for (uint32_t i = 0; i < 10; i++)
+        cr_assert_eq(sim.sent[i], pingresp[i % 2]);
+    cr_assert_not(conn_find(conns, sim.recv.token)->client.blocked);
+}
+
+Test(io_conn, a_send_that_fails_is_the_end)
+{
+    connected();
+    sim.room = 0;
+    sim.error = EPIPE;
+    receive(pingreq, 2);
+    tick(0);
+    tick(0);
+    cr_assert_eq(conns->open, 0);
+    cr_assert_eq(stat_get(&conns->shard->stats.clients_connected), 0);
+}
+
+Test(io_conn, after_the_last_words_the_peer_has_time_to_read_them)
+{
+    char c;
+    connected_as(5);
+    receive("\x00\x00", 2); // no Control Packet
+    tick(0);
+    cr_assert_eq(sim.sent[0], 0xe0, "DISCONNECT");
+    tick(0);
+    cr_assert_eq(recv(peer, &c, 1, MSG_DONTWAIT), 0, "our side is done");
+    cr_assert_eq(conns->open, 1);
+    receive("more", 4); // thrown away
+    tick(CONN_LINGER_MS / 2);
+    cr_assert_eq(conns->open, 1);
+    event(0, NULL, false);
+    tick(0);
+    cr_assert_eq(conns->open, 0);
+}
+
+Test(io_conn, last_words_that_nobody_takes_do_not_hold_the_slot)
+{
+    connected();
+    sim.room = 1;
+    receive(pingreq, 2);
+    receive("\x00\x00", 2);
+    tick(0);
+    tick(0);
+    cr_assert_eq(conns->open, 1);
+    tick(CONN_FLUSH_MS + 20);
+    tick(CONN_LINGER_MS + 20);
+    tick(0);
+    cr_assert_eq(conns->open, 0);
+}
+
+Test(io_conn, refusing_ends_those_without_a_session_and_no_others)
+{
+    connected();
+    sim.recv.armed = false; // the backend knows one at a time
+    accept_one();
+    cr_assert_eq(conns->open, 2);
+    conns_refuse(conns);
+    tick(0);
+    cr_assert_eq(conns->open, 1);
+    conns_abandon(conns);
+    conns_bury(conns);
+    cr_assert_eq(conns->open, 0);
+}
