@@ -15,7 +15,7 @@ struct alias_table {
     struct alias entries[]; // of alias i at i - 1
 };
 
-#define INDEX_SIZE (ALIAS_OUT_MAX * 4)
+#define INDEX_SIZE ((size_t)ALIAS_OUT_MAX * 4)
 
 struct alias_table *
 alias_table_new(uint16_t max)
@@ -65,7 +65,7 @@ alias_for_topic(struct alias_table *table, const struct hash_key *key, struct sl
     if (!table->index)
         table->index = mem_zalloc(INDEX_SIZE);
     uint32_t hash = (uint32_t)hash_bytes(key, topic.data, topic.len);
-    uint32_t slot = hash % INDEX_SIZE;
+    size_t slot = hash % INDEX_SIZE;
     *ret_new = false;
     for (; table->index[slot] != 0; slot = (slot + 1) % INDEX_SIZE) {
         const struct alias *entry = &table->entries[table->index[slot] - 1];

@@ -66,7 +66,7 @@ broker_set_config(struct broker *broker, struct rcu_reader *self, struct config 
     // since: the grace period outlives its use.
     const struct config *old = atomic_exchange(&broker->config, config);
     atomic_store(&broker->memory_max, config->memory_max);
-    rcu_defer(self, (void *)(uintptr_t)old, free_config);
+    rcu_defer(self, unconst(old), free_config);
 }
 
 unsigned

@@ -39,7 +39,6 @@ struct broker {
     _Atomic uint64_t next_session_number;  // identities for No Local and the log
     uint64_t started_ms;                   // monotonic
     uint64_t started_wall_ms;
-    _Atomic bool dump_subscriptions; // SIGUSR2
 };
 
 // Returns new, without shards. config and log are borrowed for the broker's life (config until

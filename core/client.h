@@ -73,7 +73,7 @@ void client_init(struct client *client, struct shard *shard, uint32_t listener_i
                  const char *peer, uint64_t accepted_ms);
 // Handles all complete packets in data, keeps the rest. On a peer's error the answer is in outq and
 // want_close is set. Never fails to the transport. Does nothing while CLIENT_CLOSING.
-void client_on_bytes(struct client *client, const uint8_t *data, size_t len);
+void client_on_bytes(struct client *client, const uint8_t *bytes, size_t len);
 // The connection is gone (error 0: the peer closed it; else an errno for the log). Publishes or
 // schedules the Will, parks or ends the session, frees all that the client held.
 void client_on_closed(struct client *client, int error);

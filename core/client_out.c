@@ -11,8 +11,8 @@
 #include "core/shard.h"
 
 // A client that does not read what it is sent is not read either, beyond this much.
-#define PAUSE_AT  (1024u * 1024)
-#define RESUME_AT (256u * 1024)
+#define PAUSE_AT  (UINT64_C(1) << 20)
+#define RESUME_AT (UINT64_C(1) << 18)
 
 void
 client_mark_dirty(struct client *client)
@@ -192,10 +192,9 @@ unpark(struct client *client)
 {
     must(client->parked_count > 0);
     // The codes are ours since client_put_ack_after copied them.
-    mem_free((void *)(uintptr_t)client->parked[client->parked_head].ack.codes);
+    mem_free(unconst(client->parked[client->parked_head].ack.codes));
     client->parked_head++;
-    if (--client->parked_count == 0)
-        client_drop_parked(client);
+    client->parked_count--;
 }
 
 void
@@ -207,6 +206,8 @@ client_release_parked(struct client *client)
             put_ack(client, &client->parked[client->parked_head].ack);
         unpark(client);
     }
+    if (client->parked_count == 0)
+        client_drop_parked(client);
 }
 
 void

@@ -101,7 +101,7 @@ mail_open_parcel(const struct spsc_record *record, struct spsc_record *ret_recor
 void
 mail_close_parcel(const struct spsc_record *opened)
 {
-    mem_free(container_of((uint8_t(*)[])(uintptr_t)opened->data, struct parcel, data));
+    mem_free((uint8_t *)unconst(opened->data) - offsetof(struct parcel, data));
 }
 
 static void

@@ -114,7 +114,7 @@ outq_pieces(const struct outq *q, struct iovec *ret_iov, uint32_t max)
         }
         struct slice body = msg_payload(ref->msg);
         // sendmsg(2) only reads, though its iovec is not const.
-        uint8_t *start = (uint8_t *)(uintptr_t)(body.data + ref->sent);
+        uint8_t *start = unconst(body.data + ref->sent);
         ret_iov[n++] = (struct iovec){start, body.len - ref->sent};
     }
     if (n < max && pos < q->len)

@@ -12,7 +12,7 @@
 
 // Beyond this much unsent output a client gets acknowledgements only; the rest waits in its
 // session, where it is bounded by count and costs a reference, not a copy.
-#define PUMP_OUT_MAX (256u * 1024)
+#define PUMP_OUT_MAX (UINT64_C(1) << 18)
 // Retained messages are fed to the queue while it is short, so that a walk never overflows it.
 #define WALK_QUEUE_MAX 64u
 #define WALK_STEPS     256u

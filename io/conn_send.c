@@ -14,7 +14,7 @@
 // As many sends, and as many bytes, may keep their buffers while the worker sleeps: it saves a
 // system call for each lone message and costs little memory.
 #define HOLD_FLIGHTS 16u
-#define HOLD_BYTES   (256u * 1024)
+#define HOLD_BYTES   262144u
 
 // ---- First pass: who has something to send? -----------------------------------------------------
 

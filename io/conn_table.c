@@ -37,7 +37,7 @@ static void
 add_chunk(struct conns *conns)
 {
     uint32_t chunk = conns->slots / CONN_CHUNK;
-    conns->chunks = mem_grow(conns->chunks, &conns->chunk_cap, chunk + 1, sizeof *conns->chunks);
+    conns->chunks = mem_grow(conns->chunks, &conns->chunk_cap, chunk + 1, sizeof(void *));
     struct conn *first = mem_alloc_aligned(CACHE_LINE, CONN_CHUNK * sizeof *first);
     conns->chunks[chunk] = first;
     for (uint32_t i = 0; i < CONN_CHUNK; i++) {

@@ -93,7 +93,7 @@ peer_text(const struct listen_set *set, uint32_t listener, int fd, char ret_text
     union {
         struct sockaddr any;
         struct sockaddr_storage room;
-    } peer;
+    } peer = {.any.sa_family = AF_UNSPEC};
     socklen_t len = sizeof peer;
     if (getpeername(fd, &peer.any, &len) != 0)
         (void)snprintf(ret_text, PEER_TEXT_MAX, "unknown");
@@ -324,10 +324,9 @@ listen_open(const struct config *config, unsigned workers, struct listen_set **r
     set->counters = mem_alloc_aligned(
         CACHE_LINE, sizeof *set->counters + (count + CACHE_LINE) * sizeof set->counters->of[0]);
     set->crew = crew_new(workers);
-    struct opening o = {.set = set,
-                        .nodelay = config->set_tcp_nodelay,
-                        .problem = ret_problem,
-                        .problem_len = problem_len};
+    struct opening o = {.set = set, .nodelay = config->set_tcp_nodelay};
+    o.problem = ret_problem;
+    o.problem_len = problem_len;
     err_t err = set->crew ? open_all(config, &o) : fail(&o, "eventfd", strerrordesc_np(errno));
     if (err) {
         listen_close(set);

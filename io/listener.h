@@ -3,7 +3,7 @@
 // Job:    which sockets a worker accepts from, how many connections each listener has, where a peer
 //         comes from. Opened and closed through io/worker.h.
 // Owner:  main. Thread: the sockets and texts are constant; the counters are atomic.
-// Memory: a few hundred bytes per listener. Limits: LISTEN_SOCKETS_MAX.
+// Memory: a few hundred bytes per listener. Limits: LISTEN_ADDRESSES_MAX.
 #ifndef TERN_IO_LISTENER_H
 #define TERN_IO_LISTENER_H
 

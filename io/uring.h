@@ -12,7 +12,7 @@
 
 // Enough for all that one tick takes in; what exceeds it waits in the sockets.
 #define URING_BUFFERS      256u
-#define URING_BUFFER_BYTES (16u * 1024)
+#define URING_BUFFER_BYTES 16384u
 
 struct uring_probe {
     int error;        // of io_uring_setup; 0 = it works

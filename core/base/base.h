@@ -11,23 +11,32 @@
 #include <stdint.h>
 #include <string.h>
 
-#define NODISCARD      __attribute__((warn_unused_result))
-#define COLD           __attribute__((cold))
-#define NORETURN       __attribute__((noreturn))
-#define PRINTF_LIKE(f) __attribute__((format(printf, f, (f) + 1)))
-#define likely(x)      __builtin_expect(!!(x), 1)
-#define unlikely(x)    __builtin_expect(!!(x), 0)
-#define ARRAY_LEN(a)   (sizeof(a) / sizeof((a)[0]))
-#define CACHE_LINE     64
-#define CACHE_ALIGNED  __attribute__((aligned(CACHE_LINE)))
+#define NODISCARD                       __attribute__((warn_unused_result))
+#define COLD                            __attribute__((cold))
+#define NORETURN                        __attribute__((noreturn))
+#define PRINTF_LIKE(f)                  __attribute__((format(printf, f, (f) + 1)))
+#define likely(x)                       __builtin_expect(!!(x), 1)
+#define unlikely(x)                     __builtin_expect(!!(x), 0)
+#define ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
+#define CACHE_LINE                      64
+#define CACHE_ALIGNED                   __attribute__((aligned(CACHE_LINE)))
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 // A broken invariant ends the process: going on would risk acknowledged work. Stays on in release.
 NORETURN COLD void must_fail(const char *expr, const char *file, int line);
-#define must(x)     (likely(x) ? (void)0 : must_fail(#x, __FILE__, __LINE__))
+#define must(x) (likely(x) ? (void)0 : must_fail(#x, __FILE__, __LINE__))
 // The same, named apart so that a profile can tell the cost of those on the hot path.
 #define must_hot(x) must(x)
+
+// For interfaces that take a pointer without const and only read, or free what was const to others.
+static inline void *
+unconst(const void *p)
+{
+    void *q;
+    memcpy(&q, &p, sizeof q); // a cast would trip -Wcast-qual, rightly everywhere else
+    return q;
+}
 
 // Bytes that somebody else owns. The comment of whoever returns one says until when it is good.
 struct slice {

@@ -1,6 +1,7 @@
 // err.h - every error that a peer, an operator or exhaustion can cause, in one table.
 //
-// Job:    one list: name, MQTT 5 reason code, MQTT 3.x CONNACK return code (0 = close in silence), text.
+// Job:    one list: name, MQTT 5 reason code, MQTT 3.x CONNACK return code (0 = close in silence),
+//         text.
 // Thread: any. Memory: none. Limits: none.
 // A programmer's error is not here: that is must().
 #ifndef TERN_CORE_BASE_ERR_H

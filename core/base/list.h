@@ -64,8 +64,4 @@ list_splice(struct list *to, struct list *from)
     list_init(from);
 }
 
-#define LIST_EACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
-#define LIST_EACH_SAFE(it, tmp, head)                                                              \
-    for (struct list *it = (head)->next, *tmp = it->next; it != (head); it = tmp, tmp = it->next)
-
 #endif

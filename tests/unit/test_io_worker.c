@@ -1,0 +1,156 @@
+// test_io_worker.c - whole workers: threads, rings, real sockets.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "core/config.h"
+#include "io/worker.h"
+
+enum { WORKERS = 2, CLIENTS = 16 };
+
+static struct config *config;
+static struct listen_set *set;
+static struct broker *broker;
+static struct worker *workers[WORKERS];
+static char path[64];
+
+static void
+set_up(void)
+{
+    struct worker_features features;
+    if (!worker_probe(&features))
+        cr_skip_test("%s", features.text);
+    char problem[256];
+    snprintf(path, sizeof path, "/tmp/test_io_worker.%d", (int)getpid());
+    config = config_defaults();
+    config->listener_count = 1;
+    config->listeners[0].unix_path = mem_strdup(path);
+    config->listeners[0].allow_anonymous = true;
+    config->connect_timeout_s = 1;
+    cr_assert_eq(listen_open(config, WORKERS, &set, problem, sizeof problem), OK, "%s", problem);
+    broker = broker_new(config, NULL, WORKERS, clock_mono_ms(), clock_wall_ms());
+    for (unsigned i = 0; i < WORKERS; i++) {
+        workers[i] = worker_new(broker, set, i);
+        cr_assert_eq(worker_start(workers[i]), OK);
+    }
+}
+
+static void
+stop(void)
+{
+    for (unsigned i = 0; i < WORKERS; i++)
+        worker_stop(workers[i]);
+    for (unsigned i = 0; i < WORKERS; i++)
+        worker_join(workers[i]);
+}
+
+static void
+tear_down(void)
+{
+    if (!broker)
+        return;
+    stop();
+    for (unsigned i = 0; i < WORKERS; i++)
+        worker_free(workers[i]);
+    broker_free(broker);
+    listen_close(set);
+    config_free(config);
+}
+
+TestSuite(io_worker, .init = set_up, .fini = tear_down, .timeout = 30);
+
+static int
+dial(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_sec = 10};
+    memcpy(a.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    return fd;
+}
+
+static void
+expect(int fd, const void *want, size_t len)
+{
+    uint8_t got[64];
+    cr_assert_eq(recv(fd, got, len, MSG_WAITALL), (ssize_t)len);
+    cr_assert_arr_eq(got, want, len);
+}
+
+// CONNECT of version 3.1.1 or 5 with a client identifier of one letter, PINGREQ behind it.
+static int
+dial_as(char id, uint8_t version)
+{
+    uint8_t packet[] = {0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60, 0, 0, 1, 0, 0xc0, 0};
+    uint8_t *tail = packet + 12;
+    packet[8] = version;
+    if (version == 5) {
+        packet[1]++;
+        *tail++ = 0;
+    }
+    memcpy(tail, (uint8_t[]){0, 1, (uint8_t)id, 0xc0, 0}, 5);
+    int fd = dial();
+    cr_assert_eq(send(fd, packet, (size_t)packet[1] + 4, 0), packet[1] + 4);
+    return fd;
+}
+
+Test(io_worker, clients_of_all_shards_are_served_wherever_they_were_accepted)
+{
+    int fds[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = dial_as((char)('a' + i), 4);
+    for (int i = 0; i < CLIENTS; i++)
+        expect(fds[i], (uint8_t[]){0x20, 2, 0, 0, 0xd0, 0}, 6);
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+}
+
+Test(io_worker, stopping_says_goodbye_and_does_not_take_long)
+{
+    int old = dial_as('o', 4), young = dial_as('y', 5), silent = dial();
+    uint8_t buf[64];
+    expect(old, (uint8_t[]){0x20, 2, 0, 0, 0xd0, 0}, 6);
+    cr_assert_gt(recv(young, buf, 1, 0), 0);
+    uint8_t len = 0;
+    cr_assert_eq(recv(young, &len, 1, 0), 1);
+    cr_assert_eq(recv(young, buf, len + 2u, MSG_WAITALL), len + 2, "CONNACK and PINGRESP");
+    uint64_t begin = clock_mono_ms();
+    stop();
+    cr_assert_lt(clock_mono_ms() - begin, 1500);
+    cr_assert_gt(recv(young, buf, sizeof buf, 0), 2);
+    cr_assert_eq(buf[0], 0xe0, "DISCONNECT");
+    cr_assert_eq(buf[2], 0x8b, "server shutting down");
+    cr_assert_eq(recv(young, buf, 1, 0), 0);
+    cr_assert_eq(recv(old, buf, 1, 0), 0, "version 3.1.1 has no word for it");
+    cr_assert_eq(recv(silent, buf, 1, 0), 0);
+    close(old);
+    close(young);
+    close(silent);
+}
+
+Test(io_worker, time_to_connect_runs_from_accept_however_it_drips)
+{
+    int fd = dial();
+    uint64_t begin = clock_mono_ms();
+    uint8_t byte = 0x10;
+    cr_assert_eq(send(fd, &byte, 1, 0), 1);
+    cr_assert_eq(recv(fd, &byte, 1, 0), 0, "%m");
+    uint64_t took = clock_mono_ms() - begin;
+    cr_assert(took >= 900 && took < 3000, "%u ms", (unsigned)took);
+    close(fd);
+}
+
+Test(io_worker, one_that_could_not_start_does_not_hold_the_others_up)
+{
+    stop(); // as main does when a start fails; stopping twice is fine
+    stop();
+}
