@@ -62,6 +62,9 @@ check(const struct client *client, const struct publish_view *view)
         return ERR_QOS_NOT_SUPPORTED;
     if (view->retain && !config->retain_available)
         return ERR_RETAIN_NOT_SUPPORTED;
+    // Not acknowledged, so the client has it still and brings it again.
+    if (unlikely(client->shard->far_over_budget && view->qos > 0 && client->version != MQTT_5))
+        return ERR_NO_MEMORY;
     // So many levels need so many bytes; short topics are not looked at twice.
     if (unlikely(view->topic.len >= TOPIC_LEVELS_MAX))
         return topic_name_check(view->topic);

@@ -7,22 +7,22 @@
 #ifndef TERN_CORE_MSG_H
 #define TERN_CORE_MSG_H
 
-#include "core/base/base.h"
-
 #include <stdatomic.h>
+
+#include "core/base/base.h"
 
 #define MSG_MAGIC 0x4d534721u
 
 struct msg {
     uint32_t magic;
     _Atomic uint32_t refs;
-    uint64_t expires_ms;   // monotonic deadline of the Message Expiry Interval; 0 = never
-    uint64_t publisher;    // session number of the publisher, for No Local; 0 = the broker
-    uint64_t arrived_ms;   // monotonic
+    uint64_t expires_ms; // monotonic deadline of the Message Expiry Interval; 0 = never
+    uint64_t publisher;  // session number of the publisher, for No Local; 0 = the broker
+    uint64_t arrived_ms; // monotonic
     uint32_t topic_len, props_len, payload_len;
-    uint8_t qos;           // as published
-    bool retain;           // RETAIN flag as published
-    uint8_t bytes[];       // topic, properties (codec_forward_props form), payload
+    uint8_t qos;     // as published
+    bool retain;     // RETAIN flag as published
+    uint8_t bytes[]; // topic, properties (codec_forward_props form), payload
 };
 
 // A publication on its way through one worker: borrows its bytes (receive buffer, mailbox, msg).
@@ -34,10 +34,10 @@ struct pub {
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
 };
 
-struct msg *msg_new(const struct pub *pub);   // returns new, one reference; copies
-struct msg *msg_ref(struct msg *msg);         // returns the same, one more reference
-void msg_unref(struct msg *msg);              // takes one reference; NULL is fine
-size_t msg_size(const struct msg *msg);       // bytes allocated
+struct msg *msg_new(const struct pub *pub); // returns new, one reference; copies
+struct msg *msg_ref(struct msg *msg);       // returns the same, one more reference
+void msg_unref(struct msg *msg);            // takes one reference; NULL is fine
+size_t msg_size(const struct msg *msg);     // bytes allocated
 
 // The pub's message, made on first need. Borrowed: msg_ref it to keep it.
 struct msg *pub_msg(struct pub *pub);

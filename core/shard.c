@@ -20,6 +20,7 @@
 // Records taken from one mailbox in a tick: bounds the tick, and what one tick can make to be sent.
 #define DRAIN_MAX   4096u
 #define SWEEP_MS    1000u
+#define RESUME_MS   250u
 #define SWEEP_STEPS 1000u
 // What the account takes for a session and a subscription, beside their queues (measured, rounded
 // up).
@@ -153,12 +154,16 @@ fire(struct shard *shard, struct timer *timer)
     }
 }
 
-// Publishers that were paused for this shard's sake are read again.
+// Publishers that were paused for this shard's sake are read again. While memory is short they get
+// a moment now and then: their acknowledgements may be what frees it.
 static void
 resume_reads(struct shard *shard)
 {
-    if (list_empty(&shard->blocked_reads) || shard->over_budget || shard->outbox_bytes > 0)
+    if (list_empty(&shard->blocked_reads) || shard->outbox_bytes > 0)
         return;
+    if (shard->over_budget && shard->now_ms < shard->resume_ms)
+        return;
+    shard->resume_ms = shard->now_ms + RESUME_MS;
     struct list *node;
     while ((node = list_pop(&shard->blocked_reads)) != NULL)
         client_check_pause(container_of(node, struct client, blocked_node));
@@ -205,7 +210,9 @@ account(struct shard *shard)
                           memory_order_relaxed);
     atomic_store_explicit(&stats->messages_inflight, shard->totals.inflight, memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&shard->broker->memory_max, memory_order_relaxed);
-    shard->over_budget = max != 0 && broker_memory(shard->broker) > max;
+    uint64_t memory = max ? broker_memory(shard->broker) : 0;
+    shard->over_budget = memory > max;
+    shard->far_over_budget = memory > max + max / 4;
 }
 
 void

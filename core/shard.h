@@ -50,6 +50,7 @@ struct shard {
     struct journal *journal;
     struct sys *sys;           // $SYS publisher; shard 0 only
     struct list dirty;         // clients with work for the transport
+    uint64_t resume_ms;        // when publishers paused for memory may go on for a moment
     struct list blocked_reads; // clients not read until pressure is gone
     struct list parked;        // clients with acknowledgements that wait for the journal
     struct list unfinished;    // sessions with more to send next tick
@@ -66,8 +67,9 @@ struct shard {
     struct log_limit log_refused, log_bad;
     struct route_scratch *scratch; // targets of the current publication
     struct delivery_totals totals;
-    uint64_t in_bytes; // input buffers of incomplete packets
-    bool over_budget;  // memory: decided once a tick
+    uint64_t in_bytes;    // input buffers of incomplete packets
+    bool over_budget;     // the memory budget is reached; decided once a tick
+    bool far_over_budget; // by a quarter: what cannot be refused politely ends its connection
 };
 
 // Returns new; call on the worker's thread (registers with RCU). The shard must not be used

@@ -20,7 +20,7 @@
 #define ASSERTS(c)      TERN_TSA(assert_capability(c))
 #define ON_WORKER       HOLDS(role_worker)
 #define ON_PERSIST      HOLDS(role_persist)
-#define ON_ANY /* documented: safe from every thread */
+#define ON_ANY          /* documented: safe from every thread */
 
 enum thread_role { ROLE_NONE, ROLE_WORKER, ROLE_PERSIST, ROLE_CLUSTER, ROLE_MAIN };
 
