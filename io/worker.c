@@ -21,7 +21,7 @@
 #define TIMER_ACCEPT (TIMER_CONN + 1)
 // A tick takes in at most so much before it sends what came of it: latency, and the cache.
 #define TICK_EVENTS_MAX 4096u
-#define TICK_BYTES_MAX  (256u * 1024)
+#define TICK_BYTES_MAX  (UINT64_C(1) << 18)
 // Out of descriptors, accepting at once again would only spin.
 #define ACCEPT_PAUSE_MS 100u
 // For the clients to take their DISCONNECT.
