@@ -13,7 +13,7 @@
 #include "core/topic.h"
 
 // Unsent mail for other shards beyond this stops the reading of publishers.
-#define OUTBOX_PAUSE (8u << 20)
+#define OUTBOX_PAUSE (1u << 20)
 
 bool
 topic_is_reserved(struct slice topic)

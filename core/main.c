@@ -14,6 +14,11 @@
 #define IDLE_MS 60000 // nothing to do but to wait for signals
 #define FREE_MS 100   // an old configuration waits for its grace period
 
+// Read by jemalloc, which is malloc here: what a burst needed goes back to the system within a
+// second or two, also from a worker that sleeps afterwards. Not static: jemalloc looks the name up.
+extern const char *const malloc_conf;
+const char *const malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 struct server {
     struct config_options options;
     struct config_report report;

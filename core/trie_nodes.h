@@ -1,23 +1,65 @@
 // trie_nodes.h - the trie's own structures, shared by its writers and its matcher.
 //
-// Job:    records, nodes and version counters. Owner: struct trie. Thread: readers follow only the
-//         _Atomic pointers, under RCU; everything else belongs to the writer that holds the mutex.
-// Memory: see trie.h. Limits: SLOTS_MAX records.
+// Job:    records, nodes and version counters.
+// Owner:  struct trie.
+// Thread: readers follow only the _Atomic pointers, under RCU; everything else belongs to the
+//         writer that holds the mutex, or never changes.
+// Memory: a filter 32 bytes and its text, 8 in the slot directory, 8 to 13 in the flat table; a
+//         node 48 bytes and its level.
+// Limits: SLOTS_MAX filters and share groups together.
 #ifndef TERN_CORE_TRIE_NODES_H
 #define TERN_CORE_TRIE_NODES_H
 
 #include <pthread.h>
 
 #include "core/ptrtab.h"
+#include "core/topic.h"
 #include "core/trie.h"
 
-// A share group of a filter: a handle of its own, weights by shard.
+// ---- Keys -----------------------------------------------------------------------------------
+
+// Hash and length of a text in one word: 48 bits of the hash around 16 bits of length. A table
+// takes its position from the low 32 bits and its tag from the top 16, so a key is also a hash, and
+// one comparison settles both. Equal keys still compare their text.
+#define KEY_LEN_SHIFT 32
+#define KEY_LEN_MASK  (UINT64_C(0xffff) << KEY_LEN_SHIFT)
+
+static inline uint64_t
+text_key(const struct hash_key *key, struct slice text)
+{
+    must_hot(text.len <= TOPIC_BYTES_MAX);
+    uint64_t hash = hash_bytes(key, text.data, text.len);
+    return (hash & ~KEY_LEN_MASK) | (uint64_t)text.len << KEY_LEN_SHIFT;
+}
+
+static inline uint32_t
+key_len(uint64_t key)
+{
+    return (uint32_t)((key & KEY_LEN_MASK) >> KEY_LEN_SHIFT);
+}
+
+// Is this, of which key is known, the text?
+static inline bool
+text_is(const uint8_t *this, uint64_t key, struct slice text, uint64_t text_key)
+{
+    return key == text_key && memcmp(this, text.data, text.len) == 0;
+}
+
+// ---- Records and nodes ----------------------------------------------------------------------
+
+// One shard's part of a share group. Never moves, so its shard stores to it without a lock.
+struct share_cell {
+    _Atomic(struct share_cell *) next;
+    _Atomic uint64_t weight; // connected << 32 | members
+    uint32_t shard;
+};
+
+// A share group of a filter: a handle of its own, a cell for each shard that has members.
 struct trie_share {
     struct trie_handle handle;
     struct filter *filter;
     _Atomic(struct trie_share *) next;
-    uint64_t shards;                           // writer's: which shards hold it
-    _Atomic uint64_t weights[TRIE_SHARDS_MAX]; // connected << 32 | members
+    _Atomic(struct share_cell *) cells;
     uint32_t name_len;
     uint8_t name[];
 };
@@ -26,37 +68,35 @@ struct filter {
     struct trie_handle handle;
     _Atomic uint64_t shards;
     _Atomic(struct trie_share *) shares;
-    struct node *node; // wildcard filters: where it hangs; NULL for exact ones
-    uint64_t hash;     // of text
-    uint32_t len;
+    uint64_t key; // of text
     uint8_t text[];
 };
 
-// One level of the wildcard filters.
+// One level of the wildcard filters. It does not know its parent: whoever prunes has come down from
+// the root and remembers the path, and most filters never meet a second reader of such a field.
 struct node {
-    struct node *parent;
     _Atomic(struct node *) plus;    // child for '+'
     _Atomic(struct filter *) here;  // the filter that ends at this node
     _Atomic(struct filter *) multi; // the filter that ends in '#' below this node
-    struct ptrtab *_Atomic kids;    // children for literal levels
-    uint64_t hash;                  // of the level's text
-    uint32_t len;
-    bool is_plus;
+    _Atomic(struct node *) only;    // a literal child that came while there was no table,
+    struct ptrtab *_Atomic kids;    // and all those that came later
+    uint64_t key;                   // of the level's text; 0 for the root and '+'
     uint8_t text[];
 };
 
-struct slot {
-    void *record; // struct filter or struct trie_share; NULL = free
-    uint32_t generation;
-    uint32_t next_free : 31; // slot + 1 of the next free one; 0 = end
-    uint32_t is_share : 1;
-};
+static inline struct slice
+filter_text(const struct filter *filter)
+{
+    return slice_of(filter->text, key_len(filter->key));
+}
 
-#define SLOT_PAGE  4096u
-#define SLOT_PAGES 16384u
-#define SLOTS_MAX  (SLOT_PAGE * SLOT_PAGES)
+// ---- Versions -------------------------------------------------------------------------------
 
-// A filter's change counts in the one bucket that every topic it can match looks at.
+// A filter's change counts in the one bucket that every topic it can match looks at:
+//   a filter without wildcards: the bucket of the whole text;
+//   two literal levels first:   the bucket of the two, as any match begins with both;
+//   one literal level first:    the bucket of that one;
+//   a wildcard first:           the global counter.
 #define VERSIONS_EXACT 8192u
 #define VERSIONS_TWO   8192u
 #define VERSIONS_ONE   1024u
@@ -68,28 +108,49 @@ enum {
     VERSION_COUNT = VERSION_ONE + VERSIONS_ONE
 };
 
+static inline uint32_t
+version_one(uint64_t first)
+{
+    return VERSION_ONE + (uint32_t)(first % VERSIONS_ONE);
+}
+
+static inline uint32_t
+version_two(uint64_t first, uint64_t second)
+{
+    return VERSION_TWO + (uint32_t)((first * 31 + second) % VERSIONS_TWO);
+}
+
+static inline uint32_t
+version_exact(uint64_t whole)
+{
+    return VERSION_EXACT + (uint32_t)(whole % VERSIONS_EXACT);
+}
+
+// ---- The trie -------------------------------------------------------------------------------
+
+#define SLOT_PAGE  4096u
+#define SLOT_PAGES 16384u
+#define SLOTS_MAX  (SLOT_PAGE * SLOT_PAGES)
+
 struct trie {
     struct hash_key key;
     struct ptrtab *_Atomic exact; // filters without wildcards
     struct node *root;
     _Atomic uint64_t versions[VERSION_COUNT];
     pthread_mutex_t mutex; // writers
-    struct slot *pages[SLOT_PAGES];
+    // The slot directory: a word for each slot, see trie.c. A page is made once and stays.
+    uint64_t *pages[SLOT_PAGES];
     uint32_t slots_used, first_free; // first_free: slot + 1; 0 = none
+    // The way down to the node that the present writer works on; path[0] is the root.
+    struct node *path[TOPIC_LEVELS_MAX + 1];
+    uint32_t depth;
     _Atomic uint64_t filters, share_groups, nodes, bytes;
 };
 
-static inline struct slot *
-trie_slot(const struct trie *trie, uint32_t slot)
-{
-    must_hot(slot < SLOTS_MAX && trie->pages[slot / SLOT_PAGE]);
-    return &trie->pages[slot / SLOT_PAGE][slot % SLOT_PAGE];
-}
-
 static inline uint64_t
-trie_hash(const struct trie *trie, struct slice text)
+trie_key(const struct trie *trie, struct slice text)
 {
-    return hash_bytes(&trie->key, text.data, text.len);
+    return text_key(&trie->key, text);
 }
 
 static inline bool
@@ -99,23 +160,20 @@ level_is(struct slice level, char wildcard)
 }
 
 // The child of node for a literal level, or NULL. For readers and writers.
-struct node *node_child(const struct node *node, struct slice level, uint64_t hash);
-struct filter *trie_exact(const struct trie *trie, struct slice text, uint64_t hash);
-// Buckets of topics (or filters without a wildcard there) that begin with these levels.
-static inline uint32_t
-version_one(uint64_t first)
+static inline struct node *
+node_child(const struct node *node, struct slice level, uint64_t key)
 {
-    return VERSION_ONE + (uint32_t)(first % VERSIONS_ONE);
-}
-static inline uint32_t
-version_two(uint64_t first, uint64_t second)
-{
-    return VERSION_TWO + (uint32_t)((first * 31 + second) % VERSIONS_TWO);
-}
-static inline uint32_t
-version_exact(uint64_t whole)
-{
-    return VERSION_EXACT + (uint32_t)(whole % VERSIONS_EXACT);
+    // In this order: a writer that moves the only child into a table publishes the table before it
+    // clears this field, so whoever sees the field cleared sees the table.
+    struct node *child = atomic_load_explicit(&node->only, memory_order_acquire);
+    if (child && text_is(child->text, child->key, level, key))
+        return child;
+    const struct ptrtab *kids = atomic_load_explicit(&node->kids, memory_order_acquire);
+    uint64_t pos = key;
+    while ((child = ptrtab_probe(kids, key, &pos)) != NULL)
+        if (text_is(child->text, child->key, level, key))
+            return child;
+    return NULL;
 }
 
 #endif
