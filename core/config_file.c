@@ -78,12 +78,15 @@ config_apply(struct config_loader *loader, const struct config_key *key, struct 
     }
     note_repeat(loader, key);
     note_stray(loader, key);
-    if (key->type == TYPE_OWN)
-        key->set(loader, value);
-    else
-        config_value_set(
-            loader, key,
-            key->scope == SCOPE_LISTENER ? (void *)loader->block : (void *)loader->config, value);
+    if (key->type == TYPE_OWN) {
+        key->set(loader, value); // says itself what it is about
+        return;
+    }
+    loader->key = key->name;
+    config_value_set(loader, key,
+                     key->scope == SCOPE_LISTENER ? (void *)loader->block : (void *)loader->config,
+                     value);
+    loader->key = NULL;
 }
 
 // ---- Lines --------------------------------------------------------------------------------------

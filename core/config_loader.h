@@ -76,6 +76,7 @@ struct config_loader {
     struct config *config;
     struct config_report *report;
     struct config_origin here;
+    const char *key;                            // whose value is being read; NULL between values
     struct config_origin seen[CONFIG_KEYS_MAX]; // of listener keys: in this block
     // The block that listener keys belong to: &default_listener or one of config->listeners.
     struct listener_config *block;

@@ -11,19 +11,22 @@
 
 // Counts in *count what problems has no room for, too.
 static void
-problem_add(struct config_problem *problems, uint32_t *count, struct config_origin at,
+problem_add(const struct config_loader *loader, struct config_problem *problems, uint32_t *count,
             const char *text)
 {
     must(text[0] != '\0');
+    struct config_origin at = loader->here;
+    const char *key = loader->key ? loader->key : "", *colon = loader->key ? ": " : "";
     uint32_t index = (*count)++;
     if (index >= CONFIG_PROBLEMS_MAX)
         return;
     struct config_problem *problem = &problems[index];
     if (at.file && at.line > 0)
-        (void)snprintf(problem->text, sizeof problem->text, "%s:%u: %s", at.file, at.line, text);
+        (void)snprintf(problem->text, sizeof problem->text, "%s:%u: %s%s%s", at.file, at.line, key,
+                       colon, text);
     else
-        (void)snprintf(problem->text, sizeof problem->text, "%s%s%s", at.file ? at.file : "",
-                       at.file ? ": " : "", text);
+        (void)snprintf(problem->text, sizeof problem->text, "%s%s%s%s%s", at.file ? at.file : "",
+                       at.file ? ": " : "", key, colon, text);
 }
 
 void
@@ -35,7 +38,7 @@ config_error(struct config_loader *loader, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    problem_add(loader->report->errors, &loader->report->error_count, loader->here, text);
+    problem_add(loader, loader->report->errors, &loader->report->error_count, text);
 }
 
 void
@@ -47,7 +50,7 @@ config_warning(struct config_loader *loader, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    problem_add(loader->report->warnings, &loader->report->warning_count, loader->here, text);
+    problem_add(loader, loader->report->warnings, &loader->report->warning_count, text);
 }
 
 // ---- Words --------------------------------------------------------------------------------------

@@ -1,24 +1,39 @@
 // match_cache.c - which filters match a topic: the trie's reader, and its cache.
+//
+// A cached result is good while the four version counters of its topic stand where they stood just
+// before it was made: every filter that can match the topic moves one of the four when it changes
+// (trie_nodes.h), and a result that lacks a change carries the value from before it (bump, trie.c).
+// A result with a change that is under way may carry the old value too: then it is made again once
+// more than needed. What becomes of the pointers in a kept result: see the head of trie.c.
 #include "core/base/mem.h"
 
 #include "core/topic.h"
 #include "core/trie_nodes.h"
 
-#define COUNTERS 4u // versions that a result depends on
-// When most look-ups miss, the cache only costs: it rests for a while.
+#define COUNTERS 4u
+// When three of four look-ups miss, the cache only costs: it rests for a while.
 #define TRIAL_LOOKUPS 4096u
 #define REST_LOOKUPS  32768u
 #define WAYS          2u
-// A result that is copied into the cache; larger ones are matched anew each time.
-#define CACHED_ENTRIES_MAX 1024u
+#define SLOTS_MIN     16u
+// Topic and result together. What is larger is matched anew each time: at more than a hundred
+// filters a publication, delivering costs far more than matching.
+#define CACHED_BYTES_MAX 4096u
+// The cache's budget for each topic that it may hold; a result of three filters takes about 200.
+#define TOPIC_BYTES_MEAN 256u
+#define FOUND_FIRST      64u
+
+// Which counters a topic depends on, and where they stood.
+struct stamp {
+    uint64_t versions[COUNTERS];
+    uint32_t counters[COUNTERS];
+};
 
 struct cached {
-    uint64_t hash;
-    uint64_t versions[COUNTERS];
-    uint32_t counters[COUNTERS]; // which versions: a property of the topic
-    uint32_t topic_len;
-    struct match *match;
-    uint8_t topic[];
+    uint64_t key; // of the topic
+    struct stamp stamp;
+    uint32_t bytes;     // of all this
+    struct match match; // its entries; behind them the topic
 };
 
 struct step {
@@ -29,40 +44,39 @@ struct step {
 struct match_cache {
     struct trie *trie;
     struct cached **slots;
-    uint32_t slot_mask;
+    uint32_t slot_mask, hand; // hand: the next slot to give up when there are too many bytes
+    size_t bytes, bytes_max;
     uint32_t trial, trial_misses, rest;
     struct match_cache_stats stats;
-    struct match *scratch;
-    uint32_t scratch_cap;
+    // Scratch of one match. The records are only collected on the way, and read at the end, when
+    // they have had time to come from memory.
+    const struct filter **found;
+    uint32_t found_count, found_cap;
+    struct match *match;
+    uint32_t match_cap;
+    uint32_t level_count;
     struct slice levels[TOPIC_LEVELS_MAX];
-    uint64_t hashes[TOPIC_LEVELS_MAX];
-    // Each level leaves at most two branches to visit, of which one is taken at once.
-    struct step stack[2 * TOPIC_LEVELS_MAX + 2];
+    uint64_t keys[TOPIC_LEVELS_MAX];
+    // A visited node leaves at most two behind, of which one is visited next: one more a level.
+    struct step stack[TOPIC_LEVELS_MAX + 2];
 };
 
 struct match_cache *
 match_cache_new(struct trie *trie, uint32_t topics_max)
 {
+    must(trie && topics_max <= UINT32_MAX / 2);
     struct match_cache *cache = mem_zalloc(sizeof *cache);
-    uint32_t slots = 16;
+    uint32_t slots = SLOTS_MIN;
     while (slots < topics_max)
         slots *= 2;
     cache->trie = trie;
     cache->slots = mem_zalloc(slots * sizeof *cache->slots);
     cache->slot_mask = slots - 1;
-    cache->scratch_cap = 16;
-    cache->scratch =
-        mem_zalloc(sizeof(struct match) + cache->scratch_cap * sizeof(struct match_entry));
+    cache->bytes_max = (size_t)slots * TOPIC_BYTES_MEAN;
+    cache->found = mem_grow(NULL, &cache->found_cap, FOUND_FIRST, sizeof(struct filter *));
+    cache->match_cap = FOUND_FIRST;
+    cache->match = mem_zalloc(sizeof *cache->match + FOUND_FIRST * sizeof(struct match_entry));
     return cache;
-}
-
-static void
-cached_free(struct cached *cached)
-{
-    if (!cached)
-        return;
-    mem_free(cached->match);
-    mem_free(cached);
 }
 
 void
@@ -71,9 +85,10 @@ match_cache_free(struct match_cache *cache)
     if (!cache)
         return;
     for (uint32_t i = 0; i <= cache->slot_mask; i++)
-        cached_free(cache->slots[i]);
+        mem_free(cache->slots[i]);
     mem_free(cache->slots);
-    mem_free(cache->scratch);
+    mem_free(cache->found);
+    mem_free(cache->match);
     mem_free(cache);
 }
 
@@ -83,74 +98,37 @@ match_cache_stats(const struct match_cache *cache, struct match_cache_stats *ret
     *ret = cache->stats;
 }
 
-// ---- Matching
-// -----------------------------------------------------------------------------------------
+// ---- Matching -------------------------------------------------------------------------------
 
-static struct match_entry *
-entry_add(struct match_cache *cache)
+static void
+found_add(struct match_cache *cache, const struct filter *filter)
 {
-    struct match *match = cache->scratch;
-    if (match->count == cache->scratch_cap) {
-        cache->scratch_cap *= 2;
-        match = cache->scratch =
-            mem_realloc(match, sizeof *match + cache->scratch_cap * sizeof(struct match_entry));
-    }
-    return &match->entries[match->count++];
+    if (!filter)
+        return;
+    if (unlikely(cache->found_count == cache->found_cap))
+        cache->found = mem_grow(cache->found, &cache->found_cap, cache->found_count + 1,
+                                sizeof(struct filter *));
+    __builtin_prefetch(filter);
+    cache->found[cache->found_count++] = filter;
 }
 
 static void
-emit(struct match_cache *cache, const struct filter *filter)
-{
-    uint64_t shards = atomic_load_explicit(&filter->shards, memory_order_acquire);
-    if (shards) {
-        *entry_add(cache) = (struct match_entry){.handle = filter->handle, .shards = shards};
-        cache->scratch->shards |= shards;
-    }
-    const struct trie_share *share = atomic_load_explicit(&filter->shares, memory_order_acquire);
-    for (; unlikely(share != NULL);
-         share = atomic_load_explicit(&share->next, memory_order_acquire)) {
-        *entry_add(cache) = (struct match_entry){.handle = share->handle, .share = share};
-        cache->scratch->shares++;
-    }
-}
-
-static void
-emit_if(struct match_cache *cache, const struct filter *filter)
-{
-    if (filter)
-        emit(cache, filter);
-}
-
-// Share entries last, so that those who route need not look at each.
-static void
-order(struct match *match)
-{
-    uint32_t plain = 0;
-    for (uint32_t i = 0; match->shares > 0 && i < match->count; i++) {
-        if (match->entries[i].share)
-            continue;
-        struct match_entry entry = match->entries[i];
-        match->entries[i] = match->entries[plain];
-        match->entries[plain++] = entry;
-    }
-}
-
-static uint32_t
 split(struct match_cache *cache, struct slice topic)
 {
+    struct slice level;
     uint32_t n = 0;
-    struct slice rest = topic, level;
-    while (n < TOPIC_LEVELS_MAX && topic_next_level(&rest, &level)) {
+    while (topic_next_level(&topic, &level)) {
+        must_hot(n < TOPIC_LEVELS_MAX); // a valid name has no more
         cache->levels[n] = level;
-        cache->hashes[n++] = trie_hash(cache->trie, level);
+        cache->keys[n++] = trie_key(cache->trie, level);
     }
-    return n;
+    must_hot(n > 0);
+    cache->level_count = n;
 }
 
-// Depth first with a stack of its own: the topic's depth is the client's choice, the C stack is
-// not.
+// Depth first with a stack of its own: how deep is the client's choice, and the C stack is not.
 static void
-walk(struct match_cache *cache, uint32_t levels, bool dollar)
+walk(struct match_cache *cache, bool dollar)
 {
     uint32_t top = 0;
     const struct node *root = cache->trie->root;
@@ -161,61 +139,196 @@ walk(struct match_cache *cache, uint32_t levels, bool dollar)
         // Filters that begin with a wildcard do not match topics that begin with $ [MQTT-4.7.2-1].
         bool wild = !(dollar && node == root);
         if (wild)
-            emit_if(cache, atomic_load_explicit(&node->multi, memory_order_acquire));
-        if (step.level == levels) {
-            emit_if(cache, atomic_load_explicit(&node->here, memory_order_acquire));
+            found_add(cache, atomic_load_explicit(&node->multi, memory_order_acquire));
+        if (step.level == cache->level_count) {
+            found_add(cache, atomic_load_explicit(&node->here, memory_order_acquire));
             continue;
         }
-        const struct node *plus = atomic_load_explicit(&node->plus, memory_order_acquire);
-        if (plus && wild)
-            cache->stack[top++] = (struct step){plus, step.level + 1};
         const struct node *child =
-            node_child(node, cache->levels[step.level], cache->hashes[step.level]);
+            node_child(node, cache->levels[step.level], cache->keys[step.level]);
         if (child) {
             __builtin_prefetch(child);
             cache->stack[top++] = (struct step){child, step.level + 1};
         }
+        // On top, so that the other has time to come from memory.
+        const struct node *plus = atomic_load_explicit(&node->plus, memory_order_acquire);
+        if (plus && wild)
+            cache->stack[top++] = (struct step){plus, step.level + 1};
         must_hot(top <= ARRAY_LEN(cache->stack));
     }
 }
 
-static const struct match *
-match_now(struct match_cache *cache, struct slice topic, uint64_t hash, uint32_t levels)
+static struct match_entry *
+entry_add(struct match_cache *cache)
 {
-    struct match *match = cache->scratch;
-    match->shards = 0;
-    match->count = match->shares = 0;
-    emit_if(cache, trie_exact(cache->trie, topic, hash));
-    walk(cache, levels, topic.len > 0 && topic.data[0] == '$');
-    order(cache->scratch);
-    return cache->scratch;
+    struct match *match = cache->match;
+    if (unlikely(match->count == cache->match_cap)) {
+        cache->match_cap *= 2;
+        match = cache->match =
+            mem_realloc(match, sizeof *match + cache->match_cap * sizeof(struct match_entry));
+    }
+    return &match->entries[match->count++];
+}
+
+static void
+add_shares(struct match_cache *cache, const struct filter *filter)
+{
+    const struct trie_share *share = atomic_load_explicit(&filter->shares, memory_order_acquire);
+    while (share) {
+        *entry_add(cache) = (struct match_entry){.handle = share->handle, .share = share};
+        cache->match->shares++;
+        share = atomic_load_explicit(&share->next, memory_order_acquire);
+    }
+}
+
+// From records to entries: first the ordinary ones, then the share groups.
+static void
+collect(struct match_cache *cache)
+{
+    cache->match->shards = 0;
+    cache->match->count = cache->match->shares = 0;
+    bool shared = false;
+    for (uint32_t i = 0; i < cache->found_count; i++) {
+        const struct filter *filter = cache->found[i];
+        uint64_t shards = atomic_load_explicit(&filter->shards, memory_order_acquire);
+        shared |= atomic_load_explicit(&filter->shares, memory_order_acquire) != NULL;
+        if (!shards) // it is for share groups alone, or about to go
+            continue;
+        *entry_add(cache) = (struct match_entry){.handle = filter->handle, .shards = shards};
+        cache->match->shards |= shards;
+    }
+    for (uint32_t i = 0; unlikely(shared) && i < cache->found_count; i++)
+        add_shares(cache, cache->found[i]);
+    must_hot(cache->match->shares <= cache->match->count);
+}
+
+// The topic is split already.
+static const struct match *
+match_now(struct match_cache *cache, struct slice topic, uint64_t key)
+{
+    cache->found_count = 0;
+    // The slot of the flat table is looked at before the walk, what it leads to after it.
+    const struct ptrtab *exact = atomic_load_explicit(&cache->trie->exact, memory_order_acquire);
+    uint64_t pos = key;
+    const struct filter *filter = ptrtab_probe(exact, key, &pos);
+    if (filter)
+        __builtin_prefetch(filter);
+    walk(cache, topic.data[0] == '$');
+    while (filter && !text_is(filter->text, filter->key, topic, key))
+        filter = ptrtab_probe(exact, key, &pos);
+    found_add(cache, filter);
+    collect(cache);
+    return cache->match;
+}
+
+static uint64_t
+topic_key(const struct match_cache *cache, struct slice topic)
+{
+    must_hot(topic.len > 0 && topic.len <= TOPIC_BYTES_MAX);
+    return trie_key(cache->trie, topic);
+}
+
+static const struct match *
+match_split(struct match_cache *cache, struct slice topic, uint64_t key)
+{
+    const struct ptrtab *exact = atomic_load_explicit(&cache->trie->exact, memory_order_acquire);
+    if (exact) // its slot is nearly never in a CPU cache: fetched while the topic is taken apart
+        __builtin_prefetch(&exact->slots[key & (exact->cap - 1)]);
+    split(cache, topic);
+    return match_now(cache, topic, key);
 }
 
 const struct match *
 match_uncached(struct match_cache *cache, struct slice topic)
 {
-    return match_now(cache, topic, trie_hash(cache->trie, topic), split(cache, topic));
+    return match_split(cache, topic, topic_key(cache, topic));
 }
 
-// ---- The cache
-// ------------------------------------------------------------------------------------------
+// ---- The cache ------------------------------------------------------------------------------
+
+static struct slice
+cached_topic(const struct cached *cached)
+{
+    return slice_of(&cached->match.entries[cached->match.count], key_len(cached->key));
+}
 
 static bool
-is_fresh(const struct match_cache *cache, const struct cached *cached)
+is_topic(const struct cached *cached, struct slice topic, uint64_t key)
+{
+    return cached && cached->key == key && slice_equal(cached_topic(cached), topic);
+}
+
+static bool
+is_fresh(const struct match_cache *cache, const struct stamp *stamp)
 {
     uint64_t changed = 0;
     for (uint32_t i = 0; i < COUNTERS; i++)
         changed |=
-            cached->versions[i] ^
-            atomic_load_explicit(&cache->trie->versions[cached->counters[i]], memory_order_acquire);
+            stamp->versions[i] ^
+            atomic_load_explicit(&cache->trie->versions[stamp->counters[i]], memory_order_acquire);
     return changed == 0;
 }
 
-static bool
-is_topic(const struct cached *cached, struct slice topic, uint64_t hash)
+static struct stamp
+stamp_take(const struct match_cache *cache, uint64_t key)
 {
-    return cached && cached->hash == hash &&
-           slice_equal(slice_of(cached->topic, cached->topic_len), topic);
+    const uint64_t *keys = cache->keys;
+    struct stamp stamp = {
+        .counters = {
+            VERSION_GLOBAL,
+            version_exact(key),
+            version_one(keys[0]),
+            cache->level_count > 1 ? version_two(keys[0], keys[1]) : VERSION_GLOBAL,
+        }};
+    for (uint32_t i = 0; i < COUNTERS; i++)
+        stamp.versions[i] =
+            atomic_load_explicit(&cache->trie->versions[stamp.counters[i]], memory_order_acquire);
+    return stamp;
+}
+
+static void
+drop(struct match_cache *cache, struct cached **slot)
+{
+    if (!*slot)
+        return;
+    must_hot(cache->bytes >= (*slot)->bytes);
+    cache->bytes -= (*slot)->bytes;
+    mem_free(*slot);
+    *slot = NULL;
+}
+
+// Room for a result of that size in an empty slot; others go when the budget is used.
+static struct cached *
+place(struct match_cache *cache, struct cached **slot, uint32_t bytes)
+{
+    must_hot(!*slot && bytes <= cache->bytes_max);
+    while (cache->bytes + bytes > cache->bytes_max)
+        drop(cache, &cache->slots[cache->hand++ & cache->slot_mask]);
+    *slot = mem_alloc(bytes);
+    (*slot)->bytes = bytes;
+    cache->bytes += bytes;
+    return *slot;
+}
+
+// Versions first, then the match: what changes in between leaves a stale result, not a wrong one.
+static const struct match *
+refill(struct match_cache *cache, struct cached **slot, struct slice topic, uint64_t key)
+{
+    split(cache, topic);
+    struct stamp stamp = stamp_take(cache, key);
+    const struct match *match = match_now(cache, topic, key);
+    size_t entries = match->count * sizeof(struct match_entry);
+    size_t bytes = sizeof(struct cached) + entries + topic.len;
+    if (*slot && (*slot)->bytes != bytes)
+        drop(cache, slot);
+    if (bytes > CACHED_BYTES_MAX)
+        return match;
+    struct cached *cached = *slot ? *slot : place(cache, slot, (uint32_t)bytes);
+    cached->key = key;
+    cached->stamp = stamp;
+    memcpy(&cached->match, match, sizeof *match + entries);
+    memcpy(&cached->match.entries[match->count], topic.data, topic.len);
+    return &cached->match;
 }
 
 static void
@@ -229,105 +342,64 @@ note_lookup(struct match_cache *cache, bool hit)
     cache->trial = cache->trial_misses = 0;
 }
 
-static struct cached *
-cached_new(const struct match_cache *cache, struct slice topic, uint64_t hash, uint32_t levels)
-{
-    struct cached *cached = mem_zalloc(sizeof *cached + topic.len);
-    cached->hash = hash;
-    cached->topic_len = topic.len;
-    memcpy(cached->topic, topic.data, topic.len);
-    cached->counters[0] = VERSION_GLOBAL;
-    cached->counters[1] = version_exact(hash);
-    cached->counters[2] = version_one(cache->hashes[0]);
-    cached->counters[3] =
-        levels > 1 ? version_two(cache->hashes[0], cache->hashes[1]) : VERSION_GLOBAL;
-    return cached;
-}
-
-// Versions first, then the match: what changes in between leaves the result stale, never wrong for
-// long.
-static const struct match *
-refill(struct match_cache *cache, struct cached **slot, struct slice topic, uint64_t hash)
-{
-    uint32_t levels = split(cache, topic);
-    struct cached *cached = *slot;
-    if (!is_topic(cached, topic, hash)) {
-        cached_free(cached);
-        cached = *slot = cached_new(cache, topic, hash, levels);
-    }
-    for (uint32_t i = 0; i < COUNTERS; i++)
-        cached->versions[i] =
-            atomic_load_explicit(&cache->trie->versions[cached->counters[i]], memory_order_acquire);
-    const struct match *match = match_now(cache, topic, hash, levels);
-    if (match->count > CACHED_ENTRIES_MAX) {
-        cached_free(cached);
-        *slot = NULL;
-        return match;
-    }
-    size_t bytes = sizeof *match + match->count * sizeof(struct match_entry);
-    cached->match = mem_realloc(cached->match, bytes);
-    memcpy(cached->match, match, bytes);
-    return cached->match;
-}
-
 const struct match *
 match_cache_get(struct match_cache *cache, struct slice topic)
 {
-    uint64_t hash = trie_hash(cache->trie, topic);
+    uint64_t key = topic_key(cache, topic);
     if (unlikely(cache->rest > 0)) {
         cache->rest--;
         cache->stats.bypassed++;
-        return match_now(cache, topic, hash, split(cache, topic));
+        return match_split(cache, topic, key);
     }
-    struct cached **set = &cache->slots[hash & cache->slot_mask & ~(uint64_t)(WAYS - 1)];
-    for (uint32_t way = 0; way < WAYS; way++) {
-        if (!is_topic(set[way], topic, hash))
-            continue;
-        bool fresh = is_fresh(cache, set[way]);
-        note_lookup(cache, fresh);
-        if (likely(fresh)) {
-            cache->stats.hits++;
-            return set[way]->match;
-        }
+    struct cached **set = &cache->slots[key & cache->slot_mask & ~(uint64_t)(WAYS - 1)];
+    uint32_t way = 0;
+    while (way < WAYS && !is_topic(set[way], topic, key))
+        way++;
+    bool known = way < WAYS, fresh = known && is_fresh(cache, &set[way]->stamp);
+    note_lookup(cache, fresh);
+    if (likely(fresh)) {
+        cache->stats.hits++;
+        return &set[way]->match;
+    }
+    if (known) {
         cache->stats.stale++;
-        return refill(cache, &set[way], topic, hash);
+        return refill(cache, &set[way], topic, key);
     }
     cache->stats.misses++;
-    note_lookup(cache, false);
-    // The newcomer takes the free way, or the second; what is asked for often comes back to the
-    // first.
-    uint32_t way = !set[0] ? 0 : 1;
-    if (set[1]) {
-        struct cached *first = set[0];
-        set[0] = set[1];
-        set[1] = first;
-    }
-    return refill(cache, &set[way], topic, hash);
+    // The newcomer takes the first way, who was there the second; who was there longer goes.
+    drop(cache, &set[1]);
+    set[1] = set[0];
+    set[0] = NULL;
+    return refill(cache, &set[0], topic, key);
 }
 
-// ---- Share groups
-// -----------------------------------------------------------------------------------------
+// ---- Share groups ---------------------------------------------------------------------------
 
 int
 trie_share_pick(const struct trie_share *share, uint32_t *rotor)
 {
-    uint64_t connected = 0, members = 0;
-    for (unsigned i = 0; i < TRIE_SHARDS_MAX; i++) {
-        uint64_t weight = atomic_load_explicit(&share->weights[i], memory_order_acquire);
-        connected += weight >> 32;
-        members += (uint32_t)weight;
+    // Weights may change meanwhile; what was read once is what counts.
+    uint64_t weights[TRIE_SHARDS_MAX], connected = 0, members = 0;
+    uint32_t shards[TRIE_SHARDS_MAX], n = 0;
+    const struct share_cell *cell = atomic_load_explicit(&share->cells, memory_order_acquire);
+    for (; cell; cell = atomic_load_explicit(&cell->next, memory_order_acquire)) {
+        must_hot(n < TRIE_SHARDS_MAX);
+        weights[n] = atomic_load_explicit(&cell->weight, memory_order_relaxed);
+        shards[n] = cell->shard;
+        connected += weights[n] >> 32;
+        members += (uint32_t)weights[n++];
     }
     bool online = connected > 0;
     uint64_t total = online ? connected : members;
     if (total == 0)
         return -1;
     uint64_t turn = (*rotor)++ % total;
-    for (unsigned i = 0; i < TRIE_SHARDS_MAX; i++) {
-        uint64_t weight = atomic_load_explicit(&share->weights[i], memory_order_acquire);
-        uint64_t n = online ? weight >> 32 : (uint32_t)weight;
-        if (turn < n)
-            return (int)i;
-        turn -= n;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t weight = online ? weights[i] >> 32 : (uint32_t)weights[i];
+        if (turn < weight)
+            return (int)shards[i];
+        turn -= weight;
     }
-    return -1; // the weights changed in between; whoever asks tries again or counts a loss
+    must(!"unreachable: the turn is below the sum");
+    return -1;
 }

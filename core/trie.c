@@ -1,4 +1,18 @@
 // trie.c - the shared subscription trie: its writers.
+//
+// What a reader may meet. Writers hold the mutex, so there is one change at a time, and each shows
+// itself by one store: of a filter, a node, a table slot, a bit of a record. Everything behind the
+// pointer is complete before it (release), and a reader follows it by an acquiring load.
+//
+// When it ends. What a writer takes out of the structure is handed to rcu_defer after the store
+// that unlinks it. A reader that found it before that store is in a tick that has not yet reported
+// its quiescent state; one that starts later cannot find it. That is all that rcu.h asks for.
+//
+// Results that a worker keeps beyond its tick (match_cache.c) hold handles, which may outlive
+// anything, and pointers to share groups. A share group is deferred, then the version moves, and
+// only then can the writer's own quiescent state begin the grace period. Whoever is quiescent in it
+// sees the new version (its load of the epoch acquires what the writer did before), finds the
+// result stale and does not touch its pointers. Whoever is not yet quiescent keeps the group alive.
 #include "core/trie.h"
 
 #include "core/base/mem.h"
@@ -6,90 +20,108 @@
 #include "core/topic.h"
 #include "core/trie_nodes.h"
 
-// ---- Look-up, for readers and writers
-// ---------------------------------------------------------------
-
-struct node *
-node_child(const struct node *node, struct slice level, uint64_t hash)
-{
-    const struct ptrtab *kids = atomic_load_explicit(&node->kids, memory_order_acquire);
-    uint64_t pos = hash;
-    struct node *child;
-    while ((child = ptrtab_probe(kids, hash, &pos)) != NULL)
-        if (child->hash == hash && slice_equal(slice_of(child->text, child->len), level))
-            return child;
-    return NULL;
-}
-
-struct filter *
-trie_exact(const struct trie *trie, struct slice text, uint64_t hash)
-{
-    const struct ptrtab *exact = atomic_load_explicit(&trie->exact, memory_order_acquire);
-    uint64_t pos = hash;
-    struct filter *filter;
-    while ((filter = ptrtab_probe(exact, hash, &pos)) != NULL)
-        if (filter->hash == hash && slice_equal(slice_of(filter->text, filter->len), text))
-            return filter;
-    return NULL;
-}
-
-static uint64_t
-node_hash(const void *object)
-{
-    return ((const struct node *)object)->hash;
-}
-
-static uint64_t
-filter_hash(const void *object)
-{
-    return ((const struct filter *)object)->hash;
-}
-
 static void
 count(_Atomic uint64_t *gauge, uint64_t n)
 {
     atomic_fetch_add_explicit(gauge, n, memory_order_relaxed);
 }
 
-// ---- Slots
-// --------------------------------------------------------------------------------------------
+static void
+lock(struct trie *trie)
+{
+    must(pthread_mutex_lock(&trie->mutex) == 0);
+}
+
+static void
+unlock(struct trie *trie)
+{
+    must(pthread_mutex_unlock(&trie->mutex) == 0);
+}
+
+// ---- Slots ----------------------------------------------------------------------------------
+//
+// A live slot's word is the pointer to its record, with SLOT_SHARE set when that is a share group:
+// the generation stands in the record. A free slot's word is SLOT_FREE, the next free slot + 1 in
+// bits 1 to 31, and the last generation in the upper half.
+
+#define SLOT_FREE  1u
+#define SLOT_SHARE 2u
+
+// What a handle names: share is NULL for an ordinary subscription, both are for a dead handle.
+struct named {
+    struct filter *filter;
+    struct trie_share *share;
+};
+
+static uint64_t *
+slot_word(const struct trie *trie, uint32_t slot)
+{
+    must_hot(slot < SLOTS_MAX && trie->pages[slot / SLOT_PAGE]);
+    return &trie->pages[slot / SLOT_PAGE][slot % SLOT_PAGE];
+}
+
+static struct named
+slot_get(const struct trie *trie, uint32_t slot)
+{
+    uint64_t word = *slot_word(trie, slot);
+    if (word & SLOT_FREE)
+        return (struct named){0};
+    void *record = ptrtab_pointer(word & ~(uint64_t)SLOT_SHARE);
+    must_hot(record);
+    if (!(word & SLOT_SHARE))
+        return (struct named){.filter = record};
+    struct trie_share *share = record;
+    return (struct named){.filter = share->filter, .share = share};
+}
+
+static struct named
+handle_get(const struct trie *trie, struct trie_handle handle)
+{
+    struct named named = slot_get(trie, handle.slot);
+    if (!named.filter)
+        return named;
+    struct trie_handle now = named.share ? named.share->handle : named.filter->handle;
+    must_hot(now.slot == handle.slot);
+    return now.generation == handle.generation ? named : (struct named){0};
+}
 
 static err_t
 slot_take(struct trie *trie, void *record, bool is_share, struct trie_handle *ret)
 {
-    uint32_t i = trie->first_free;
-    if (i != 0) {
-        i--;
-        trie->first_free = trie_slot(trie, i)->next_free;
+    uint32_t slot = trie->first_free, generation = 0;
+    if (slot != 0) {
+        uint64_t word = *slot_word(trie, --slot);
+        must(word & SLOT_FREE);
+        trie->first_free = (uint32_t)word >> 1;
+        generation = (uint32_t)(word >> 32);
     } else if (trie->slots_used < SLOTS_MAX) {
-        i = trie->slots_used++;
-        if (!trie->pages[i / SLOT_PAGE]) {
-            trie->pages[i / SLOT_PAGE] = mem_zalloc(SLOT_PAGE * sizeof(struct slot));
-            count(&trie->bytes, SLOT_PAGE * sizeof(struct slot));
+        slot = trie->slots_used++;
+        uint64_t **page = &trie->pages[slot / SLOT_PAGE];
+        if (!*page) {
+            *page = mem_zalloc(SLOT_PAGE * sizeof **page);
+            count(&trie->bytes, SLOT_PAGE * sizeof **page);
         }
     } else {
         return ERR_FULL;
     }
-    struct slot *slot = trie_slot(trie, i);
-    slot->record = record;
-    slot->is_share = is_share;
-    slot->generation = slot->generation == UINT32_MAX ? 1 : slot->generation + 1; // never 0
-    *ret = (struct trie_handle){.slot = i, .generation = slot->generation};
+    *slot_word(trie, slot) = (uint64_t)(uintptr_t)record | (is_share ? SLOT_SHARE : 0);
+    *ret = (struct trie_handle){
+        .slot = slot,
+        .generation = generation == UINT32_MAX ? 1 : generation + 1,
+    };
     return OK;
 }
 
 static void
 slot_free(struct trie *trie, struct trie_handle handle)
 {
-    struct slot *slot = trie_slot(trie, handle.slot);
-    must(slot->generation == handle.generation && slot->record);
-    slot->record = NULL;
-    slot->next_free = trie->first_free & 0x7fffffffu;
+    must(handle_get(trie, handle).filter);
+    *slot_word(trie, handle.slot) =
+        (uint64_t)handle.generation << 32 | (uint64_t)trie->first_free << 1 | SLOT_FREE;
     trie->first_free = handle.slot + 1;
 }
 
-// ---- Versions
-// -------------------------------------------------------------------------------------------
+// ---- Versions -------------------------------------------------------------------------------
 
 static bool
 is_wild(struct slice level)
@@ -97,44 +129,75 @@ is_wild(struct slice level)
     return level_is(level, '+') || level_is(level, '#');
 }
 
+static uint32_t
+version_of(const struct trie *trie, const struct filter *filter)
+{
+    struct slice rest = filter_text(filter), first, second;
+    if (!topic_filter_is_wild(rest))
+        return version_exact(filter->key);
+    must(topic_next_level(&rest, &first));
+    if (is_wild(first))
+        return VERSION_GLOBAL;
+    must(topic_next_level(&rest, &second)); // else it had no wildcard
+    uint64_t key = trie_key(trie, first);
+    return is_wild(second) ? version_one(key) : version_two(key, trie_key(trie, second));
+}
+
 // The change is in place before the counter moves (release), and a matcher reads the counters
-// before it looks (acquire): a result without the change never carries the new version.
+// before it looks (acquire). So if it read the new value, it sees the change; a result that lacks
+// the change carries an older value and is stale.
 static void
 bump(struct trie *trie, const struct filter *filter)
 {
-    uint32_t at;
-    if (!filter->node) {
-        at = version_exact(filter->hash);
-    } else {
-        struct slice rest = slice_of(filter->text, filter->len), first, second;
-        (void)topic_next_level(&rest, &first);
-        bool more = topic_next_level(&rest, &second);
-        if (is_wild(first))
-            at = VERSION_GLOBAL;
-        else if (!more || is_wild(second))
-            at = version_one(trie_hash(trie, first));
-        else
-            at = version_two(trie_hash(trie, first), trie_hash(trie, second));
-    }
-    atomic_fetch_add_explicit(&trie->versions[at], 1, memory_order_release);
+    atomic_fetch_add_explicit(&trie->versions[version_of(trie, filter)], 1, memory_order_release);
 }
 
-// ---- Nodes
-// ----------------------------------------------------------------------------------------------
+// ---- Nodes ----------------------------------------------------------------------------------
+
+static uint64_t
+node_key(const void *object)
+{
+    return ((const struct node *)object)->key;
+}
 
 static struct node *
-node_new(struct trie *trie, struct node *parent, struct slice level, uint64_t hash, bool is_plus)
+node_new(struct trie *trie, struct slice level, uint64_t key)
 {
     struct node *node = mem_zalloc(sizeof *node + level.len);
-    node->parent = parent;
-    node->hash = hash;
-    node->is_plus = is_plus;
-    node->len = level.len;
+    node->key = key;
     if (level.len > 0)
         memcpy(node->text, level.data, level.len);
     count(&trie->nodes, 1);
     count(&trie->bytes, sizeof *node + level.len);
     return node;
+}
+
+static void
+child_add(struct trie *trie, struct rcu_reader *self, struct node *parent, struct node *child)
+{
+    if (!atomic_load_explicit(&parent->first, memory_order_relaxed)) {
+        uint64_t word = (uint64_t)(uintptr_t)child | ptrtab_tag(child->key);
+        atomic_store_explicit(&parent->first, word, memory_order_release);
+        return;
+    }
+    size_t before = ptrtab_bytes(parent->kids);
+    ptrtab_add(&parent->kids, self, child->key, child, node_key);
+    count(&trie->bytes, ptrtab_bytes(parent->kids) - before);
+}
+
+static void
+child_remove(struct trie *trie, struct rcu_reader *self, struct node *parent, struct node *child)
+{
+    if (atomic_load_explicit(&parent->plus, memory_order_relaxed) == child) {
+        atomic_store_explicit(&parent->plus, NULL, memory_order_release);
+    } else if (ptrtab_pointer(atomic_load_explicit(&parent->first, memory_order_relaxed)) ==
+               child) {
+        atomic_store_explicit(&parent->first, 0, memory_order_release);
+    } else {
+        size_t before = ptrtab_bytes(parent->kids);
+        ptrtab_remove(&parent->kids, self, child->key, child, node_key);
+        count(&trie->bytes, ptrtab_bytes(parent->kids) - before);
+    }
 }
 
 static struct node *
@@ -143,142 +206,154 @@ node_step(struct trie *trie, struct rcu_reader *self, struct node *node, struct 
     if (level_is(level, '+')) {
         struct node *plus = atomic_load_explicit(&node->plus, memory_order_relaxed);
         if (!plus) {
-            plus = node_new(trie, node, (struct slice){0}, 0, true);
+            plus = node_new(trie, (struct slice){0}, 0);
             atomic_store_explicit(&node->plus, plus, memory_order_release);
         }
         return plus;
     }
-    uint64_t hash = trie_hash(trie, level);
-    struct node *child = node_child(node, level, hash);
-    if (child)
-        return child;
-    child = node_new(trie, node, level, hash, false);
-    size_t before = ptrtab_bytes(node->kids);
-    ptrtab_add(&node->kids, self, hash, child, node_hash);
-    count(&trie->bytes, ptrtab_bytes(node->kids) - before);
+    uint64_t key = trie_key(trie, level);
+    struct node *child = node_child(node, level, key);
+    if (!child) {
+        child = node_new(trie, level, key);
+        child_add(trie, self, node, child);
+    }
     return child;
 }
 
-// The node at which a wildcard filter ends; made on the way. *ret_multi: it ends in '#'.
-static struct node *
-node_of(struct trie *trie, struct rcu_reader *self, struct slice text, bool *ret_multi)
+// Goes down to the node at which a wildcard filter ends, making what is missing; the way is in
+// trie->path. Returns the link on which the filter hangs.
+static _Atomic(struct filter *) *
+path_make(struct trie *trie, struct rcu_reader *self, struct slice text)
 {
-    struct node *node = trie->root;
     struct slice level;
+    bool multi = false;
+    trie->depth = 0;
+    trie->path[0] = trie->root;
     while (topic_next_level(&text, &level)) {
         if (level_is(level, '#')) {
-            *ret_multi = true;
-            return node;
+            multi = true; // and the last level [MQTT-4.7.1-1]
+            break;
         }
-        node = node_step(trie, self, node, level);
+        must(trie->depth < TOPIC_LEVELS_MAX);
+        struct node *node = node_step(trie, self, trie->path[trie->depth], level);
+        trie->path[++trie->depth] = node;
     }
-    *ret_multi = false;
-    return node;
+    struct node *end = trie->path[trie->depth];
+    return multi ? &end->multi : &end->here;
 }
 
 static bool
 node_is_empty(const struct node *node)
 {
-    return !atomic_load(&node->plus) && !atomic_load(&node->here) && !atomic_load(&node->multi) &&
-           !atomic_load(&node->kids);
+    return !atomic_load_explicit(&node->plus, memory_order_relaxed) &&
+           !atomic_load_explicit(&node->here, memory_order_relaxed) &&
+           !atomic_load_explicit(&node->multi, memory_order_relaxed) &&
+           !atomic_load_explicit(&node->first, memory_order_relaxed) &&
+           !atomic_load_explicit(&node->kids, memory_order_relaxed);
 }
 
-// Unlinks empty nodes upwards. A reader may still stand on one until it is quiescent: deferred.
+// Unlinks the empty nodes at the end of trie->path. A reader that stands on one still finds its
+// fields in order: nothing is below it.
 static void
-prune(struct trie *trie, struct rcu_reader *self, struct node *node)
+prune(struct trie *trie, struct rcu_reader *self)
 {
-    while (node != trie->root && node_is_empty(node)) {
-        struct node *parent = node->parent;
-        if (node->is_plus) {
-            atomic_store_explicit(&parent->plus, NULL, memory_order_release);
-        } else {
-            size_t before = ptrtab_bytes(parent->kids);
-            ptrtab_remove(&parent->kids, self, node->hash, node, node_hash);
-            count(&trie->bytes, ptrtab_bytes(parent->kids) - before);
-        }
+    for (; trie->depth > 0 && node_is_empty(trie->path[trie->depth]); trie->depth--) {
+        struct node *node = trie->path[trie->depth];
+        child_remove(trie, self, trie->path[trie->depth - 1], node);
         count(&trie->nodes, (uint64_t)-1);
-        count(&trie->bytes, (uint64_t)0 - (sizeof *node + node->len));
+        count(&trie->bytes, (uint64_t)0 - (sizeof *node + key_len(node->key)));
         rcu_defer(self, node, mem_free);
-        node = parent;
     }
 }
 
-// ---- Filters
-// --------------------------------------------------------------------------------------------
+// ---- Filters --------------------------------------------------------------------------------
 
-static _Atomic(struct filter *) *
-filter_link(struct filter *filter)
+static uint64_t
+filter_key(const void *object)
 {
-    bool multi = filter->text[filter->len - 1] == '#';
-    return multi ? &filter->node->multi : &filter->node->here;
+    return ((const struct filter *)object)->key;
 }
 
 static struct filter *
-filter_find(struct trie *trie, struct rcu_reader *self, struct slice text, uint64_t hash,
-            struct node **ret_node)
-{
-    *ret_node = NULL;
-    if (!topic_filter_is_wild(text))
-        return trie_exact(trie, text, hash);
-    bool multi;
-    *ret_node = node_of(trie, self, text, &multi);
-    return multi ? atomic_load(&(*ret_node)->multi) : atomic_load(&(*ret_node)->here);
-}
-
-static struct filter *
-filter_new(struct trie *trie, struct rcu_reader *self, struct slice text, uint64_t hash,
-           struct node *node)
+filter_new(struct trie *trie, struct slice text, uint64_t key)
 {
     struct filter *filter = mem_zalloc(sizeof *filter + text.len);
-    filter->node = node;
-    filter->hash = hash;
-    filter->len = text.len;
+    filter->key = key;
     memcpy(filter->text, text.data, text.len);
     if (slot_take(trie, filter, false, &filter->handle) != OK) {
         mem_free(filter);
         return NULL;
-    }
-    if (node) {
-        atomic_store_explicit(filter_link(filter), filter, memory_order_release);
-    } else {
-        size_t before = ptrtab_bytes(trie->exact);
-        ptrtab_add(&trie->exact, self, hash, filter, filter_hash);
-        count(&trie->bytes, ptrtab_bytes(trie->exact) - before);
     }
     count(&trie->filters, 1);
     count(&trie->bytes, sizeof *filter + text.len);
     return filter;
 }
 
-// Frees the filter when nobody wants it any more. The caller bumps the version afterwards.
+static struct filter *
+exact_make(struct trie *trie, struct rcu_reader *self, struct slice text, uint64_t key)
+{
+    const struct ptrtab *exact = atomic_load_explicit(&trie->exact, memory_order_relaxed);
+    uint64_t pos = key;
+    struct filter *filter;
+    while ((filter = ptrtab_probe(exact, key, &pos)) != NULL)
+        if (text_is(filter->text, filter->key, text, key))
+            return filter;
+    filter = filter_new(trie, text, key);
+    if (!filter)
+        return NULL;
+    size_t before = ptrtab_bytes(exact);
+    ptrtab_add(&trie->exact, self, key, filter, filter_key);
+    count(&trie->bytes, ptrtab_bytes(trie->exact) - before);
+    return filter;
+}
+
+static struct filter *
+wild_make(struct trie *trie, struct rcu_reader *self, struct slice text, uint64_t key)
+{
+    _Atomic(struct filter *) *link = path_make(trie, self, text);
+    struct filter *filter = atomic_load_explicit(link, memory_order_relaxed);
+    if (filter)
+        return filter;
+    filter = filter_new(trie, text, key);
+    if (filter)
+        atomic_store_explicit(link, filter, memory_order_release);
+    else
+        prune(trie, self);
+    return filter;
+}
+
+// Frees the filter when nobody wants it any more: deferred, so it can still be read here.
 static void
 filter_retire(struct trie *trie, struct rcu_reader *self, struct filter *filter)
 {
-    if (atomic_load(&filter->shards) != 0 || atomic_load(&filter->shares) != NULL)
+    if (atomic_load_explicit(&filter->shards, memory_order_relaxed) != 0 ||
+        atomic_load_explicit(&filter->shares, memory_order_relaxed) != NULL)
         return;
-    if (filter->node) {
-        atomic_store_explicit(filter_link(filter), NULL, memory_order_release);
-        prune(trie, self, filter->node);
+    struct slice text = filter_text(filter);
+    if (topic_filter_is_wild(text)) {
+        _Atomic(struct filter *) *link = path_make(trie, self, text); // all of it is there
+        must(atomic_load_explicit(link, memory_order_relaxed) == filter);
+        atomic_store_explicit(link, NULL, memory_order_release);
+        prune(trie, self);
     } else {
         size_t before = ptrtab_bytes(trie->exact);
-        ptrtab_remove(&trie->exact, self, filter->hash, filter, filter_hash);
+        ptrtab_remove(&trie->exact, self, filter->key, filter, filter_key);
         count(&trie->bytes, ptrtab_bytes(trie->exact) - before);
     }
     slot_free(trie, filter->handle);
     count(&trie->filters, (uint64_t)-1);
-    count(&trie->bytes, (uint64_t)0 - (sizeof *filter + filter->len));
+    count(&trie->bytes, (uint64_t)0 - (sizeof *filter + text.len));
     rcu_defer(self, filter, mem_free);
 }
 
-// ---- Share groups
-// -----------------------------------------------------------------------------------------
+// ---- Share groups ---------------------------------------------------------------------------
 
 static struct trie_share *
 share_find(const struct filter *filter, struct slice group)
 {
-    struct trie_share *share = atomic_load(&filter->shares);
+    struct trie_share *share = atomic_load_explicit(&filter->shares, memory_order_relaxed);
     while (share && !slice_equal(slice_of(share->name, share->name_len), group))
-        share = atomic_load(&share->next);
+        share = atomic_load_explicit(&share->next, memory_order_relaxed);
     return share;
 }
 
@@ -293,7 +368,8 @@ share_new(struct trie *trie, struct filter *filter, struct slice group)
         mem_free(share);
         return NULL;
     }
-    atomic_store(&share->next, atomic_load(&filter->shares));
+    atomic_store_explicit(&share->next, atomic_load_explicit(&filter->shares, memory_order_relaxed),
+                          memory_order_relaxed);
     atomic_store_explicit(&filter->shares, share, memory_order_release);
     count(&trie->share_groups, 1);
     count(&trie->bytes, sizeof *share + group.len);
@@ -304,34 +380,97 @@ static void
 share_retire(struct trie *trie, struct rcu_reader *self, struct trie_share *share)
 {
     _Atomic(struct trie_share *) *link = &share->filter->shares;
-    while (atomic_load(link) != share)
-        link = &atomic_load(link)->next;
-    atomic_store_explicit(link, atomic_load(&share->next), memory_order_release);
+    while (atomic_load_explicit(link, memory_order_relaxed) != share)
+        link = &atomic_load_explicit(link, memory_order_relaxed)->next;
+    atomic_store_explicit(link, atomic_load_explicit(&share->next, memory_order_relaxed),
+                          memory_order_release);
     slot_free(trie, share->handle);
     count(&trie->share_groups, (uint64_t)-1);
     count(&trie->bytes, (uint64_t)0 - (sizeof *share + share->name_len));
     rcu_defer(self, share, mem_free);
 }
 
-// ---- Adding and removing
-// --------------------------------------------------------------------------------
+// The link to the shard's cell, or to the NULL at the end. A caller without the mutex is online,
+// and its own shard's cell cannot go away meanwhile.
+static _Atomic(struct share_cell *) *
+cell_link(struct trie_share *share, unsigned shard)
+{
+    _Atomic(struct share_cell *) *link = &share->cells;
+    struct share_cell *cell;
+    while ((cell = atomic_load_explicit(link, memory_order_acquire)) != NULL &&
+           cell->shard != shard)
+        link = &cell->next;
+    return link;
+}
+
+// A newcomer goes to the front. So a picker, who only moves on to older cells, and sees that a cell
+// was unlinked when it has seen its successor's, never counts a shard twice.
+static void
+cell_add(struct trie *trie, struct trie_share *share, unsigned shard)
+{
+    if (atomic_load_explicit(cell_link(share, shard), memory_order_relaxed))
+        return;
+    struct share_cell *cell = mem_zalloc(sizeof *cell);
+    cell->shard = shard;
+    atomic_store_explicit(&cell->next, atomic_load_explicit(&share->cells, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&share->cells, cell, memory_order_release);
+    count(&trie->bytes, sizeof *cell);
+}
+
+static void
+cell_remove(struct trie *trie, struct rcu_reader *self, struct trie_share *share, unsigned shard)
+{
+    _Atomic(struct share_cell *) *link = cell_link(share, shard);
+    struct share_cell *cell = atomic_load_explicit(link, memory_order_relaxed);
+    must(cell);
+    // A picker may stand on the cell: it must not count what is gone.
+    atomic_store_explicit(&cell->weight, 0, memory_order_relaxed);
+    atomic_store_explicit(link, atomic_load_explicit(&cell->next, memory_order_relaxed),
+                          memory_order_release);
+    count(&trie->bytes, (uint64_t)0 - sizeof *cell);
+    rcu_defer(self, cell, mem_free);
+}
+
+static uint64_t
+share_shards(const struct trie_share *share)
+{
+    uint64_t shards = 0;
+    const struct share_cell *cell = atomic_load_explicit(&share->cells, memory_order_relaxed);
+    for (; cell; cell = atomic_load_explicit(&cell->next, memory_order_relaxed))
+        shards |= UINT64_C(1) << cell->shard;
+    return shards;
+}
+
+// ---- Adding and removing --------------------------------------------------------------------
 
 static err_t
 add_share(struct trie *trie, struct rcu_reader *self, struct filter *filter, struct slice group,
           unsigned shard, struct trie_handle *ret_handle)
 {
     struct trie_share *share = share_find(filter, group);
-    if (!share) {
+    bool is_new = !share;
+    if (is_new)
         share = share_new(trie, filter, group);
-        if (!share) {
-            filter_retire(trie, self, filter);
-            return ERR_FULL;
-        }
-        bump(trie, filter);
+    if (!share) {
+        filter_retire(trie, self, filter);
+        return ERR_FULL;
     }
-    share->shards |= UINT64_C(1) << shard;
+    cell_add(trie, share, shard);
+    if (is_new)
+        bump(trie, filter);
     *ret_handle = share->handle;
     return OK;
+}
+
+static void
+add_shard(struct trie *trie, struct filter *filter, unsigned shard)
+{
+    uint64_t bit = UINT64_C(1) << shard;
+    if (atomic_load_explicit(&filter->shards, memory_order_relaxed) & bit)
+        return;
+    atomic_fetch_or_explicit(&filter->shards, bit, memory_order_release);
+    bump(trie, filter);
 }
 
 err_t
@@ -339,55 +478,55 @@ trie_add(struct trie *trie, struct rcu_reader *self, struct slice text, struct s
          unsigned shard, struct trie_handle *ret_handle)
 {
     must(shard < TRIE_SHARDS_MAX && text.len > 0);
-    uint64_t bit = UINT64_C(1) << shard, hash = trie_hash(trie, text);
-    must(pthread_mutex_lock(&trie->mutex) == 0);
-    struct node *node;
+    uint64_t key = trie_key(trie, text);
+    bool wild = topic_filter_is_wild(text);
     err_t err = OK;
-    struct filter *filter = filter_find(trie, self, text, hash, &node);
-    if (!filter)
-        filter = filter_new(trie, self, text, hash, node);
+    lock(trie);
+    struct filter *filter =
+        wild ? wild_make(trie, self, text, key) : exact_make(trie, self, text, key);
     if (!filter) {
-        if (node)
-            prune(trie, self, node);
         err = ERR_FULL;
     } else if (group.len > 0) {
         err = add_share(trie, self, filter, group, shard, ret_handle);
     } else {
+        add_shard(trie, filter, shard);
         *ret_handle = filter->handle;
-        if (!(atomic_load(&filter->shards) & bit)) {
-            atomic_fetch_or_explicit(&filter->shards, bit, memory_order_release);
-            bump(trie, filter);
-        }
     }
-    must(pthread_mutex_unlock(&trie->mutex) == 0);
+    unlock(trie);
+    must(err != OK || ret_handle->generation != 0);
     return err;
+}
+
+static void
+remove_share(struct trie *trie, struct rcu_reader *self, struct trie_share *share, unsigned shard)
+{
+    struct filter *filter = share->filter;
+    cell_remove(trie, self, share, shard);
+    if (share_shards(share) != 0)
+        return;
+    share_retire(trie, self, share);
+    filter_retire(trie, self, filter);
+    bump(trie, filter);
 }
 
 void
 trie_remove(struct trie *trie, struct rcu_reader *self, struct trie_handle handle, unsigned shard)
 {
-    uint64_t bit = UINT64_C(1) << shard;
-    must(pthread_mutex_lock(&trie->mutex) == 0);
-    const struct slot *slot = trie_slot(trie, handle.slot);
-    must(slot->generation == handle.generation && slot->record);
-    struct filter *filter;
-    // The counter moves while the filter can still be read: retiring only defers its end.
-    if (slot->is_share) {
-        struct trie_share *share = slot->record;
-        filter = share->filter;
-        must(share->shards & bit);
-        share->shards &= ~bit;
-        atomic_store(&share->weights[shard], 0);
-        if (share->shards == 0)
-            share_retire(trie, self, share);
+    must(shard < TRIE_SHARDS_MAX);
+    lock(trie);
+    struct named named = handle_get(trie, handle);
+    must(named.filter);
+    if (named.share) {
+        remove_share(trie, self, named.share, shard);
     } else {
-        filter = slot->record;
-        must(atomic_load(&filter->shards) & bit);
-        atomic_fetch_and_explicit(&filter->shards, ~bit, memory_order_release);
+        uint64_t bit = UINT64_C(1) << shard;
+        uint64_t before =
+            atomic_fetch_and_explicit(&named.filter->shards, ~bit, memory_order_release);
+        must(before & bit);
+        filter_retire(trie, self, named.filter);
+        bump(trie, named.filter);
     }
-    filter_retire(trie, self, filter);
-    bump(trie, filter);
-    must(pthread_mutex_unlock(&trie->mutex) == 0);
+    unlock(trie);
 }
 
 void
@@ -395,44 +534,38 @@ trie_share_weight(struct trie *trie, struct trie_handle handle, unsigned shard, 
                   uint32_t members)
 {
     must(shard < TRIE_SHARDS_MAX && connected <= members);
-    const struct slot *slot = trie_slot(trie, handle.slot);
-    must(slot->generation == handle.generation && slot->is_share);
-    struct trie_share *share = slot->record;
-    atomic_store_explicit(&share->weights[shard], (uint64_t)connected << 32 | members,
-                          memory_order_release);
+    struct named named = handle_get(trie, handle);
+    must(named.share);
+    struct share_cell *cell =
+        atomic_load_explicit(cell_link(named.share, shard), memory_order_relaxed);
+    must(cell);
+    atomic_store_explicit(&cell->weight, (uint64_t)connected << 32 | members, memory_order_relaxed);
 }
 
 bool
 trie_share_connected(struct trie *trie, struct trie_handle handle)
 {
-    bool connected = false;
-    must(pthread_mutex_lock(&trie->mutex) == 0); // the handle may be dead: its slot may change
-    const struct slot *slot = trie_slot(trie, handle.slot);
-    if (slot->generation == handle.generation && slot->record && slot->is_share) {
-        const struct trie_share *share = slot->record;
-        for (unsigned i = 0; i < TRIE_SHARDS_MAX; i++)
-            connected |= atomic_load(&share->weights[i]) >> 32 != 0;
-    }
-    must(pthread_mutex_unlock(&trie->mutex) == 0);
-    return connected;
+    uint64_t connected = 0;
+    lock(trie); // the handle may be dead: its slot may be changing
+    struct named named = handle_get(trie, handle);
+    const struct share_cell *cell =
+        named.share ? atomic_load_explicit(&named.share->cells, memory_order_relaxed) : NULL;
+    for (; cell; cell = atomic_load_explicit(&cell->next, memory_order_relaxed))
+        connected += atomic_load_explicit(&cell->weight, memory_order_relaxed) >> 32;
+    unlock(trie);
+    return connected > 0;
 }
 
-// ---- Looking at it
-// ----------------------------------------------------------------------------------------
+// ---- Looking at it --------------------------------------------------------------------------
 
 struct slice
 trie_filter(const struct trie *trie, struct trie_handle handle, struct slice *ret_group)
 {
-    const struct slot *slot = trie_slot(trie, handle.slot);
-    must_hot(slot->generation == handle.generation && slot->record);
-    const struct filter *filter = slot->record;
-    *ret_group = (struct slice){0};
-    if (slot->is_share) {
-        const struct trie_share *share = slot->record;
-        *ret_group = slice_of(share->name, share->name_len);
-        filter = share->filter;
-    }
-    return slice_of(filter->text, filter->len);
+    struct named named = handle_get(trie, handle);
+    must(named.filter);
+    *ret_group =
+        named.share ? slice_of(named.share->name, named.share->name_len) : (struct slice){0};
+    return filter_text(named.filter);
 }
 
 void
@@ -451,23 +584,21 @@ trie_each(struct trie *trie,
           void (*fn)(void *arg, struct slice filter, struct slice group, uint64_t shards),
           void *arg)
 {
-    must(pthread_mutex_lock(&trie->mutex) == 0);
+    lock(trie);
     for (uint32_t i = 0; i < trie->slots_used; i++) {
-        const struct slot *slot = trie_slot(trie, i);
-        if (!slot->record)
+        struct named named = slot_get(trie, i);
+        if (!named.filter)
             continue;
-        if (slot->is_share) {
-            const struct trie_share *share = slot->record;
-            fn(arg, slice_of(share->filter->text, share->filter->len),
-               slice_of(share->name, share->name_len), share->shards);
-            continue;
+        struct slice group = {0};
+        uint64_t shards = atomic_load_explicit(&named.filter->shards, memory_order_relaxed);
+        if (named.share) {
+            group = slice_of(named.share->name, named.share->name_len);
+            shards = share_shards(named.share);
         }
-        const struct filter *filter = slot->record;
-        if (atomic_load(&filter->shards))
-            fn(arg, slice_of(filter->text, filter->len), (struct slice){0},
-               atomic_load(&filter->shards));
+        if (shards) // else the filter is there for its share groups alone
+            fn(arg, filter_text(named.filter), group, shards);
     }
-    must(pthread_mutex_unlock(&trie->mutex) == 0);
+    unlock(trie);
 }
 
 struct trie *
@@ -476,33 +607,66 @@ trie_new(const struct hash_key *key)
     struct trie *trie = mem_zalloc(sizeof *trie);
     trie->key = *key;
     must(pthread_mutex_init(&trie->mutex, NULL) == 0);
-    trie->root = node_new(trie, NULL, (struct slice){0}, 0, false);
+    trie->root = node_new(trie, (struct slice){0}, 0);
     return trie;
 }
 
-// Without recursion: a leaf is freed and its parent becomes one.
+// Of what a slot names: the share group if there is one, else the filter, else nothing.
+static void
+record_free(struct named named)
+{
+    if (!named.share) {
+        mem_free(named.filter);
+        return;
+    }
+    struct share_cell *cell = atomic_load(&named.share->cells);
+    while (cell) {
+        struct share_cell *next = atomic_load(&cell->next);
+        mem_free(cell);
+        cell = next;
+    }
+    mem_free(named.share);
+}
+
+// Takes one child off node, or returns NULL. Tables are emptied from their end, by their cap: they
+// are not used as tables any more.
+static struct node *
+take_child(struct node *node)
+{
+    struct node *child = atomic_load(&node->plus);
+    if (child) {
+        atomic_store(&node->plus, NULL);
+        return child;
+    }
+    child = ptrtab_pointer(atomic_load(&node->first));
+    if (child) {
+        atomic_store(&node->first, 0);
+        return child;
+    }
+    struct ptrtab *kids = atomic_load(&node->kids);
+    while (kids && kids->cap > 0) {
+        uint64_t slot = atomic_load(&kids->slots[--kids->cap]);
+        if (slot > PTRTAB_TOMB)
+            return ptrtab_pointer(slot);
+    }
+    return NULL;
+}
+
 static void
 free_nodes(struct trie *trie)
 {
-    struct node *node = trie->root;
-    while (node) {
-        struct node *down = atomic_load(&node->plus);
-        struct ptrtab *kids = atomic_load(&node->kids);
-        if (down) {
-            atomic_store(&node->plus, NULL);
-            node = down;
+    trie->depth = 0;
+    trie->path[0] = trie->root;
+    for (;;) {
+        struct node *node = trie->path[trie->depth], *child = take_child(node);
+        if (child) {
+            trie->path[++trie->depth] = child;
             continue;
         }
-        while (kids && kids->cap > 0 && atomic_load(&kids->slots[kids->cap - 1]) <= PTRTAB_TOMB)
-            kids->cap--;
-        if (kids && kids->cap > 0) {
-            node = ptrtab_pointer(atomic_load(&kids->slots[--kids->cap]));
-            continue;
-        }
-        struct node *parent = node->parent;
-        mem_free(kids);
+        mem_free(atomic_load(&node->kids));
         mem_free(node);
-        node = parent;
+        if (trie->depth-- == 0)
+            return;
     }
 }
 
@@ -512,7 +676,7 @@ trie_free(struct trie *trie)
     if (!trie)
         return;
     for (uint32_t i = 0; i < trie->slots_used; i++)
-        mem_free(trie_slot(trie, i)->record);
+        record_free(slot_get(trie, i));
     for (uint32_t i = 0; i < SLOT_PAGES; i++)
         mem_free(trie->pages[i]);
     free_nodes(trie);

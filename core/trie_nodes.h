@@ -78,8 +78,8 @@ struct node {
     _Atomic(struct node *) plus;    // child for '+'
     _Atomic(struct filter *) here;  // the filter that ends at this node
     _Atomic(struct filter *) multi; // the filter that ends in '#' below this node
-    _Atomic(struct node *) only;    // a literal child that came while there was no table,
-    struct ptrtab *_Atomic kids;    // and all those that came later
+    _Atomic uint64_t first;         // one literal child, tagged as in a ptrtab; 0 = none
+    struct ptrtab *_Atomic kids;    // the other literal children
     uint64_t key;                   // of the level's text; 0 for the root and '+'
     uint8_t text[];
 };
@@ -163,10 +163,11 @@ level_is(struct slice level, char wildcard)
 static inline struct node *
 node_child(const struct node *node, struct slice level, uint64_t key)
 {
-    // In this order: a writer that moves the only child into a table publishes the table before it
-    // clears this field, so whoever sees the field cleared sees the table.
-    struct node *child = atomic_load_explicit(&node->only, memory_order_acquire);
-    if (child && text_is(child->text, child->key, level, key))
+    // A child stays in the place where it was put, so the two can be looked at in any order.
+    uint64_t first = atomic_load_explicit(&node->first, memory_order_acquire);
+    struct node *child = ptrtab_pointer(first);
+    if (child && ptrtab_tag(first) == ptrtab_tag(key) &&
+        text_is(child->text, child->key, level, key))
         return child;
     const struct ptrtab *kids = atomic_load_explicit(&node->kids, memory_order_acquire);
     uint64_t pos = key;

@@ -315,6 +315,13 @@ PARSE = {CONNACK: Packet._connack, PUBLISH: Packet._publish, PUBACK: Packet._ack
 
 # ---- A client -----------------------------------------------------------------------------------------
 
+def readable(sock, seconds):
+    """poll, because select knows no descriptors above 1,023."""
+    waiter = select.poll()
+    waiter.register(sock, select.POLLIN)
+    return bool(waiter.poll(seconds * 1000))
+
+
 class Client:
     """One connection. Remembers what it announced and holds the server to it."""
 
@@ -413,7 +420,7 @@ class Client:
             if self.eof:
                 raise Closed("closed" + (" by reset" if self.reset else ""))
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+            if left <= 0 or not readable(self.sock, left):
                 raise TimeoutError("nothing came")
             try:
                 data = self.sock.recv(65536)
