@@ -111,7 +111,7 @@ bool
 client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
                    uint16_t packet_id, bool dup)
 {
-    must_hot(client->magic == CLIENT_MAGIC && (spec->qos == 0) == (packet_id == 0 || !spec->qos));
+    must_hot(client->magic == CLIENT_MAGIC && (spec->qos == 0) == (packet_id == 0));
     struct publish_out out = {
         .version = client->version,
         .qos = spec->qos,

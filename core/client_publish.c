@@ -174,19 +174,26 @@ route(struct client *client, const struct publish_view *view, bool *ret_matched)
     return err;
 }
 
-// before: where the journal stood when the packet came; what was added since must be safe first.
+// What must be safe before the packet is acknowledged: what it added to the journal.
+static uint64_t
+position_since(const struct client *client, uint64_t before)
+{
+    uint64_t last = journal_last(client->shard->journal);
+    return last == before ? 0 : last;
+}
+
 static void
-acknowledge(struct client *client, const struct publish_view *view, uint64_t before, uint8_t reason)
+acknowledge(struct client *client, const struct publish_view *view, uint64_t position,
+            uint8_t reason)
 {
     if (view->qos == 0)
         return;
-    uint64_t last = journal_last(client->shard->journal);
     struct ack_out ack = {
         .type = view->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC,
         .reason = reason,
         .packet_id = view->packet_id,
     };
-    client_put_ack_after(client, last == before ? 0 : last, &ack);
+    client_put_ack_after(client, position, &ack);
 }
 
 err_t
@@ -209,7 +216,8 @@ client_on_publish(struct client *client, const struct frame *frame)
     if (view.qos == 2) {
         err = qos2_receive(client, view.packet_id);
         if (err == ERR_PACKET_ID_IN_USE) {
-            acknowledge(client, &view, before, REASON_SUCCESS);
+            // The records of the first copy, sent on an earlier connection, may be under way still.
+            acknowledge(client, &view, journal_last(client->shard->journal), REASON_SUCCESS);
             return OK;
         }
         if (err)
@@ -222,12 +230,13 @@ client_on_publish(struct client *client, const struct frame *frame)
     check_pressure(client);
     if (unlikely(err)) {
         stat_add(&stats->publish_refused, 1);
-        acknowledge(client, &view, before,
-                    err_reason(err)); // the version decides whether it is told
+        // The version decides whether it is told.
+        acknowledge(client, &view, position_since(client, before), err_reason(err));
         return OK;
     }
     if (view.qos == 2)
         qos2_received(client->session, view.packet_id);
-    acknowledge(client, &view, before, matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS);
+    acknowledge(client, &view, position_since(client, before),
+                matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS);
     return OK;
 }

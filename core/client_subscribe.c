@@ -5,7 +5,6 @@
 #include "core/client.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
-#include "core/journal.h"
 #include "core/retained.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -76,8 +75,7 @@ acknowledge(struct client *client, uint8_t type, uint16_t packet_id, const uint8
             uint32_t count)
 {
     struct ack_out ack = {.type = type, .packet_id = packet_id, .codes = codes, .count = count};
-    uint64_t position = client->session->journaled ? journal_last(client->shard->journal) : 0;
-    client_put_ack_after(client, position, &ack);
+    client_put_ack_after(client, session_position(client->session), &ack);
 }
 
 err_t

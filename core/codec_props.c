@@ -187,6 +187,8 @@ props_read(struct reader *reader, enum carrier carrier, struct props *ret)
 uint32_t
 codec_forward_props(struct slice raw, uint8_t *dst)
 {
+    if (raw.len == 0)
+        return 0; // 3.x: there is no section to point to
     struct reader section = reader_of(raw);
     uint32_t len = 0;
     while (reader_left(&section) > 0) {

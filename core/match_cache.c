@@ -96,6 +96,7 @@ void
 match_cache_stats(const struct match_cache *cache, struct match_cache_stats *ret)
 {
     *ret = cache->stats;
+    ret->bytes = cache->bytes;
 }
 
 // ---- Matching -------------------------------------------------------------------------------
@@ -394,12 +395,13 @@ trie_share_pick(const struct trie_share *share, uint32_t *rotor)
     if (total == 0)
         return -1;
     uint64_t turn = (*rotor)++ % total;
-    for (uint32_t i = 0; i < n; i++) {
+    uint32_t i = 0;
+    for (;; i++) {
+        must_hot(i < n); // the turn is below the sum
         uint64_t weight = online ? weights[i] >> 32 : (uint32_t)weights[i];
         if (turn < weight)
-            return (int)shards[i];
+            break;
         turn -= weight;
     }
-    must(!"unreachable: the turn is below the sum");
-    return -1;
+    return (int)shards[i];
 }

@@ -28,7 +28,8 @@ msg_new(const struct pub *pub)
         .retain = pub->retain,
     };
     atomic_init(&msg->refs, 1);
-    append(append(append(msg->bytes, pub->topic), pub->props), pub->payload);
+    const uint8_t *end = append(append(append(msg->bytes, pub->topic), pub->props), pub->payload);
+    must_hot(end == msg->bytes + body);
     return msg;
 }
 
@@ -36,9 +37,10 @@ struct msg *
 msg_ref(struct msg *msg)
 {
     must_hot(msg->magic == MSG_MAGIC);
-    // Whoever calls has a reference, so the message lives; the new holder learns of it from the
-    // caller.
-    atomic_fetch_add_explicit(&msg->refs, 1, memory_order_relaxed);
+    // Relaxed: the caller has a reference, or one that a grace period protects, so the message
+    // lives; whoever gets the new one gets it from the caller, in order.
+    uint32_t before = atomic_fetch_add_explicit(&msg->refs, 1, memory_order_relaxed);
+    must_hot(before > 0 && before < UINT32_MAX);
     return msg;
 }
 
@@ -48,9 +50,11 @@ msg_unref(struct msg *msg)
     if (!msg)
         return;
     must_hot(msg->magic == MSG_MAGIC);
-    // Release: what this thread did with the message is over. Acquire: the last one sees all of
-    // that.
-    if (atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel) > 1)
+    // Release: what this thread did with the message is over. Acquire: the last one frees it after
+    // all that the others did.
+    uint32_t before = atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel);
+    must_hot(before > 0);
+    if (before > 1)
         return;
     msg->magic = 0;
     mem_free(msg);
@@ -67,6 +71,7 @@ pub_msg(struct pub *pub)
 {
     if (!pub->msg)
         pub->msg = msg_new(pub);
+    must_hot(pub->msg->topic_len == pub->topic.len);
     return pub->msg;
 }
 

@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 
 #define CAP_MIN 2u
+#define CAP_MAX (1u << 30) // so that the sums of three or five times a number of slots fit 32 bits
 
 size_t
 ptrtab_bytes(const struct ptrtab *tab)
@@ -31,8 +32,10 @@ static struct ptrtab *
 rebuild(const struct ptrtab *old, ptrtab_hash_fn hash_of)
 {
     uint32_t cap = CAP_MIN, live = old ? old->live : 0;
-    while (cap * 3 < (live + 1) * 5) // at most 60 % full, so that it stays for a while
+    while (cap * 3 < (live + 1) * 5) { // at most 60 % full, so that it stays for a while
+        must(cap < CAP_MAX);
         cap *= 2;
+    }
     struct ptrtab *tab = mem_zalloc(sizeof *tab + cap * sizeof tab->slots[0]);
     tab->cap = cap;
     for (uint32_t i = 0; old && i < old->cap; i++) {
@@ -49,9 +52,8 @@ replace(struct ptrtab *_Atomic *tab, struct rcu_reader *self, struct ptrtab *wit
 {
     struct ptrtab *old = atomic_load_explicit(tab, memory_order_relaxed);
     atomic_store_explicit(tab, with, memory_order_release);
-    if (old)
-        rcu_defer(self, old,
-                  mem_free); // readers that took it before the store are still in their tick
+    if (old) // readers that took it before the store are still in their tick
+        rcu_defer(self, old, mem_free);
 }
 
 void

@@ -1,12 +1,12 @@
 // ptrtab.h - a hash table of pointers that is read without locks.
 //
 // Job:    open addressing over tagged pointers: 16 bits of the hash stand in the pointer's unused
-// top bits,
-//         so that a probe touches the object only when it is very likely the right one.
-// Owner:  the trie and the retained store. Thread: readers under RCU; one writer at a time.
+//         top bits, so that a probe touches the object only when it is very likely the right one.
+// Owner:  the trie and the retained store.
+// Thread: readers under RCU; one writer at a time.
 // Memory: 8 bytes a slot, at most three quarters of them used; a grown table replaces the old one,
 //         which goes after a grace period.
-// Limits: 2^31 slots.
+// Limits: 600 million entries (2^30 slots); more ends the process.
 //
 // Readers and the writer: a slot changes by one atomic store, 0 -> entry, entry -> TOMB, TOMB ->
 // entry. A reader that probes past a slot therefore sees every entry that was there before it

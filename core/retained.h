@@ -1,10 +1,12 @@
 // retained.h - the shared store of retained messages.
 //
 // Job:    the last retained message of each Topic Name; exact look-up and walks by Topic Filter.
-// Owner:  the broker. Thread: readers lock-free under RCU; writers under striped or single mutexes
-// inside. Memory: a reference to the msg, and the trie of topic levels; emptied branches are pruned
-// (a topic
-//         set and cleared leaves nothing behind). Limits: count and bytes, given at set.
+// Owner:  the broker.
+// Thread: any thread that is online in RCU. Readers and walks take no lock; writers take a mutex,
+//         but for replacing a message that does not expire by another one.
+// Memory: a reference to the msg, and a trie of topic levels. Emptied branches are pruned: a topic
+//         set and cleared leaves nothing behind, but for the few nodes that walks stand on.
+// Limits: count and bytes, given at set; TOPIC_LEVELS_MAX levels.
 #ifndef TERN_CORE_RETAINED_H
 #define TERN_CORE_RETAINED_H
 
@@ -23,8 +25,8 @@ struct retained_limits {
     uint64_t count_max, bytes_max; // 0 = unlimited
 };
 // Replaces the topic's message by msg (takes a reference of its own). ERR_FULL: a limit is reached
-// and nothing changed (replacing within the limits always works). A happens-before: once this
-// returned, any walk that starts afterwards on any thread sees it.
+// and nothing changed (replacing within the limits works). A happens-before: once this returned,
+// any walk that starts afterwards on any thread sees it.
 NODISCARD err_t retained_set(struct retained *store, struct rcu_reader *self, struct msg *msg,
                              const struct retained_limits *limits);
 // Removes the topic's message. False when there was none.

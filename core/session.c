@@ -30,6 +30,12 @@ session_new(struct shard *shard, struct slice id, uint32_t hash)
     return session;
 }
 
+uint64_t
+session_position(const struct session *session)
+{
+    return session->journaled ? journal_last(session->shard->journal) : 0;
+}
+
 // ---- The Will -----------------------------------------------------------------------------------
 
 void

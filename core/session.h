@@ -134,6 +134,10 @@ NODISCARD err_t session_on_pubrec(struct session *session, const struct ack_view
 NODISCARD err_t session_on_pubrel(struct session *session, const struct ack_view *ack);
 NODISCARD err_t session_on_pubcomp(struct session *session, const struct ack_view *ack);
 
+// What must be safe before the client is told of what the session is: all that was journaled so
+// far; 0 for a session that ends with its connection.
+uint64_t session_position(const struct session *session);
+
 static inline struct slice
 session_id(const struct session *session)
 {

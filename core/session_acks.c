@@ -12,13 +12,13 @@ put(struct session *session, uint64_t position, uint8_t type, uint16_t packet_id
     client_put_ack_after(session->client, position, &ack);
 }
 
-static uint64_t
+static void
 journal_entry(struct session *session, uint16_t packet_id, uint8_t state)
 {
     if (!session->journaled)
-        return 0;
+        return;
     uint64_t seq = deliveries_seq(&session->out, packet_id);
-    return journal_state(session->shard->journal, session, seq, state);
+    (void)journal_state(session->shard->journal, session, seq, state);
 }
 
 static void
@@ -59,14 +59,13 @@ session_on_pubrec(struct session *session, const struct ack_view *ack)
         finish(session, entry, ack->packet_id); // gives the quota back [MQTT5 4.9]
         return OK;
     }
-    uint64_t position = 0;
     if (entry->state == DELIVERY_SENT) {
         deliveries_release(entry);
-        // Safe before PUBREL: else a crash would send the message again to a client that is done
-        // with it.
-        position = journal_entry(session, ack->packet_id, DELIVERY_RELEASED);
+        journal_entry(session, ack->packet_id, DELIVERY_RELEASED);
     }
-    put(session, position, MQTT_PUBREL, ack->packet_id, REASON_SUCCESS);
+    // Safe before PUBREL: else a crash would send the message again to a client that is done with
+    // it.
+    put(session, session_position(session), MQTT_PUBREL, ack->packet_id, REASON_SUCCESS);
     return OK;
 }
 
@@ -86,10 +85,10 @@ err_t
 session_on_pubrel(struct session *session, const struct ack_view *ack)
 {
     bool known = packet_ids_remove(&session->in_qos2, ack->packet_id);
-    uint64_t position = 0;
     if (known && session->journaled)
-        position = journal_released(session->shard->journal, session, ack->packet_id);
-    put(session, position, MQTT_PUBCOMP, ack->packet_id,
+        journal_released(session->shard->journal, session, ack->packet_id);
+    // An unknown one may have been released on an earlier connection: its record may be under way.
+    put(session, session_position(session), MQTT_PUBCOMP, ack->packet_id,
         known ? REASON_SUCCESS : err_reason(ERR_PACKET_ID_NOT_FOUND));
     return OK;
 }

@@ -13,9 +13,8 @@
 // Beyond this much unsent output a client gets acknowledgements only; the rest waits in its
 // session, where it is bounded by count and costs a reference, not a copy.
 #define PUMP_OUT_MAX (UINT64_C(1) << 18)
-// Retained messages are fed to the queue while it is short, so that a walk never overflows it.
-#define WALK_QUEUE_MAX 64u
-#define WALK_STEPS     256u
+// Retained messages for one session in one tick, and nodes visited in search of one.
+#define WALK_STEPS 256u
 
 // ---- The queue ----------------------------------------------------------------------------------
 
@@ -49,7 +48,7 @@ queue_make_room(struct session *session, size_t size)
             deliveries_drop_oldest(&session->out);
         return !queue_is_full(session, size);
     case QUEUE_FULL_DISCONNECT:
-        if (session->client) {
+        if (session->client && session->client->state == CLIENT_CONNECTED) {
             stat_add(&shard->stats.disconnected_slow, 1);
             client_fail(session->client, ERR_QUOTA_EXCEEDED);
         }
@@ -93,7 +92,8 @@ window(const struct session *session)
 static bool
 out_has_room(const struct client *client)
 {
-    return outq_bytes(&client->out) < PUMP_OUT_MAX;
+    uint64_t max = client->shard->config->output_bytes_max;
+    return outq_bytes(&client->out) < (max ? min_u64(max, PUMP_OUT_MAX) : PUMP_OUT_MAX);
 }
 
 static void
@@ -123,7 +123,8 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
     if (entry->state == DELIVERY_RELEASED) {
         deliveries_mark_sent(&session->out, entry);
         struct ack_out pubrel = {.type = MQTT_PUBREL, .packet_id = packet_id};
-        client_put_ack_after(session->client, 0, &pubrel);
+        // Its record may still be under way: written for the connection before this one.
+        client_put_ack_after(session->client, session_position(session), &pubrel);
         return;
     }
     bool first = entry->state == DELIVERY_QUEUED;
@@ -137,7 +138,8 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
     pub_from_msg(&pub, entry->msg);
     struct delivery_spec spec;
     entry_spec(entry, &spec);
-    bool sent = client_put_publish(session->client, &pub, &spec, packet_id, !first);
+    uint16_t id = entry->qos > 0 ? packet_id : 0; // [MQTT-2.2.1-2]
+    bool sent = client_put_publish(session->client, &pub, &spec, id, !first);
     pub_done(&pub);
     if (sent && entry->qos > 0)
         deliveries_mark_sent(&session->out, entry);
@@ -231,7 +233,11 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
         .subscription_ids = &id,
         .subscription_id_count = id ? 1 : 0,
     };
-    session_deliver(session, &pub, &spec);
+    // At QoS 0 without the policies for live messages: walk_run saw to it that there is room.
+    if (spec.qos == 0)
+        (void)client_put_publish(session->client, &pub, &spec, 0, false);
+    else
+        session_deliver(session, &pub, &spec);
     pub_done(&pub);
 }
 
@@ -276,6 +282,17 @@ session_walks_stop(struct session *session, struct trie_handle handle)
     }
 }
 
+// Nothing is queued before a retained message, so that a walk never overflows a queue, however
+// short.
+static bool
+walk_may_go_on(const struct session *session)
+{
+    const struct client *client = session->client;
+    if (session->out.queued > 0 || client->state != CLIENT_CONNECTED)
+        return false;
+    return out_has_room(client) && !(session->shard->over_budget && client->blocked);
+}
+
 // False when it stopped for want of room or because its share of this tick is used.
 static bool
 walk_run(struct session *session)
@@ -283,8 +300,7 @@ walk_run(struct session *session)
     uint32_t messages = 0;
     while (session->walks) {
         struct session_walk *walk = session->walks;
-        if (session->out.queued >= WALK_QUEUE_MAX || !out_has_room(session->client) ||
-            messages >= WALK_STEPS)
+        if (messages >= WALK_STEPS || !walk_may_go_on(session))
             return false;
         bool done = false;
         struct msg *msg = retained_walk_next(walk->walk, WALK_STEPS, &done);
@@ -308,6 +324,7 @@ session_continue(struct session *session)
     if (!session->client || session->client->state != CLIENT_CONNECTED)
         return;
     session_pump(session);
-    if (session->walks && !walk_run(session) && session->out.queued < WALK_QUEUE_MAX)
+    // With something queued it is the acknowledgements that bring us back.
+    if (session->walks && !walk_run(session) && session->out.queued == 0)
         go_on_later(session);
 }

@@ -1,12 +1,14 @@
 // trie.h - the shared subscription trie: which shards (later: nodes) want a topic.
 //
 // Job:    maps a Topic Filter to a small record: set of shards, share groups, and a handle by which
-// a
-//         shard finds its own subscriber vector. It changes only when a shard's first subscriber of
-//         a filter comes or its last one goes.
-// Owner:  the broker. Thread: readers lock-free under RCU; writers one at a time (internal mutex).
-// Memory: exact filters in a flat hash, wildcard filters in the trie; nodes go after a grace
-// period. Limits: TRIE_SHARDS_MAX shards; TOPIC_LEVELS_MAX levels; matching is iterative.
+//         a shard finds its own subscriber vector. It changes only when a shard's first subscriber
+//         of a filter comes or its last one goes.
+// Owner:  the broker.
+// Thread: readers lock-free under RCU; writers one at a time (internal mutex).
+// Memory: exact filters in a flat hash, wildcard filters in the trie; what is unlinked goes after a
+//         grace period. About 110 bytes a filter (README).
+// Limits: TRIE_SHARDS_MAX shards; 2^26 filters and share groups; TOPIC_LEVELS_MAX levels; matching
+//         is iterative.
 #ifndef TERN_CORE_TRIE_H
 #define TERN_CORE_TRIE_H
 
@@ -31,14 +33,14 @@ void trie_free(struct trie *trie);                 // takes; no reader left; NUL
 // The shard has a subscriber of the filter (group.len 0), or a member of the share group. Calling
 // it again for a shard that is in already only returns the handle: no change, no new version.
 // Returns the handle, the same for all shards. filter is valid (topic.h). ERR_FULL at the limit of
-// 2^31 slots.
+// 2^26 slots.
 NODISCARD err_t trie_add(struct trie *trie, struct rcu_reader *self, struct slice filter,
                          struct slice group, unsigned shard, struct trie_handle *ret_handle);
 // Shard's last subscriber or member went. The handle may be dead afterwards.
 void trie_remove(struct trie *trie, struct rcu_reader *self, struct trie_handle handle,
                  unsigned shard);
 // How many members of a share group this shard has, connected and in all. Visible to pickers at
-// once, without a new version. Only the shard itself calls it for its own index.
+// once, without a new version. Only the shard itself, online, calls it for its own index.
 void trie_share_weight(struct trie *trie, struct trie_handle handle, unsigned shard,
                        uint32_t connected, uint32_t members);
 
@@ -53,7 +55,7 @@ struct trie_share; // the group's weights; opaque
 
 struct match_entry {
     struct trie_handle handle;
-    uint64_t shards;                // bit i: shard i has subscribers
+    uint64_t shards;                // bit i: shard i has subscribers; 0 for a share group
     const struct trie_share *share; // NULL: ordinary subscription
 };
 
@@ -65,14 +67,16 @@ struct match {
 };
 
 // The shard that gets the next message of this group: proportional to connected members, or to
-// members when none is connected anywhere. rotor is the caller's counter, advanced. -1 when empty.
+// members when none is connected anywhere. rotor is the caller's counter, advanced; in a full turn
+// (as many calls as members) each shard is picked once for each of its members. -1 when empty.
+// share comes from a match that is still good, or from one of this tick.
 int trie_share_pick(const struct trie_share *share, uint32_t *rotor);
 
-// ---- Matching, with a cache per worker
-// -----------------------------------------------------------
+// ---- Matching, with a cache per worker ------------------------------------------------------
 
 struct match_cache;
-struct match_cache *match_cache_new(struct trie *trie, uint32_t topics_max); // returns new
+// Keeps the results of about topics_max topics, in at most 256 bytes for each. Returns new.
+struct match_cache *match_cache_new(struct trie *trie, uint32_t topics_max);
 void match_cache_free(struct match_cache *cache);
 
 // All filters that match the topic name. Never NULL; count may be 0. Borrowed until the caller's
@@ -82,12 +86,17 @@ const struct match *match_cache_get(struct match_cache *cache, struct slice topi
 const struct match *match_uncached(struct match_cache *cache, struct slice topic);
 
 struct match_cache_stats {
-    uint64_t hits, misses, stale, bypassed;
+    uint64_t hits, misses;
+    uint64_t stale;    // known topics whose result had to be made again
+    uint64_t bypassed; // while the cache rested because most look-ups missed
+    uint64_t bytes;    // of the results kept now
 };
 void match_cache_stats(const struct match_cache *cache, struct match_cache_stats *ret);
 
 struct trie_stats {
-    uint64_t filters, share_groups, nodes, bytes;
+    uint64_t filters, share_groups;
+    uint64_t nodes; // of the wildcard filters; the root counts
+    uint64_t bytes; // asked from malloc, which rounds up
 };
 void trie_stats(const struct trie *trie, struct trie_stats *ret);
 // Calls fn for each filter and its shards under the writer lock (SIGUSR2 dump, tests).

@@ -38,11 +38,11 @@ key_len(uint64_t key)
     return (uint32_t)((key & KEY_LEN_MASK) >> KEY_LEN_SHIFT);
 }
 
-// Is this, of which key is known, the text?
+// Is the text at `stored`, of which key is known, the wanted one?
 static inline bool
-text_is(const uint8_t *this, uint64_t key, struct slice text, uint64_t text_key)
+text_is(const uint8_t *stored, uint64_t key, struct slice wanted, uint64_t wanted_key)
 {
-    return key == text_key && memcmp(this, text.data, text.len) == 0;
+    return key == wanted_key && memcmp(stored, wanted.data, wanted.len) == 0;
 }
 
 // ---- Records and nodes ----------------------------------------------------------------------
@@ -73,7 +73,7 @@ struct filter {
 };
 
 // One level of the wildcard filters. It does not know its parent: whoever prunes has come down from
-// the root and remembers the path, and most filters never meet a second reader of such a field.
+// the root and remembers the path.
 struct node {
     _Atomic(struct node *) plus;    // child for '+'
     _Atomic(struct filter *) here;  // the filter that ends at this node

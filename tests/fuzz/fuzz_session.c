@@ -7,7 +7,7 @@
 #include <sys/random.h>
 
 #include "core/journal.h"
-#include "tests/sim/wire.h"
+#include "tests/sim/client_packets.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,0 +1,827 @@
+// test_trie.c - the subscription trie and its cache against the obvious matcher.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/mem.h"
+
+#include "core/topic.h"
+#include "core/trie.h"
+#include "core/trie_nodes.h"
+
+#define CACHE_TOPICS 1024
+
+struct rig {
+    struct rcu *rcu;
+    struct rcu_reader *self;
+    struct trie *trie;
+    struct match_cache *cache;
+    uint64_t random;
+};
+
+static struct rig
+rig_new(uint64_t seed)
+{
+    struct rig rig = {.rcu = rcu_new(), .random = seed * 2 + 1};
+    rig.self = rcu_register(rig.rcu);
+    rig.trie = trie_new(&(struct hash_key){seed, ~seed});
+    rig.cache = match_cache_new(rig.trie, CACHE_TOPICS);
+    return rig;
+}
+
+static void
+rig_free(struct rig *rig)
+{
+    match_cache_free(rig->cache);
+    rcu_unregister(rig->self);
+    trie_free(rig->trie);
+    rcu_free(rig->rcu);
+}
+
+static struct trie_handle
+add_to_group(struct rig *rig, const char *filter, const char *group, unsigned shard)
+{
+    struct trie_handle handle;
+    cr_assert_eq(
+        trie_add(rig->trie, rig->self, slice_str(filter), slice_str(group), shard, &handle), OK);
+    cr_assert_neq(handle.generation, 0);
+    return handle;
+}
+
+static struct trie_handle
+add(struct rig *rig, const char *filter, unsigned shard)
+{
+    return add_to_group(rig, filter, "", shard);
+}
+
+static void
+drop(struct rig *rig, struct trie_handle handle, unsigned shard)
+{
+    trie_remove(rig->trie, rig->self, handle, shard);
+    rcu_quiescent(rig->self);
+}
+
+static bool
+same(struct trie_handle a, struct trie_handle b)
+{
+    return a.slot == b.slot && a.generation == b.generation;
+}
+
+// How many entries the topic has; cached and uncached must agree.
+static uint32_t
+matches(struct rig *rig, const char *topic)
+{
+    uint32_t n = match_uncached(rig->cache, slice_str(topic))->count;
+    cr_assert_eq(match_cache_get(rig->cache, slice_str(topic))->count, n, "%s", topic);
+    return n;
+}
+
+static struct trie_stats
+stats_of(const struct rig *rig)
+{
+    struct trie_stats stats;
+    trie_stats(rig->trie, &stats);
+    return stats;
+}
+
+static uint32_t
+next_random(struct rig *rig)
+{
+    rig->random ^= rig->random << 13;
+    rig->random ^= rig->random >> 7;
+    rig->random ^= rig->random << 17;
+    return (uint32_t)(rig->random >> 32);
+}
+
+// ---- What matches ---------------------------------------------------------------------------
+
+Test(trie, hash_matches_its_parent_and_all_below)
+{
+    struct rig rig = rig_new(1);
+    add(&rig, "a/#", 0);
+    cr_assert_eq(matches(&rig, "a"), 1);
+    cr_assert_eq(matches(&rig, "a/"), 1);
+    cr_assert_eq(matches(&rig, "a/b/c"), 1);
+    cr_assert_eq(matches(&rig, "ab"), 0);
+    cr_assert_eq(matches(&rig, "/a"), 0);
+    rig_free(&rig);
+}
+
+Test(trie, plus_is_exactly_one_level_that_may_be_empty)
+{
+    struct rig rig = rig_new(2);
+    add(&rig, "+/+", 0);
+    add(&rig, "/+", 0);
+    cr_assert_eq(matches(&rig, "/"), 2);
+    cr_assert_eq(matches(&rig, "/finance"), 2);
+    cr_assert_eq(matches(&rig, "a/"), 1);
+    cr_assert_eq(matches(&rig, "a"), 0);
+    cr_assert_eq(matches(&rig, "a/b/c"), 0);
+    rig_free(&rig);
+}
+
+Test(trie, filters_that_begin_with_a_wildcard_do_not_match_dollar_topics) // [MQTT-4.7.2-1]
+{
+    struct rig rig = rig_new(3);
+    add(&rig, "#", 0);
+    add(&rig, "+/monitor", 0);
+    add(&rig, "+", 0);
+    cr_assert_eq(matches(&rig, "$SYS/monitor"), 0);
+    cr_assert_eq(matches(&rig, "$SYS"), 0);
+    add(&rig, "$SYS/#", 0);
+    add(&rig, "$SYS/+", 0);
+    add(&rig, "$SYS/monitor", 0);
+    cr_assert_eq(matches(&rig, "$SYS/monitor"), 3);
+    cr_assert_eq(matches(&rig, "$SYS"), 1);
+    cr_assert_eq(matches(&rig, "a/$SYS"), 1, "only the first level counts");
+    cr_assert_eq(matches(&rig, "a/monitor"), 2);
+    rig_free(&rig);
+}
+
+Test(trie, longest_and_deepest_topics)
+{
+    struct rig rig = rig_new(4);
+    char *text = mem_zalloc(TOPIC_BYTES_MAX + 1);
+    memset(text, 'x', TOPIC_BYTES_MAX);
+    add(&rig, text, 0); // one level of 65,535 bytes
+    cr_assert_eq(matches(&rig, text), 1);
+    text[TOPIC_BYTES_MAX - 1] = 'y';
+    cr_assert_eq(matches(&rig, text), 0);
+
+    memset(text, 0, TOPIC_BYTES_MAX);
+    for (uint32_t i = 0; i < TOPIC_LEVELS_MAX - 1; i++)
+        memcpy(text + 2 * i, "+/", 2);
+    struct trie_handle plus = add(&rig, text, 0); // 200 levels, the last one empty
+    memset(text, 0, TOPIC_BYTES_MAX);
+    memset(text, '/', TOPIC_LEVELS_MAX - 1);
+    cr_assert_eq(matches(&rig, text), 1);
+    struct trie_handle slashes = add(&rig, text, 0);
+    text[TOPIC_LEVELS_MAX - 1] = '#';
+    struct trie_handle multi = add(&rig, text, 0);
+    text[TOPIC_LEVELS_MAX - 1] = 0;
+    cr_assert_eq(matches(&rig, text), 3);
+    drop(&rig, plus, 0);
+    drop(&rig, multi, 0);
+    drop(&rig, slashes, 0);
+    cr_assert_eq(stats_of(&rig).nodes, 1);
+    mem_free(text);
+    rig_free(&rig);
+}
+
+// The matcher goes into "+" first and leaves the literal child for later, here at each level: the
+// most that its stack must hold.
+Test(trie, each_of_two_hundred_levels_may_leave_a_node_behind)
+{
+    struct rig rig = rig_new(24);
+    char text[2 * TOPIC_LEVELS_MAX];
+    for (uint32_t i = 0; i < TOPIC_LEVELS_MAX; i++) {
+        for (uint32_t k = 0; k < i; k++)
+            memcpy(text + 2 * k, "+/", 2);
+        memcpy(text + 2 * i, i + 1 < TOPIC_LEVELS_MAX ? "a/#" : "a",
+               i + 1 < TOPIC_LEVELS_MAX ? 4 : 2);
+        add(&rig, text, 0);
+        text[2 * i] = '+'; // and "+/+/.." of this length
+        text[2 * i + 1] = 0;
+        add(&rig, text, 0);
+    }
+    memset(text, 'a', sizeof text);
+    for (uint32_t i = 1; i < TOPIC_LEVELS_MAX; i++)
+        text[2 * i - 1] = '/';
+    text[sizeof text - 1] = 0;
+    cr_assert_eq(matches(&rig, text), TOPIC_LEVELS_MAX + 1);
+    text[sizeof text - 2] = 'b';
+    cr_assert_eq(matches(&rig, text), TOPIC_LEVELS_MAX);
+    rig_free(&rig);
+}
+
+#define TEXT_MAX 96
+
+// A filter, the shards that hold it, and whether it is a share group.
+struct held {
+    char text[TEXT_MAX];
+    uint64_t shards;
+    struct trie_handle handle;
+    bool in_group;
+};
+
+#define HELD_MAX 600
+#define SHARDS   5
+
+static void
+random_text(struct rig *rig, char text[TEXT_MAX], bool is_filter)
+{
+    static const char *const levels[] = {"", "a", "b", "aa", "$SYS", "$", "long-level-name", "c"};
+    uint32_t n = 1 + next_random(rig) % 5;
+    size_t len = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t dice = next_random(rig) % 12;
+        const char *level = levels[next_random(rig) % ARRAY_LEN(levels)];
+        if (is_filter && dice < 3)
+            level = "+";
+        else if (is_filter && dice == 3)
+            level = "#";
+        len += (size_t)snprintf(text + len, TEXT_MAX - len, "%s%s", i > 0 ? "/" : "", level);
+        if (strcmp(level, "#") == 0)
+            break;
+    }
+    if (len == 0) // a single empty level is no topic
+        (void)snprintf(text, TEXT_MAX, "/");
+}
+
+static struct held *
+find_held(struct held *held, uint32_t count, const char *text, bool in_group)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(held[i].text, text) == 0 && held[i].in_group == in_group)
+            return &held[i];
+    return NULL;
+}
+
+static void
+toggle(struct rig *rig, struct held *held, uint32_t *count)
+{
+    char text[TEXT_MAX];
+    random_text(rig, text, true);
+    unsigned shard = next_random(rig) % SHARDS;
+    bool in_group = next_random(rig) % 8 == 0;
+    struct held *h = find_held(held, *count, text, in_group);
+    if (!h) {
+        if (*count == HELD_MAX)
+            return;
+        h = &held[(*count)++];
+        *h = (struct held){.in_group = in_group};
+        (void)snprintf(h->text, sizeof h->text, "%s", text);
+    }
+    uint64_t bit = UINT64_C(1) << shard;
+    if (h->shards & bit) {
+        trie_remove(rig->trie, rig->self, h->handle, shard);
+        h->shards &= ~bit;
+        if (!h->shards)
+            *h = held[--*count];
+        return;
+    }
+    struct trie_handle handle = add_to_group(rig, text, in_group ? "g" : "", shard);
+    cr_assert(!h->shards || same(handle, h->handle), "one handle for all shards");
+    h->handle = handle;
+    h->shards |= bit;
+}
+
+static void
+check_entry(const struct match_entry *entry, const struct held *h, const char *topic)
+{
+    cr_assert(topic_matches(slice_str(h->text), slice_str(topic)), "%s got %s", topic, h->text);
+    cr_assert_eq(entry->share != NULL, h->in_group);
+    cr_assert_eq(entry->shards, h->in_group ? 0 : h->shards, "%s %s", topic, h->text);
+}
+
+static void
+check_match(const struct match *match, const struct held *held, uint32_t count, const char *topic)
+{
+    uint32_t expected = 0, shares = 0;
+    uint64_t shards = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (topic_matches(slice_str(held[i].text), slice_str(topic))) {
+            expected++;
+            shares += held[i].in_group;
+            shards |= held[i].in_group ? 0 : held[i].shards;
+        }
+    cr_assert_eq(match->count, expected, "%s: %u entries, expected %u", topic, match->count,
+                 expected);
+    cr_assert_eq(match->shares, shares);
+    cr_assert_eq(match->shards, shards);
+    for (uint32_t i = 0; i < match->count; i++) {
+        const struct match_entry *entry = &match->entries[i];
+        cr_assert_eq(entry->share != NULL, i >= match->count - match->shares, "shares come last");
+        uint32_t k = 0;
+        while (k < count && !same(held[k].handle, entry->handle))
+            k++;
+        cr_assert_lt(k, count, "%s got a handle that nobody holds", topic);
+        check_entry(entry, &held[k], topic);
+        for (uint32_t j = 0; j < i; j++)
+            cr_assert(!same(match->entries[j].handle, entry->handle), "an entry twice");
+    }
+}
+
+static void
+random_against_naive(uint64_t seed)
+{
+    struct rig rig = rig_new(seed);
+    struct held *held = mem_zalloc(HELD_MAX * sizeof *held);
+    uint32_t count = 0;
+    char topic[TEXT_MAX];
+    for (uint32_t round = 0; round < 6000; round++) {
+        toggle(&rig, held, &count);
+        for (uint32_t i = 0; i < 4; i++) {
+            random_text(&rig, topic, false);
+            check_match(match_cache_get(rig.cache, slice_str(topic)), held, count, topic);
+            check_match(match_uncached(rig.cache, slice_str(topic)), held, count, topic);
+        }
+        if (round % 3 == 0)
+            rcu_quiescent(rig.self);
+    }
+    struct match_cache_stats stats;
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_gt(stats.hits, 100, "the cache was not tested");
+    cr_assert_gt(stats.stale, 100, "staleness was not tested");
+    for (uint32_t i = 0; i < count; i++)
+        for (unsigned shard = 0; shard < SHARDS; shard++)
+            if (held[i].shards >> shard & 1)
+                trie_remove(rig.trie, rig.self, held[i].handle, shard);
+    cr_assert_eq(stats_of(&rig).filters, 0);
+    cr_assert_eq(stats_of(&rig).share_groups, 0);
+    cr_assert_eq(stats_of(&rig).nodes, 1);
+    mem_free(held);
+    rig_free(&rig);
+}
+
+Test(trie, random_filters_match_as_the_naive_matcher_says)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++)
+        random_against_naive(seed);
+}
+
+Test(trie, a_text_with_the_same_key_is_still_another_text)
+{
+    struct hash_key key = {0};
+    struct node *child = mem_zalloc(sizeof *child + 2), parent = {0};
+    struct slice wanted = slice_str("ab");
+    child->key = text_key(&key, wanted);
+    memcpy(child->text, "ba", 2); // as if both had one hash
+    atomic_store(&parent.first, (uint64_t)(uintptr_t)child | ptrtab_tag(child->key));
+    cr_assert_null(node_child(&parent, wanted, child->key));
+    memcpy(child->text, "ab", 2);
+    cr_assert_eq(node_child(&parent, wanted, child->key), child);
+    mem_free(child);
+}
+
+Test(trie, a_wildcard_bomb_is_found_whole)
+{
+    struct rig rig = rig_new(5);
+    char text[28] = {0};
+    for (uint32_t mix = 0; mix < 1u << 14; mix++) {
+        for (uint32_t i = 0; i < 14; i++) {
+            text[2 * i] = mix >> i & 1 ? '+' : 'a';
+            text[2 * i + 1] = i < 13 ? '/' : 0;
+        }
+        add(&rig, text, mix % 2);
+    }
+    cr_assert_eq(matches(&rig, "a/a/a/a/a/a/a/a/a/a/a/a/a/a"), 1u << 14);
+    cr_assert_eq(matches(&rig, "a/a/a/a/a/a/a/a/a/a/a/a/a/b"), 1u << 13);
+    cr_assert_eq(matches(&rig, "a/a/a/a/a/a/a/a/a/a/a/a/a"), 0);
+    rig_free(&rig);
+}
+
+// ---- Handles --------------------------------------------------------------------------------
+
+Test(trie, all_shards_have_one_handle_and_adding_again_changes_nothing)
+{
+    struct rig rig = rig_new(6);
+    struct trie_handle first = add(&rig, "a/+", 0);
+    (void)matches(&rig, "a/b");
+    cr_assert(same(add(&rig, "a/+", 0), first));
+    (void)match_cache_get(rig.cache, slice_str("a/b"));
+    struct match_cache_stats stats;
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_eq(stats.stale, 0, "no change, no new version");
+    cr_assert_eq(stats.hits, 1);
+
+    cr_assert(same(add(&rig, "a/+", 63), first));
+    const struct match *match = match_cache_get(rig.cache, slice_str("a/b"));
+    cr_assert_eq(match->shards, UINT64_C(1) << 63 | 1);
+    drop(&rig, first, 0);
+    match = match_cache_get(rig.cache, slice_str("a/b"));
+    cr_assert_eq(match->shards, UINT64_C(1) << 63);
+    cr_assert(same(match->entries[0].handle, first));
+    drop(&rig, first, 63);
+    cr_assert_eq(matches(&rig, "a/b"), 0);
+    rig_free(&rig);
+}
+
+Test(trie, a_slot_is_reused_under_a_new_generation)
+{
+    struct rig rig = rig_new(7);
+    struct trie_handle a = add(&rig, "a", 0), b = add(&rig, "b/#", 0);
+    cr_assert_eq(a.slot, 0);
+    cr_assert_eq(b.slot, 1, "slots are dense");
+    drop(&rig, a, 0);
+    struct trie_handle again = add(&rig, "c", 0);
+    cr_assert_eq(again.slot, a.slot);
+    cr_assert_neq(again.generation, a.generation);
+    drop(&rig, b, 0);
+    drop(&rig, again, 0);
+    // The one freed last comes first.
+    struct trie_handle x = add(&rig, "x", 0), y = add(&rig, "y", 0), z = add(&rig, "z", 0);
+    cr_assert_eq(x.slot, 0);
+    cr_assert_eq(x.generation, 3);
+    cr_assert_eq(y.slot, 1);
+    cr_assert_eq(y.generation, 2);
+    cr_assert_eq(z.slot, 2);
+    rig_free(&rig);
+}
+
+Test(trie, a_handle_names_its_filter_and_group)
+{
+    struct rig rig = rig_new(8);
+    struct slice group;
+    struct trie_handle plain = add(&rig, "a/+/c", 1);
+    struct trie_handle shared = add_to_group(&rig, "a/+/c", "blue", 2);
+    cr_assert(!same(plain, shared));
+    cr_assert(slice_equal(trie_filter(rig.trie, plain, &group), slice_str("a/+/c")));
+    cr_assert_eq(group.len, 0);
+    cr_assert(slice_equal(trie_filter(rig.trie, shared, &group), slice_str("a/+/c")));
+    cr_assert(slice_equal(group, slice_str("blue")));
+    drop(&rig, plain, 1); // the group keeps the filter
+    cr_assert(slice_equal(trie_filter(rig.trie, shared, &group), slice_str("a/+/c")));
+    cr_assert_eq(stats_of(&rig).filters, 1);
+    drop(&rig, shared, 2);
+    cr_assert_eq(stats_of(&rig).filters, 0);
+    rig_free(&rig);
+}
+
+Test(trie, more_filters_than_a_page_of_slots)
+{
+    struct rig rig = rig_new(9);
+    char text[32];
+    enum { FILTERS = SLOT_PAGE + 100 };
+    struct trie_handle *handles = mem_alloc(FILTERS * sizeof *handles);
+    for (uint32_t i = 0; i < FILTERS; i++) {
+        (void)snprintf(text, sizeof text, i % 2 ? "e/%u" : "w/%u/+", i);
+        handles[i] = add(&rig, text, 0);
+        cr_assert_eq(handles[i].slot, i);
+    }
+    for (uint32_t i = 0; i < FILTERS; i++) {
+        struct slice group, filter = trie_filter(rig.trie, handles[i], &group);
+        (void)snprintf(text, sizeof text, i % 2 ? "e/%u" : "w/%u/+", i);
+        cr_assert(slice_equal(filter, slice_str(text)));
+    }
+    mem_free(handles);
+    rig_free(&rig);
+}
+
+static err_t
+try_to_add(struct rig *rig, const char *filter, const char *group)
+{
+    struct trie_handle handle;
+    return trie_add(rig->trie, rig->self, slice_str(filter), slice_str(group), 1, &handle);
+}
+
+Test(trie, a_full_directory_refuses_and_leaves_nothing_behind)
+{
+    struct rig rig = rig_new(25);
+    struct trie_handle held = add(&rig, "held/+", 0);
+    drop(&rig, add(&rig, "exact", 0), 0);
+    struct trie_handle last = add(&rig, "last", 0); // the slot that was free
+    struct trie_stats before = stats_of(&rig), after;
+    uint32_t used = rig.trie->slots_used;
+    rig.trie->slots_used = SLOTS_MAX; // as if all were taken
+    cr_assert_eq(try_to_add(&rig, "exact", ""), ERR_FULL);
+    cr_assert_eq(try_to_add(&rig, "a/+/c/#", ""), ERR_FULL);
+    cr_assert_eq(try_to_add(&rig, "exact", "g"), ERR_FULL);
+    cr_assert_eq(try_to_add(&rig, "a/+", "g"), ERR_FULL);
+    cr_assert_eq(try_to_add(&rig, "held/+", "g"), ERR_FULL);
+    rcu_quiescent(rig.self);
+    after = stats_of(&rig);
+    cr_assert_eq(after.filters, before.filters);
+    cr_assert_eq(after.share_groups, 0);
+    cr_assert_eq(after.nodes, before.nodes);
+    cr_assert_eq(after.bytes, before.bytes);
+    cr_assert_eq(matches(&rig, "held/x"), 1);
+    cr_assert_eq(try_to_add(&rig, "held/+", ""), OK, "another shard needs no slot");
+
+    drop(&rig, last, 0); // one is free: enough for a filter, but not for its group too
+    cr_assert_eq(try_to_add(&rig, "x/#", "g"), ERR_FULL);
+    rcu_quiescent(rig.self);
+    cr_assert_eq(matches(&rig, "x/y"), 0);
+    cr_assert_eq(stats_of(&rig).nodes, before.nodes);
+    cr_assert_eq(try_to_add(&rig, "x/#", ""), OK);
+    cr_assert_eq(try_to_add(&rig, "y", ""), ERR_FULL);
+    rig.trie->slots_used = used;
+    cr_assert_eq(try_to_add(&rig, "y", ""), OK);
+    struct slice group;
+    cr_assert(slice_equal(trie_filter(rig.trie, held, &group), slice_str("held/+")));
+    rig_free(&rig);
+}
+
+// ---- Share groups ---------------------------------------------------------------------------
+
+static const struct match_entry *
+only_share(struct rig *rig, const char *topic)
+{
+    const struct match *match = match_cache_get(rig->cache, slice_str(topic));
+    cr_assert_eq(match->shares, 1);
+    return &match->entries[match->count - 1];
+}
+
+Test(trie, share_groups_come_last_and_do_not_count_as_shards)
+{
+    struct rig rig = rig_new(10);
+    add_to_group(&rig, "a/#", "g", 0);
+    add(&rig, "a/b", 1);
+    add_to_group(&rig, "a/b", "g", 1);
+    add_to_group(&rig, "a/b", "h", 2);
+    add(&rig, "+/b", 3);
+    const struct match *match = match_uncached(rig.cache, slice_str("a/b"));
+    cr_assert_eq(match->count, 5);
+    cr_assert_eq(match->shares, 3);
+    cr_assert_eq(match->shards, 1u << 1 | 1u << 3);
+    for (uint32_t i = 0; i < match->count; i++)
+        cr_assert_eq(match->entries[i].share != NULL, i >= 2);
+    rig_free(&rig);
+}
+
+Test(trie, picks_are_proportional_to_connected_members)
+{
+    struct rig rig = rig_new(11);
+    struct trie_handle handle = add_to_group(&rig, "a", "g", 0);
+    cr_assert(same(add_to_group(&rig, "a", "g", 5), handle));
+    cr_assert(same(add_to_group(&rig, "a", "g", 63), handle));
+    trie_share_weight(rig.trie, handle, 0, 3, 10);
+    trie_share_weight(rig.trie, handle, 5, 1, 1);
+    trie_share_weight(rig.trie, handle, 63, 0, 100);
+    uint32_t rotor = 7, picked[TRIE_SHARDS_MAX] = {0};
+    for (uint32_t i = 0; i < 400; i++) {
+        int shard = trie_share_pick(only_share(&rig, "a")->share, &rotor);
+        cr_assert(shard >= 0);
+        picked[shard]++;
+    }
+    cr_assert_eq(picked[0], 300);
+    cr_assert_eq(picked[5], 100);
+    cr_assert_eq(picked[63], 0, "nobody is connected there");
+    rig_free(&rig);
+}
+
+Test(trie, picks_go_to_offline_members_when_none_is_connected)
+{
+    struct rig rig = rig_new(12);
+    struct trie_handle handle = add_to_group(&rig, "a", "g", 0);
+    add_to_group(&rig, "a", "g", 1);
+    uint32_t rotor = 0, picked[2] = {0};
+    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, &rotor), -1, "no weight yet");
+    cr_assert_eq(rotor, 0);
+    trie_share_weight(rig.trie, handle, 0, 0, 1);
+    trie_share_weight(rig.trie, handle, 1, 0, 3);
+    cr_assert(!trie_share_connected(rig.trie, handle));
+    for (uint32_t i = 0; i < 40; i++)
+        picked[trie_share_pick(only_share(&rig, "a")->share, &rotor)]++;
+    cr_assert_eq(picked[0], 10);
+    cr_assert_eq(picked[1], 30);
+    trie_share_weight(rig.trie, handle, 0, 1, 1);
+    cr_assert(trie_share_connected(rig.trie, handle));
+    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, &rotor), 0);
+    struct match_cache_stats stats;
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_eq(stats.stale, 0, "weights need no new version");
+    rig_free(&rig);
+}
+
+Test(trie, a_share_group_ends_with_its_last_shard)
+{
+    struct rig rig = rig_new(13);
+    struct trie_handle handle = add_to_group(&rig, "a/+", "g", 0);
+    add_to_group(&rig, "a/+", "g", 1);
+    trie_share_weight(rig.trie, handle, 0, 5, 5);
+    trie_share_weight(rig.trie, handle, 1, 1, 1);
+    drop(&rig, handle, 0);
+    uint32_t rotor = 0;
+    for (uint32_t i = 0; i < 8; i++)
+        cr_assert_eq(trie_share_pick(only_share(&rig, "a/b")->share, &rotor), 1);
+    drop(&rig, handle, 1);
+    cr_assert_eq(matches(&rig, "a/b"), 0);
+    cr_assert(!trie_share_connected(rig.trie, handle), "a dead handle is no error here");
+    add(&rig, "other", 0); // takes the slot
+    cr_assert(!trie_share_connected(rig.trie, handle));
+    cr_assert_eq(stats_of(&rig).share_groups, 0);
+    rig_free(&rig);
+}
+
+Test(trie, a_share_group_costs_little)
+{
+    struct rig rig = rig_new(14);
+    struct trie_handle handle = add_to_group(&rig, "a", "g", 0);
+    uint64_t before = stats_of(&rig).bytes;
+    add_to_group(&rig, "a", "h", 0);
+    cr_assert_lt(stats_of(&rig).bytes - before, 128, "for one shard, not for all that could be");
+    drop(&rig, handle, 0);
+    rig_free(&rig);
+}
+
+// ---- The cache ------------------------------------------------------------------------------
+
+static uint64_t
+stale_after(struct rig *rig, const char *topic, const char *filter)
+{
+    struct match_cache_stats before, after;
+    (void)match_cache_get(rig->cache, slice_str(topic));
+    match_cache_stats(rig->cache, &before);
+    struct trie_handle handle = add(rig, filter, 0);
+    (void)match_cache_get(rig->cache, slice_str(topic));
+    match_cache_stats(rig->cache, &after);
+    drop(rig, handle, 0);
+    return after.stale - before.stale;
+}
+
+Test(cache, a_change_empties_only_what_it_may_concern)
+{
+    struct rig rig = rig_new(15);
+    const char *topic = "devices/17/state";
+    cr_assert_eq(stale_after(&rig, topic, "devices/17/state"), 1);
+    cr_assert_eq(stale_after(&rig, topic, "devices/17/#"), 1);
+    cr_assert_eq(stale_after(&rig, topic, "devices/17/+"), 1);
+    cr_assert_eq(stale_after(&rig, topic, "devices/+/state"), 1);
+    cr_assert_eq(stale_after(&rig, topic, "devices/#"), 1);
+    cr_assert_eq(stale_after(&rig, topic, "+/17/state"), 1);
+    cr_assert_eq(stale_after(&rig, topic, "#"), 1);
+    cr_assert_eq(stale_after(&rig, "devices", "devices/#"), 1);
+    cr_assert_eq(stale_after(&rig, "devices", "+"), 1);
+
+    cr_assert_eq(stale_after(&rig, topic, "devices/18/cmd"), 0);
+    cr_assert_eq(stale_after(&rig, topic, "devices/18/#"), 0);
+    cr_assert_eq(stale_after(&rig, topic, "devices/18/+"), 0);
+    cr_assert_eq(stale_after(&rig, topic, "machines/#"), 0);
+    cr_assert_eq(stale_after(&rig, "devices", "devices/18/#"), 0);
+    rig_free(&rig);
+}
+
+Test(cache, clients_that_come_do_not_empty_it)
+{
+    struct rig rig = rig_new(16);
+    char text[48];
+    uint32_t hits = 0, asked = 0;
+    struct match_cache_stats stats;
+    for (uint32_t i = 0; i < 300; i++) {
+        (void)snprintf(text, sizeof text, "devices/%u/state", i);
+        (void)match_cache_get(rig.cache, slice_str(text));
+    }
+    match_cache_stats(rig.cache, &stats);
+    uint64_t before = stats.hits;
+    for (uint32_t i = 300; i < 600; i++) { // new ones
+        (void)snprintf(text, sizeof text, i % 2 ? "devices/%u/#" : "devices/%u/cmd", i);
+        add(&rig, text, 0);
+    }
+    for (uint32_t i = 0; i < 300; i++, asked++) {
+        (void)snprintf(text, sizeof text, "devices/%u/state", i);
+        (void)match_cache_get(rig.cache, slice_str(text));
+    }
+    match_cache_stats(rig.cache, &stats);
+    hits = (uint32_t)(stats.hits - before);
+    cr_assert_gt(hits, 200, "%u of %u", hits, asked);
+    rig_free(&rig);
+}
+
+Test(cache, rests_when_it_is_of_no_use_and_tries_again)
+{
+    struct rig rig = rig_new(17);
+    char text[32];
+    struct match_cache_stats stats;
+    add(&rig, "t/#", 0);
+    uint32_t i = 0;
+    for (; i < 10000; i++) { // each topic once
+        (void)snprintf(text, sizeof text, "t/%u", i);
+        cr_assert_eq(match_cache_get(rig.cache, slice_str(text))->count, 1);
+    }
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_gt(stats.bypassed, 5000);
+    cr_assert_eq(stats.hits, 0);
+    for (i = 0; i < 40000; i++) // the same one again and again
+        cr_assert_eq(match_cache_get(rig.cache, slice_str("t/x"))->count, 1);
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_gt(stats.hits, 5000);
+    cr_assert_eq(stats.hits + stats.misses + stats.stale + stats.bypassed, 50000);
+    rig_free(&rig);
+}
+
+Test(cache, its_bytes_are_bounded)
+{
+    struct rig rig = rig_new(18);
+    char *text = mem_zalloc(3000);
+    struct match_cache_stats stats;
+    memset(text, 'x', 2999);
+    for (uint32_t i = 0; i < 4000; i++) { // long topics
+        (void)snprintf(text, 12, "%u", i);
+        text[strlen(text)] = 'x';
+        (void)match_cache_get(rig.cache, slice_str(text));
+        match_cache_stats(rig.cache, &stats);
+        cr_assert_leq(stats.bytes, CACHE_TOPICS * 256u);
+    }
+    cr_assert_gt(stats.bytes, CACHE_TOPICS * 128u, "it kept nothing");
+    mem_free(text);
+    rig_free(&rig);
+}
+
+Test(cache, large_results_are_not_kept)
+{
+    struct rig rig = rig_new(19);
+    struct match_cache_stats stats;
+    char text[32];
+    for (uint32_t mix = 0; mix < 256; mix++) {
+        for (uint32_t i = 0; i < 8; i++) {
+            text[2 * i] = mix >> i & 1 ? '+' : 'a';
+            text[2 * i + 1] = i < 7 ? '/' : 0;
+        }
+        add(&rig, text, 0);
+    }
+    cr_assert_eq(matches(&rig, "a/a/a/a/a/a/a/a"), 256);
+    cr_assert_eq(matches(&rig, "a/a/a/a/a/a/a/a"), 256);
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_eq(stats.hits, 0);
+    cr_assert_eq(stats.bytes, 0);
+    // When there are fewer, it is kept; when there are more again, it goes.
+    cr_assert_eq(matches(&rig, "a/a/a/a/a/a/a/b"), 128);
+    cr_assert_eq(matches(&rig, "a/a/a/a/a/a/a/b"), 128);
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_eq(stats.hits, 1);
+    for (uint32_t i = 0; i < 64; i++) {
+        (void)snprintf(text, sizeof text, "g%u", i);
+        add_to_group(&rig, "a/a/a/a/a/a/a/b", text, 0);
+    }
+    cr_assert_eq(matches(&rig, "a/a/a/a/a/a/a/b"), 192);
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_eq(stats.bytes, 0);
+    rig_free(&rig);
+}
+
+// ---- Memory, and looking at it --------------------------------------------------------------
+
+static void
+churn_text(char text[TEXT_MAX], uint32_t i)
+{
+    static const char *const shapes[][2] = {
+        {"u/", ""}, {"u/", "/+/x"}, {"+/", "/y"}, {"u/", "/a/b/#"}, {"$u/", "/#"}};
+    const char *const *shape = shapes[i % ARRAY_LEN(shapes)];
+    (void)snprintf(text, TEXT_MAX, "%s%u%s", shape[0], i, shape[1]);
+}
+
+Test(trie, memory_returns_after_churn)
+{
+    struct rig rig = rig_new(20);
+    char text[TEXT_MAX];
+    drop(&rig, add(&rig, "first", 0), 0); // its page of slots stays
+    struct trie_stats before = stats_of(&rig), after;
+    for (uint32_t i = 0; i < 10000; i++) {
+        churn_text(text, i);
+        struct trie_handle handle = add_to_group(&rig, text, i % 3 ? "" : "group", i % 64);
+        cr_assert_eq(stats_of(&rig).filters, 1);
+        drop(&rig, handle, i % 64);
+    }
+    after = stats_of(&rig);
+    cr_assert_eq(after.filters, 0);
+    cr_assert_eq(after.nodes, before.nodes);
+    cr_assert_eq(after.bytes, before.bytes);
+    rcu_quiescent(rig.self);
+    cr_assert_eq(rcu_deferred(rig.self), 0);
+    rig_free(&rig);
+}
+
+Test(trie, memory_returns_after_a_crowd)
+{
+    struct rig rig = rig_new(21);
+    char text[64];
+    enum { CROWD = 10000 };
+    struct trie_handle *handles = mem_alloc(CROWD * sizeof *handles);
+    uint64_t bytes = 0;
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < CROWD; i++) {
+            (void)snprintf(text, sizeof text, i % 2 ? "u/%u" : "u/+/%u/#", i);
+            handles[i] = add(&rig, text, 0);
+        }
+        for (uint32_t i = 0; i < CROWD; i++)
+            drop(&rig, handles[i], 0);
+        struct trie_stats stats = stats_of(&rig);
+        cr_assert_eq(stats.nodes, 1);
+        cr_assert(round == 0 || stats.bytes == bytes);
+        bytes = stats.bytes;
+    }
+    mem_free(handles);
+    rig_free(&rig);
+}
+
+struct seen {
+    uint32_t count;
+    bool plain, shared;
+};
+
+static void
+see(void *arg, struct slice filter, struct slice group, uint64_t shards)
+{
+    struct seen *seen = arg;
+    seen->count++;
+    if (slice_equal(filter, slice_str("a/+")) && group.len == 0)
+        seen->plain = shards == (1u << 2 | 1u << 3);
+    if (slice_equal(filter, slice_str("b")) && slice_equal(group, slice_str("g")))
+        seen->shared = shards == (1u << 4 | 1u << 5);
+}
+
+Test(trie, each_shows_what_is_held)
+{
+    struct rig rig = rig_new(22);
+    struct seen seen = {0};
+    add(&rig, "a/+", 2);
+    add(&rig, "a/+", 3);
+    add_to_group(&rig, "b", "g", 4);
+    add_to_group(&rig, "b", "g", 5);
+    drop(&rig, add(&rig, "gone", 0), 0);
+    trie_each(rig.trie, see, &seen);
+    cr_assert_eq(seen.count, 2, "b itself has no ordinary subscriber");
+    cr_assert(seen.plain && seen.shared);
+    rig_free(&rig);
+}
