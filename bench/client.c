@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/subscriber.h"
 #include "bench/worker.h"
 
 void
@@ -36,6 +35,7 @@ client_free(struct client *c)
     buffer_free(&c->flight);
     buffer_free(&c->cut);
     publisher_free(&c->publisher);
+    subscriber_free(&c->subscriber);
 }
 
 struct buffer *
@@ -78,6 +78,39 @@ client_lose(struct client *c, const char *why)
     (void)shutdown(c->fd, SHUT_RDWR);
 }
 
+// The connection ended without our doing. One that began before the broker was killed is not the
+// broker's fault, and comes back.
+static void
+on_broken(struct client *c, const char *why)
+{
+    struct worker *w = c->worker;
+    if (!worker_excuses(w, c->started_us)) {
+        client_lose(c, why);
+        return;
+    }
+    if (!client_is_open(c) || c->state == CLIENT_LEAVING)
+        return;
+    if (c->state != CLIENT_READY)
+        w->connecting--;
+    c->state = CLIENT_LEAVING;
+    c->fill.len = 0;
+    (void)shutdown(c->fd, SHUT_RDWR);
+}
+
+// A client that left is closed once the kernel holds nothing for it, and may connect again.
+static void
+close_if_done(struct client *c)
+{
+    if (c->state != CLIENT_LEAVING || c->sending || c->receiving)
+        return;
+    (void)close(c->fd);
+    c->fd = -1;
+    c->cut.len = 0;
+    c->fill.len = 0; // the server may have closed before it was told
+    c->state = CLIENT_CLOSED;
+    worker_rest(c->worker, c);
+}
+
 // ---- Connecting -------------------------------------------------------------------------------
 
 void
@@ -108,13 +141,15 @@ client_on_connect(struct client *c, int result)
     struct worker *w = c->worker;
     char id[SCENARIO_TEXT_MAX];
     if (result < 0) {
-        client_lose(c, strerrordesc_np(-result));
+        on_broken(c, strerrordesc_np(-result));
+        close_if_done(c);
         return;
     }
     must(c->state == CLIENT_CONNECTING);
     c->state = CLIENT_WAIT_CONNACK;
     (void)snprintf(id, sizeof id, "b%08x%c%u", w->run->id, letters[c->role], c->number);
-    wire_put_connect(client_out(c), (int)w->run->options->version, id);
+    uint32_t expiry_s = w->run->shape.durable ? (uint32_t)w->run->options->session_expiry_s : 0;
+    wire_put_connect(client_out(c), (int)w->run->options->version, id, expiry_s);
     ring_recv(&w->ring, c->slot, c->fd);
     c->receiving = true;
 }
@@ -126,7 +161,12 @@ client_ready(struct client *c)
     c->state = CLIENT_READY;
     w->connecting--;
     if (!w->run->shape.churn) {
-        counter_add(&w->counters.ready, 1);
+        bool parks = w->run->shape.parks && c->role == CLIENT_SUBSCRIBER && !c->known;
+        if (parks)
+            client_leave(c); // and is counted when it is gone
+        else
+            counter_add(c->known ? &w->counters.returned : &w->counters.ready, 1);
+        c->known = w->run->shape.durable;
         return;
     }
     counter_add(&w->counters.delivered, 1);
@@ -141,20 +181,6 @@ client_leave(struct client *c)
     must(c->state == CLIENT_READY);
     wire_put_disconnect(client_out(c));
     c->state = CLIENT_LEAVING;
-}
-
-// A client that left is closed once the kernel holds nothing for it, and may connect again.
-static void
-close_if_done(struct client *c)
-{
-    if (c->state != CLIENT_LEAVING || c->sending || c->receiving)
-        return;
-    (void)close(c->fd);
-    c->fd = -1;
-    c->cut.len = 0;
-    c->fill.len = 0; // the server may have closed before it was told
-    c->state = CLIENT_CLOSED;
-    c->worker->resting[c->worker->resting_count++] = c;
 }
 
 // ---- Sending ----------------------------------------------------------------------------------
@@ -189,7 +215,7 @@ client_on_send(struct client *c, int result)
     c->flight.len = 0;
     // While leaving, the server may close before all was taken: its right.
     if (result <= 0 && c->state != CLIENT_LEAVING)
-        client_lose(c, strerrordesc_np(-result));
+        on_broken(c, strerrordesc_np(-result));
     if (result <= 0)
         c->fill.len = 0;
     if (c->fill.len > 0)
@@ -199,6 +225,29 @@ client_on_send(struct client *c, int result)
 }
 
 // ---- Receiving --------------------------------------------------------------------------------
+
+static void
+subscribe(struct client *c)
+{
+    const struct run *run = c->worker->run;
+    char filter[SCENARIO_TEXT_MAX];
+    subscriber_forget(c);
+    scenario_filter(&run->shape, run->id, c->number, filter);
+    wire_put_subscribe(client_out(c), (int)run->options->version, filter,
+                       (uint8_t)run->options->qos);
+    c->state = CLIENT_WAIT_SUBACK;
+}
+
+// A session that the broker had to keep.
+static void
+count_session(struct client *c, bool found)
+{
+    struct counters *counters = &c->worker->counters;
+    if (c->role == CLIENT_PUBLISHER)
+        counter_add(found ? &counters->senders_found : &counters->senders_lost, 1);
+    else
+        counter_add(found ? &counters->sessions_found : &counters->sessions_lost, 1);
+}
 
 static bool
 on_connack(struct client *c, const struct wire_frame *frame)
@@ -221,16 +270,15 @@ on_connack(struct client *c, const struct wire_frame *frame)
     if (connack.keep_alive_s > 0 &&
         (w->keep_alive_s == 0 || connack.keep_alive_s < w->keep_alive_s))
         w->keep_alive_s = connack.keep_alive_s;
-    if (c->role == CLIENT_SUBSCRIBER) {
-        char filter[SCENARIO_TEXT_MAX];
-        scenario_filter(&w->run->shape, w->run->id, c->number, filter);
-        wire_put_subscribe(client_out(c), (int)options->version, filter, (uint8_t)options->qos);
-        c->state = CLIENT_WAIT_SUBACK;
-        return true;
-    }
+    bool found = c->resumed = c->known && connack.session_present;
+    if (c->known)
+        count_session(c, found);
     if (c->role == CLIENT_PUBLISHER)
-        publisher_on_connected(c, connack.receive_max);
-    client_ready(c);
+        publisher_on_connected(c, connack.receive_max, found);
+    if (c->role == CLIENT_SUBSCRIBER && !found)
+        subscribe(c);
+    else
+        client_ready(c);
     return true;
 }
 
@@ -341,6 +389,6 @@ client_on_recv(struct client *c, int result, bool more)
         return;
     }
     if (c->state != CLIENT_LEAVING)
-        client_lose(c, result == 0 ? "the broker closed the connection" : strerrordesc_np(-result));
+        on_broken(c, result == 0 ? "the broker closed the connection" : strerrordesc_np(-result));
     close_if_done(c);
 }

@@ -9,6 +9,7 @@
 #define TERN_BENCH_CLIENT_H
 
 #include "bench/publisher.h"
+#include "bench/subscriber.h"
 #include "bench/wire.h"
 
 enum client_role {
@@ -23,7 +24,7 @@ enum client_state {
     CLIENT_WAIT_CONNACK, // CONNECT is on its way
     CLIENT_WAIT_SUBACK,
     CLIENT_READY,
-    CLIENT_LEAVING, // DISCONNECT is on its way, the server has to close
+    CLIENT_LEAVING, // until the kernel holds nothing of the connection; then CLIENT_CLOSED
     CLIENT_LOST,    // ended against our will; stays so
 };
 
@@ -39,13 +40,16 @@ struct client {
     bool sending;         // a send is in the kernel
     bool receiving;       // a multishot receive is armed
     bool dirty, willing;  // on the worker's list
+    bool known;           // durable scenarios: was ready before, so the broker has its session
+    bool resumed;         // this connection goes on with it
     struct buffer fill;   // gathered for the next send
     struct buffer flight; // in the kernel, from flight_sent on
     uint32_t flight_sent;
-    struct buffer cut;          // the beginning of a packet whose end has not arrived
-    uint64_t started_us;        // of the connection attempt: when it was due
-    uint64_t last_sent_us;      // for keep alive
-    struct publisher publisher; // CLIENT_PUBLISHER only
+    struct buffer cut;            // the beginning of a packet whose end has not arrived
+    uint64_t started_us;          // of the connection attempt: when it was due
+    uint64_t last_sent_us;        // for keep alive
+    struct publisher publisher;   // CLIENT_PUBLISHER only
+    struct subscriber subscriber; // CLIENT_SUBSCRIBER only
 };
 
 void client_init(struct client *c, struct worker *w, enum client_role role, uint32_t number);

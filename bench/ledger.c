@@ -34,6 +34,27 @@ gap_fill(struct ledger *l, uint32_t at, uint64_t seq)
     }
 }
 
+// The first gap that ends above seq is the only one that can hold it. gap_count when none does.
+static uint32_t
+gap_find(const struct ledger *l, uint64_t seq)
+{
+    uint32_t low = 0, high = l->gap_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (l->gaps[middle].to <= seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < l->gap_count && l->gaps[low].from <= seq ? low : l->gap_count;
+}
+
+bool
+ledger_seen(const struct ledger *l, uint64_t seq)
+{
+    return seq < l->next && gap_find(l, seq) == l->gap_count;
+}
+
 bool
 ledger_odd(struct ledger *l, uint64_t seq)
 {
@@ -44,20 +65,12 @@ ledger_odd(struct ledger *l, uint64_t seq)
         l->next = seq + 1;
         return true;
     }
-    // The first gap that ends above seq is the only one that can hold it.
-    uint32_t low = 0, high = l->gap_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (l->gaps[middle].to <= seq)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == l->gap_count || l->gaps[low].from > seq) {
+    uint32_t at = gap_find(l, seq);
+    if (at == l->gap_count) {
         l->duplicates++;
         return false;
     }
-    gap_fill(l, low, seq);
+    gap_fill(l, at, seq);
     must(l->missing > 0);
     l->missing--;
     l->reordered++;

@@ -25,6 +25,8 @@ struct ledger {
 
 // Enters a sequence number that was not what `next` expects. True when it was seen the first time.
 bool ledger_odd(struct ledger *l, uint64_t seq);
+// Whether that message has been seen.
+bool ledger_seen(const struct ledger *l, uint64_t seq);
 void ledger_free(struct ledger *l);
 
 // The same for any sequence number; in order is the case that costs nothing.

@@ -37,9 +37,10 @@ static const struct option_row option_rows[] = {
     {NUMBER("--port", port, 1883, 1, 65535), .help = "broker's TCP port"},
     {.name = "--scenario", .value_name = "NAME", .kind = KIND_SCENARIO,
      .offset = offsetof(struct options, scenario), .initial = SCENARIO_PAIRS,
-     .help = "pairs, fan-in, fan-out, idle or connect (pairs)"},
+     .help = "pairs, fan-in, fan-out, idle, connect, durable-pairs, offline-queue or recover "
+             "(pairs)"},
     {NUMBER("--clients", clients, 50, 1, 1000000),
-     .help = "pairs; publishers of fan-in; subscribers of fan-out; connections"},
+     .help = "pairs; publishers of fan-in; subscribers of fan-out; connections; sessions"},
     {NUMBER("--qos", qos, 0, 0, 2), .help = "of publishing and of subscribing"},
     {NUMBER("--size", size, 64, MESSAGE_BYTES_MIN, 16u << 20), .help = "payload in bytes"},
     {NUMBER("--version", version, 4, 4, 5), .help = "4 = MQTT 3.1.1, 5 = MQTT 5.0"},
@@ -59,6 +60,15 @@ static const struct option_row option_rows[] = {
     {NUMBER("--threads", threads, 1, 1, 64), .help = "of the load generator"},
     {NUMBER("--broker-pid", broker_pid, 0, 1, INT32_MAX),
      .help = "measure CPU time, memory and context switches of this process"},
+    {NUMBER("--session-expiry", session_expiry_s, UINT32_MAX, 1, UINT32_MAX),
+     .help = "durable scenarios, MQTT 5.0: Session Expiry Interval in seconds"},
+    {NUMBER("--messages", messages, 1000, 1, 1000000000),
+     .help = "offline-queue: messages for each subscriber"},
+    {NUMBER("--sample", sample, 100, 1, 1000000), .help = "recover: sessions looked at afterwards"},
+    {NUMBER("--kill-at", kill_at_s, 0, 1, 86400),
+     .help = "durable-pairs, offline-queue: kill the broker N seconds after the first message"},
+    {TEXT("--restart-command", restart_command, ""),
+     .help = "for /bin/sh: starts the broker again; with it, recover kills the broker"},
     {TEXT("--label", label, ""), .help = "goes into the report"},
     {FLAG("--json", json), .help = "report as one JSON object"},
     {FLAG("--tolerate", tolerate), .help = "exit 0 in spite of loss, disorder or duplicates"},
@@ -67,8 +77,14 @@ static const struct option_row option_rows[] = {
 // clang-format on
 
 static const char *const scenario_names[] = {
-    [SCENARIO_PAIRS] = "pairs", [SCENARIO_FAN_IN] = "fan-in",   [SCENARIO_FAN_OUT] = "fan-out",
-    [SCENARIO_IDLE] = "idle",   [SCENARIO_CONNECT] = "connect",
+    [SCENARIO_PAIRS] = "pairs",
+    [SCENARIO_FAN_IN] = "fan-in",
+    [SCENARIO_FAN_OUT] = "fan-out",
+    [SCENARIO_IDLE] = "idle",
+    [SCENARIO_CONNECT] = "connect",
+    [SCENARIO_DURABLE_PAIRS] = "durable-pairs",
+    [SCENARIO_OFFLINE_QUEUE] = "offline-queue",
+    [SCENARIO_RECOVER] = "recover",
 };
 
 const char *
@@ -76,6 +92,12 @@ scenario_name(uint64_t scenario)
 {
     must(scenario < ARRAY_LEN(scenario_names));
     return scenario_names[scenario];
+}
+
+bool
+scenario_is_durable(uint64_t scenario)
+{
+    return scenario >= SCENARIO_DURABLE_PAIRS;
 }
 
 static err_t
@@ -151,6 +173,32 @@ set_option(const struct option_row *row, const char *value, struct options *opti
     return ERR_CONFIG;
 }
 
+// What no single option can be blamed for.
+static err_t
+check_together(const struct options *o)
+{
+    bool durable = scenario_is_durable(o->scenario), restart = o->restart_command[0] != '\0';
+    const struct {
+        bool wrong;
+        const char *why;
+    } checks[] = {
+        {durable && o->qos == 0, "this scenario takes --qos 1 or 2"},
+        {!durable && restart, "--restart-command is for the durable scenarios"},
+        {restart && o->broker_pid == 0, "--restart-command needs --broker-pid"},
+        {o->kill_at_s > 0 && !restart, "--kill-at needs --restart-command"},
+        {o->kill_at_s > 0 && o->scenario == SCENARIO_RECOVER, "recover kills without --kill-at"},
+        {restart && o->kill_at_s == 0 && o->scenario != SCENARIO_RECOVER,
+         "--restart-command needs --kill-at here"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+        if (checks[i].wrong) {
+            (void)fprintf(stderr, "ternmq-bench: %s\n", checks[i].why);
+            return ERR_CONFIG;
+        }
+    }
+    return OK;
+}
+
 err_t
 options_parse(int argc, char **argv, struct options *ret_options)
 {
@@ -175,6 +223,8 @@ options_parse(int argc, char **argv, struct options *ret_options)
         if (err != OK)
             return err;
     }
+    if (!options.help && check_together(&options) != OK)
+        return ERR_CONFIG;
     *ret_options = options;
     return OK;
 }
@@ -196,5 +246,6 @@ options_help(void)
         (void)printf("\n");
     }
     (void)printf("\nExit status: 0 good; 1 messages or connections were lost, or messages came in\n"
-                 "disorder or (QoS 2) twice; 2 the run was not possible. QoS 0 may lose.\n");
+                 "disorder or (QoS 2) twice, or a session was not found again; 2 the run\n"
+                 "was not possible. QoS 0 may lose.\n");
 }

@@ -14,19 +14,25 @@ enum scenario {
     SCENARIO_FAN_OUT,
     SCENARIO_IDLE,
     SCENARIO_CONNECT,
+    SCENARIO_DURABLE_PAIRS,
+    SCENARIO_OFFLINE_QUEUE,
+    SCENARIO_RECOVER,
 };
 
 struct options {
-    const char *host, *label;
+    const char *host, *label, *restart_command;
     uint64_t port, scenario, clients, qos, size, version, rate;
     uint64_t window_per_sub, window_total, burst, inflight;
     uint64_t warmup_s, seconds, drain_s, threads, broker_pid;
+    uint64_t messages, sample, session_expiry_s, kill_at_s;
     bool json, tolerate, help;
 };
 
 // ERR_CONFIG after a line on stderr that says what is wrong.
 NODISCARD err_t options_parse(int argc, char **argv, struct options *ret_options);
 void options_help(void); // to stdout
+// Whether sessions outlive connections in it.
+bool scenario_is_durable(uint64_t scenario);
 const char *scenario_name(uint64_t scenario);
 
 #endif

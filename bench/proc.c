@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_BYTES_MAX 4096u // of /proc/PID/stat and status; longer ones are cut
@@ -35,16 +36,51 @@ status_number(const char *text, const char *key)
     return 0;
 }
 
+// The fields of /proc/PID/stat from the second's end on, NULL when there is no such process. The
+// program's name, field 2, stands in brackets and may hold anything: hence from its end.
+static char *
+read_stat(uint64_t pid, char ret_text[FILE_BYTES_MAX])
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%" PRIu64 "/stat", pid);
+    return read_file(path, ret_text) == OK ? strrchr(ret_text, ')') : NULL;
+}
+
+bool
+proc_is_running(uint64_t pid)
+{
+    char text[FILE_BYTES_MAX];
+    const char *at = read_stat(pid, text);
+    return at != NULL && at[1] == ' ' && at[2] != 'Z' && at[2] != 'X';
+}
+
+bool
+proc_runs_file(uint64_t pid, const char *path)
+{
+    char link[64];
+    struct stat program, file;
+    (void)snprintf(link, sizeof link, "/proc/%" PRIu64 "/exe", pid);
+    return stat(link, &program) == 0 && stat(path, &file) == 0 && program.st_dev == file.st_dev &&
+           program.st_ino == file.st_ino;
+}
+
+uint64_t
+proc_only_child(uint64_t pid)
+{
+    char path[64], text[FILE_BYTES_MAX], *end;
+    (void)snprintf(path, sizeof path, "/proc/%" PRIu64 "/task/%" PRIu64 "/children", pid, pid);
+    if (read_file(path, text) != OK)
+        return 0;
+    uint64_t child = strtoull(text, &end, 10);
+    return strtoull(end, NULL, 10) == 0 ? child : 0;
+}
+
 static err_t
 read_cpu(uint64_t pid, struct proc_sample *sample)
 {
-    char path[64], text[FILE_BYTES_MAX];
-    (void)snprintf(path, sizeof path, "/proc/%" PRIu64 "/stat", pid);
-    if (read_file(path, text) != OK)
-        return ERR_IO;
-    // The program's name, in brackets, may hold anything: count fields from its end. The state is
-    // field 3, utime 14, stime 15.
-    char *at = strrchr(text, ')');
+    char text[FILE_BYTES_MAX];
+    char *at = read_stat(pid, text);
+    // utime is field 14, stime 15.
     for (int field = 2; at != NULL && field < 14; field++)
         at = strchr(at + 1, ' ');
     if (at == NULL)

@@ -16,6 +16,12 @@ struct proc_sample {
     uint64_t threads;
 };
 
+// Whether the process exists and has not ended; a zombie has.
+bool proc_is_running(uint64_t pid);
+// Whether its program is that file, links resolved.
+bool proc_runs_file(uint64_t pid, const char *path);
+// 0 when it has none, or several.
+uint64_t proc_only_child(uint64_t pid);
 // ERR_IO when there is no such process or it may not be read.
 NODISCARD err_t proc_sample(uint64_t pid, struct proc_sample *ret_sample);
 

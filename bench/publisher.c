@@ -8,12 +8,6 @@
 // that a slow broker's back-pressure is felt.
 #define OUT_BYTES_MAX 65536u
 
-enum id_state {
-    ID_FREE,
-    ID_PUBLISHED, // waits for PUBACK or PUBREC
-    ID_RELEASED,  // waits for PUBCOMP
-};
-
 void
 publisher_init(struct client *c)
 {
@@ -21,7 +15,7 @@ publisher_init(struct client *c)
     struct publisher *p = &c->publisher;
     char topic[SCENARIO_TEXT_MAX];
 
-    scenario_topic(run->id, c->number, topic);
+    scenario_topic(&run->shape, run->id, c->number, topic);
     p->first_stream = scenario_first_stream(&run->shape, c->number);
     p->stream_count = scenario_fan_out(&run->shape);
     p->laggard = p->first_stream;
@@ -38,19 +32,8 @@ void
 publisher_free(struct publisher *p)
 {
     buffer_free(&p->packet);
-    mem_free(p->ids);
+    pending_free(&p->pending);
     *p = (struct publisher){0};
-}
-
-void
-publisher_on_connected(struct client *c, uint16_t receive_max)
-{
-    struct publisher *p = &c->publisher;
-    must(receive_max > 0 && p->ids == NULL);
-    if (c->worker->run->options->qos == 0)
-        return;
-    p->id_max = (uint32_t)min_u64(c->worker->run->options->inflight, receive_max);
-    p->ids = mem_zalloc(p->id_max + 1);
 }
 
 // The lowest sequence number that some subscriber still waits for. The streams are searched only
@@ -78,33 +61,48 @@ allowance(struct client *c)
     const struct run *run = c->worker->run;
     struct publisher *p = &c->publisher;
     uint64_t allowed;
+    if (p->next_seq >= run->shape.limit)
+        return 0;
     if (run->options->rate > 0) {
         must_hot(p->due >= p->next_seq);
         allowed = p->due - p->next_seq;
+    } else if (run->shape.parks) {
+        // There is nobody to deliver to: acknowledgements alone open the window.
+        allowed = p->pending.id_max - p->pending.open;
+        if (allowed < min_u64(run->burst, max_u64(p->pending.id_max / 8, 1)))
+            return 0;
     } else {
-        uint64_t waiting = p->next_seq - slowest_reached(p, run);
+        uint64_t waiting = p->next_seq - max_u64(slowest_reached(p, run), p->floor);
         allowed = waiting < run->window ? run->window - waiting : 0;
         // A message sent for each one delivered would cost the generator a send and the broker a
         // receive each, whatever either could do in batches.
         if (allowed < run->burst)
             return 0;
     }
-    if (p->ids != NULL)
-        allowed = min_u64(allowed, p->id_max - p->open);
-    return allowed;
+    if (run->options->qos > 0)
+        allowed = min_u64(allowed, p->pending.id_max - p->pending.open);
+    return min_u64(allowed, run->shape.limit - p->next_seq);
 }
 
-// Identifiers are taken in turn. A free one exists: p->open < p->id_max.
-static uint16_t
-take_id(struct publisher *p)
+// Appends the message that was due then; id: 0 at QoS 0.
+static void
+put_message(const struct client *c, struct buffer *out, const struct pending_sent *sent,
+            uint16_t id)
 {
-    must_hot(p->open < p->id_max);
-    do
-        p->id_last = p->id_last == p->id_max ? 1 : p->id_last + 1;
-    while (p->ids[p->id_last] != ID_FREE);
-    p->ids[p->id_last] = ID_PUBLISHED;
-    p->open++;
-    return (uint16_t)p->id_last;
+    const struct publisher *p = &c->publisher;
+    struct message message = {
+        .run = c->worker->run->id,
+        .publisher = c->number,
+        .seq = sent->seq,
+        .sent_us = sent->due_us,
+    };
+    uint8_t *packet = buffer_add(out, p->packet.len);
+    memcpy(packet, p->packet.data, p->packet.len);
+    message_write(packet + p->payload_at, &message);
+    if (id != 0) {
+        packet[p->id_at] = (uint8_t)(id >> 8);
+        packet[p->id_at + 1] = (uint8_t)id;
+    }
 }
 
 static void
@@ -118,20 +116,11 @@ publish_one(struct client *c, struct buffer *out)
         if (worker_measures(w, due_us))
             histogram_record(&w->lateness, w->now_us - min_u64(due_us, w->now_us));
     }
-    struct message message = {
-        .run = w->run->id,
-        .publisher = c->number,
-        .seq = p->next_seq++,
-        .sent_us = due_us,
-    };
-    uint8_t *packet = buffer_add(out, p->packet.len);
-    memcpy(packet, p->packet.data, p->packet.len);
-    message_write(packet + p->payload_at, &message);
-    if (p->ids != NULL) {
-        uint16_t id = take_id(p);
-        packet[p->id_at] = (uint8_t)(id >> 8);
-        packet[p->id_at + 1] = (uint8_t)id;
-    }
+    struct pending_sent sent = {p->next_seq++, due_us};
+    uint16_t id = 0;
+    if (w->run->options->qos > 0)
+        id = pending_take(&p->pending, sent.seq, sent.due_us);
+    put_message(c, out, &sent, id);
 }
 
 void
@@ -149,41 +138,131 @@ publisher_publish(struct client *c)
     }
     struct counters *counters = &c->worker->counters;
     counter_add(&counters->published, p->next_seq - first);
-    if (p->ids != NULL)
+    if (c->worker->run->options->qos > 0)
         counter_add(&counters->open, p->next_seq - first);
 }
 
 static void
-free_id(struct client *c, uint16_t id)
+end_flow(struct client *c, uint16_t id)
 {
-    must_hot(c->publisher.open > 0);
-    c->publisher.ids[id] = ID_FREE;
-    c->publisher.open--;
+    pending_end(&c->publisher.pending, id);
     counter_sub(&c->worker->counters.open, 1);
     client_will(c);
+}
+
+// The last acknowledgement has come.
+static void
+succeed(struct client *c, uint16_t id)
+{
+    struct worker *w = c->worker;
+    const struct pending *pending = &c->publisher.pending;
+    counter_add(&w->counters.acked, 1);
+    if (pending->sent != NULL && worker_measures(w, pending->sent[id].due_us))
+        histogram_record(&w->ack_latency, w->now_us - min_u64(pending->sent[id].due_us, w->now_us));
+    end_flow(c, id);
 }
 
 bool
 publisher_on_ack(struct client *c, const struct wire_frame *frame)
 {
     struct wire_ack ack;
-    const struct publisher *p = &c->publisher;
     const struct options *options = c->worker->run->options;
-    if (c->role != CLIENT_PUBLISHER || !wire_ack(frame, (int)options->version, &ack) ||
-        p->ids == NULL || ack.packet_id > p->id_max)
+    if (c->role != CLIENT_PUBLISHER || !wire_ack(frame, (int)options->version, &ack))
         return false;
 
     bool first = frame->type == (options->qos == 1 ? WIRE_PUBACK : WIRE_PUBREC);
     bool last = frame->type == WIRE_PUBCOMP;
-    if (p->ids[ack.packet_id] != (first ? ID_PUBLISHED : ID_RELEASED) || !(first || last))
+    enum pending_state want = first ? PENDING_PUBLISHED : PENDING_RELEASED;
+    if (pending_state(&c->publisher.pending, ack.packet_id) != want || !(first || last))
         return false;
-    if (ack.reason >= 0x80)
+    // A PUBREL sent again may meet a broker that had already forgotten the identifier: its right.
+    if (ack.reason >= 0x80 && !(last && c->resumed)) {
         counter_add(&c->worker->counters.refused, 1);
-    if (frame->type == WIRE_PUBREC && ack.reason < 0x80) {
-        p->ids[ack.packet_id] = ID_RELEASED;
+        end_flow(c, ack.packet_id);
+    } else if (frame->type == WIRE_PUBREC) {
+        pending_release(&c->publisher.pending, ack.packet_id);
         wire_put_ack(client_out(c), WIRE_PUBREL, ack.packet_id);
     } else {
-        free_id(c, ack.packet_id);
+        succeed(c, ack.packet_id);
     }
     return true;
+}
+
+// ---- After a connection was lost --------------------------------------------------------------
+
+// In the order of the first time [MQTT-4.6.0-1]. Where the session is gone, a message is a new one,
+// and one that the broker had taken over with PUBREC is the broker's: to send it again could
+// deliver it twice.
+static void
+resend(struct client *c, bool session_present)
+{
+    struct publisher *p = &c->publisher;
+    struct buffer *out = client_out(c);
+    uint32_t count = p->pending.open;
+    uint16_t *ids = mem_alloc((count + 1) * sizeof *ids);
+    pending_in_order(&p->pending, ids);
+    for (uint32_t i = 0; i < count; i++) {
+        if (pending_state(&p->pending, ids[i]) == PENDING_PUBLISHED) {
+            uint32_t at = out->len;
+            put_message(c, out, &p->pending.sent[ids[i]], ids[i]);
+            if (session_present)
+                out->data[at] |= WIRE_DUP;
+        } else if (session_present) {
+            wire_put_ack(out, WIRE_PUBREL, ids[i]);
+        } else {
+            counter_add(&c->worker->counters.acked, 1);
+            end_flow(c, ids[i]);
+        }
+    }
+    counter_add(&c->worker->counters.resent, count);
+    mem_free(ids);
+}
+
+void
+publisher_on_connected(struct client *c, uint16_t receive_max, bool session_present)
+{
+    const struct run *run = c->worker->run;
+    struct publisher *p = &c->publisher;
+    must(receive_max > 0);
+    if (run->options->qos == 0)
+        return;
+    if (p->pending.states != NULL) {
+        resend(c, session_present);
+        client_will(c);
+        return;
+    }
+    uint64_t id_max = min_u64(run->options->inflight, receive_max);
+    // In the durable scenarios the window counts what is not acknowledged as well.
+    if (run->shape.durable && run->options->rate == 0)
+        id_max = min_u64(id_max, run->window);
+    pending_init(&p->pending, (uint32_t)id_max, run->shape.durable);
+}
+
+void
+publisher_unstick(struct client *c)
+{
+    struct publisher *p = &c->publisher;
+    uint64_t now_us = c->worker->now_us, reached = slowest_reached(p, c->worker->run);
+    if (reached != p->stuck_at || p->stuck_since_us == 0) {
+        p->stuck_at = reached;
+        p->stuck_since_us = now_us;
+    } else if (now_us - p->stuck_since_us >= PUBLISHER_STUCK_US) {
+        p->floor = p->next_seq;
+        p->stuck_since_us = now_us;
+        client_will(c);
+    }
+}
+
+uint64_t
+publisher_unpromised(const struct client *c)
+{
+    const struct publisher *p = &c->publisher;
+    const struct ledger *ledger = &c->worker->run->streams[p->first_stream].ledger;
+    must(p->stream_count == 1 && (p->pending.sent != NULL || p->pending.open == 0));
+    uint64_t count = 0;
+    for (uint32_t id = 1; p->pending.open > 0 && id <= p->pending.id_max; id++) {
+        bool open = p->pending.states[id] == PENDING_PUBLISHED;
+        count += open && !ledger_seen(ledger, p->pending.sent[id].seq);
+    }
+    return count;
 }

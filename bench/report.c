@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stdio.h>
 
-#define FIGURES_MAX 48u
+#include "bench/scenario.h"
+
+#define FIGURES_MAX 96u
 
 // A figure without meaning in this run is NaN: left out of the table, null in JSON.
 struct figure {
@@ -37,13 +39,43 @@ difference(uint64_t to, uint64_t from)
     return (double)to - (double)from;
 }
 
+static bool
+durable(const struct options *options)
+{
+    return scenario_is_durable(options->scenario);
+}
+
+// Whether subscribers leave, and have the messages wait for them.
+static bool
+parks(const struct options *options)
+{
+    return options->scenario == SCENARIO_OFFLINE_QUEUE || options->scenario == SCENARIO_RECOVER;
+}
+
+struct latency_row {
+    const char *key, *text;
+    double quantile;
+};
+
+// h: NULL where latencies mean nothing.
+static void
+add_latency(struct figures *f, const struct latency_row *rows, size_t count,
+            const struct histogram *h)
+{
+    for (size_t i = 0; i < count; i++) {
+        double value =
+            h != NULL && h->count > 0 ? (double)histogram_quantile(h, rows[i].quantile) : NAN;
+        add(f, (struct figure){rows[i].key, rows[i].text, "us", value, 0});
+    }
+}
+
 static void
 add_throughput(struct figures *f, const struct options *options, const struct result *r)
 {
     double seconds = difference(r->to.at_us, r->from.at_us) / 1e6;
     double done = difference(r->to.delivered, r->from.delivered);
     bool connect = options->scenario == SCENARIO_CONNECT;
-    if (options->scenario == SCENARIO_IDLE)
+    if (options->scenario == SCENARIO_IDLE || parks(options))
         seconds = done = NAN;
     add(f, (struct figure){"seconds", "measured", "s", seconds, 3});
     add(f, (struct figure){"delivered", connect ? "connections made" : "messages delivered", "",
@@ -53,24 +85,28 @@ add_throughput(struct figures *f, const struct options *options, const struct re
     add(f, (struct figure){
                "publish_rate", "publish rate", "/s",
                connect ? NAN : ratio(difference(r->to.published, r->from.published), seconds), 0});
+    double acked = durable(options) ? difference(r->to.acked, r->from.acked) : NAN;
+    add(f, (struct figure){"ack_rate", "acknowledgement rate", "/s", ratio(acked, seconds), 0});
 }
 
+// In offline-queue and recover deliveries wait for the subscriber's return: no latency.
 static void
-add_latency(struct figures *f, const struct options *options, const struct result *r)
+add_latencies(struct figures *f, const struct options *options, const struct result *r)
 {
-    const struct histogram *h = &r->latency;
-    static const struct {
-        const char *key, *text;
-        double quantile;
-    } rows[] = {
+    static const struct latency_row delivery[] = {
         {"latency_p50_us", "latency p50", 0.5},         {"latency_p90_us", "latency p90", 0.9},
         {"latency_p99_us", "latency p99", 0.99},        {"latency_p999_us", "latency p99.9", 0.999},
         {"latency_p9999_us", "latency p99.99", 0.9999}, {"latency_max_us", "latency max", 1.0},
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        double value = (double)histogram_quantile(h, rows[i].quantile);
-        add(f, (struct figure){rows[i].key, rows[i].text, "us", h->count > 0 ? value : NAN, 0});
-    }
+    static const struct latency_row ack[] = {
+        {"ack_latency_p50_us", "acknowledgement latency p50", 0.5},
+        {"ack_latency_p90_us", "acknowledgement latency p90", 0.9},
+        {"ack_latency_p99_us", "acknowledgement latency p99", 0.99},
+        {"ack_latency_p999_us", "acknowledgement latency p99.9", 0.999},
+        {"ack_latency_max_us", "acknowledgement latency max", 1.0},
+    };
+    add_latency(f, delivery, ARRAY_LEN(delivery), parks(options) ? NULL : &r->latency);
+    add_latency(f, ack, ARRAY_LEN(ack), &r->ack_latency);
     double late = (double)histogram_quantile(&r->lateness, 0.99);
     bool paced = options->rate > 0 && r->lateness.count > 0;
     add(f, (struct figure){"lateness_p99_us", "of it the generator's own, p99", "us",
@@ -88,7 +124,9 @@ add_cpu(struct figures *f, const struct options *options, const struct result *r
     double system = difference(to->system_us, from->system_us);
     double own = difference(r->to.own_user_us, r->from.own_user_us) +
                  difference(r->to.own_system_us, r->from.own_system_us);
-    double watched = options->broker_pid != 0 ? 0 : NAN;
+    // A killed broker takes its figures along; the messages of `recover` are too few for the clock.
+    bool meaningful = r->outage_us == 0 && options->scenario != SCENARIO_RECOVER;
+    double watched = options->broker_pid != 0 && meaningful ? 0 : NAN;
     const char *unit = options->scenario == SCENARIO_CONNECT ? "us/connection" : "us/message";
 
     add(f, (struct figure){"cpu_us", "broker CPU", unit, watched + ratio(user + system, done), 3});
@@ -104,26 +142,82 @@ add_cpu(struct figures *f, const struct options *options, const struct result *r
                            ratio(own, seconds * 1e4), 1});
 }
 
+// NaN: the broker was started again in a way that hides its process.
+static double
+kib(uint64_t bytes)
+{
+    return bytes > 0 ? (double)bytes / 1024 : NAN;
+}
+
 static void
 add_memory(struct figures *f, const struct options *options, const struct result *r)
 {
     const struct proc_sample *before = &r->before.broker, *after = &r->connected.broker;
     double watched = options->broker_pid != 0 ? 0 : NAN;
-    bool standing = options->scenario != SCENARIO_CONNECT;
-    double clients = (double)options->clients;
-    if (options->scenario != SCENARIO_IDLE)
-        clients += options->scenario == SCENARIO_PAIRS ? clients : 1;
-    double each = standing ? watched : NAN;
+    struct shape shape = scenario_shape(options);
+    double clients = (double)shape.publishers + (double)shape.subscribers + (double)shape.silent;
+    double each = shape.churn ? NAN : watched;
+    const char *text = shape.durable ? "memory per new session" : "memory per new connection";
 
+    double queued = options->scenario == SCENARIO_OFFLINE_QUEUE ? watched : NAN;
+    double recover = options->scenario == SCENARIO_RECOVER ? watched : NAN;
     add(f, (struct figure){"rss_kib", "broker resident", "KiB",
-                           watched + (double)r->to.broker.rss_bytes / 1024, 0});
+                           watched + kib(r->to.broker.rss_bytes), 0});
     add(f, (struct figure){"own_kib", "  without files", "KiB",
-                           watched + (double)r->to.broker.own_bytes / 1024, 0});
-    add(f, (struct figure){"bytes_per_connection", "memory per new connection", "bytes",
+                           watched + kib(r->to.broker.own_bytes), 0});
+    add(f, (struct figure){"rss_before_kib", "  before the first message", "KiB",
+                           queued + kib(r->connected.broker.rss_bytes), 0});
+    add(f, (struct figure){"rss_full_kib", "  when the queues were full", "KiB",
+                           queued + kib(r->full.broker.rss_bytes), 0});
+    add(f, (struct figure){"rss_sessions_kib", "  with all sessions, before the kill", "KiB",
+                           recover + kib(r->full.broker.rss_bytes), 0});
+    add(f, (struct figure){"bytes_per_connection", text, "bytes",
                            each + difference(after->own_bytes, before->own_bytes) / clients, 0});
     double cpu = difference(after->user_us + after->system_us, before->user_us + before->system_us);
     add(f,
         (struct figure){"setup_cpu_us", "CPU per new connection", "us", each + cpu / clients, 1});
+}
+
+// Rates of what has no fixed duration.
+static void
+add_durable(struct figures *f, const struct options *options, const struct result *r)
+{
+    double queued = options->scenario == SCENARIO_OFFLINE_QUEUE ? 0 : NAN;
+    double recover = options->scenario == SCENARIO_RECOVER ? 0 : NAN;
+    double killed = r->outage_us > 0 ? 0 : NAN, kept = durable(options) ? 0 : NAN;
+    double acked = difference(r->full.acked, r->from.acked);
+    double drained = difference(r->to.delivered, r->full.delivered);
+    double sessions = (double)options->clients;
+
+    add(f, (struct figure){"enqueue_rate", "enqueued while away", "/s",
+                           queued + ratio(acked * 1e6, (double)r->enqueue_us), 0});
+    add(f, (struct figure){"drain_rate", "drained on return", "/s",
+                           queued + ratio(drained * 1e6, (double)r->drain_us), 0});
+    add(f, (struct figure){"session_rate", "sessions made", "/s",
+                           recover + ratio(sessions * 1e6, (double)r->set_up_us), 0});
+    add(f, (struct figure){"outage_ms", "kill until a CONNECT was answered", "ms",
+                           killed + (double)r->outage_us / 1e3, 1});
+    add(f, (struct figure){"restart_ms", "  from the restart command on", "ms",
+                           killed + (double)r->restart_us / 1e3, 1});
+    add(f, (struct figure){"restart_attempts", "  attempts to start it", "",
+                           killed + (double)r->restart_attempts, 0});
+    add(f, (struct figure){"broker_pid", "  process now", "",
+                           r->broker_pid > 0 ? killed + (double)r->broker_pid : NAN, 0});
+    add(f, (struct figure){"sessions_found", "sessions found again", "",
+                           kept + (double)r->sessions_found, 0});
+    add(f,
+        (struct figure){"sessions_lost", "sessions lost", "", kept + (double)r->sessions_lost, 0});
+    add(f, (struct figure){"publisher_sessions_found", "  publishers' found again", "",
+                           killed + (double)r->senders_found, 0});
+    add(f, (struct figure){"publisher_sessions_lost", "  publishers' lost", "",
+                           killed + (double)r->senders_lost, 0});
+    add(f, (struct figure){"resent", "resent by publishers", "", killed + (double)r->resent, 0});
+    add(f, (struct figure){"redelivered", "redelivered in QoS 2 flows", "",
+                           killed + (double)r->redelivered, 0});
+    add(f,
+        (struct figure){"acked_all", "acknowledged with warm-up", "", kept + (double)r->acked, 0});
+    add(f, (struct figure){"lost_acknowledged", "acknowledged and lost", "",
+                           kept + (double)run_lost_acknowledged(r), 0});
 }
 
 static void
@@ -207,9 +301,10 @@ report_print(const struct options *options, const struct result *result)
 {
     struct figures figures = {0};
     add_throughput(&figures, options, result);
-    add_latency(&figures, options, result);
+    add_latencies(&figures, options, result);
     add_cpu(&figures, options, result);
     add_memory(&figures, options, result);
+    add_durable(&figures, options, result);
     add_faults(&figures, result);
     if (options->json)
         print_json(options, result, &figures);

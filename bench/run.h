@@ -19,10 +19,11 @@
 #define RUN_FAILURE_TEXT 160u
 
 enum phase {
-    PHASE_SETUP, // connect, subscribe
-    PHASE_RUN,   // publish
-    PHASE_DRAIN, // no new messages; those under way arrive
-    PHASE_CLOSE, // disconnect and end
+    PHASE_SETUP,  // connect, subscribe
+    PHASE_RUN,    // publish
+    PHASE_RETURN, // subscribers that left come back; before or after PHASE_RUN
+    PHASE_DRAIN,  // no new messages; those under way arrive
+    PHASE_CLOSE,  // disconnect and end
 };
 
 struct client;
@@ -47,15 +48,24 @@ struct run {
     // Stored with release by main after the three times below; workers load with acquire.
     _Atomic int phase;
     uint64_t start_us, measure_from_us, measure_to_us;
+    // Stored with release by main; 0 before. From just before the broker is killed until it answers
+    // again, connections may end and none begins.
+    _Atomic uint64_t killed_us, restored_us;
 };
 
 // Counted by one worker, read by main at any time. One writer, so no read-modify-write is needed.
 struct counters {
-    _Atomic uint64_t ready;     // clients connected and subscribed
+    _Atomic uint64_t ready;     // clients set up: connected and subscribed, and gone if they leave
+    _Atomic uint64_t returned;  // connections of clients that had been set up before
     _Atomic uint64_t delivered; // messages for the first time; in `connect`: connections accepted
     _Atomic uint64_t published;
-    _Atomic uint64_t open;    // QoS handshakes not ended
-    _Atomic uint64_t lost;    // connections
+    _Atomic uint64_t acked; // PUBACK or PUBCOMP; or PUBREC and then the session was gone
+    _Atomic uint64_t resent;
+    _Atomic uint64_t redelivered; // QoS 2: PUBLISH with an identifier that was held
+    _Atomic uint64_t sessions_found, sessions_lost; // of subscribers, on a new connection
+    _Atomic uint64_t senders_found, senders_lost;   // the same of publishers
+    _Atomic uint64_t open;                          // QoS handshakes not ended
+    _Atomic uint64_t lost;                          // connections
     _Atomic uint64_t refused; // messages that the broker answered with an error
     _Atomic uint64_t stray;   // messages that are not of this run, or at the wrong subscriber
     _Atomic bool failed;      // the run cannot go on; the worker's failure text says why
@@ -85,7 +95,7 @@ counter_read(const _Atomic uint64_t *counter)
 // A moment: everything that is measured as a difference.
 struct sample {
     uint64_t at_us;
-    uint64_t delivered, published;
+    uint64_t delivered, published, acked;
     uint64_t own_user_us, own_system_us; // the load generator itself
     struct proc_sample broker;           // zeroes without --broker-pid
 };
@@ -94,13 +104,26 @@ struct result {
     struct sample before, connected, from, to; // before setup; after it; the measured window
     uint64_t published, delivered;             // in all, with warm-up and drain
     uint64_t missing, duplicates, reordered, stray, refused, lost, open;
-    struct histogram latency;  // of messages due in the window
-    struct histogram lateness; // open loop: how late the load generator itself sent
+    uint64_t acked, unpromised; // unpromised: neither acknowledged nor delivered
+    uint64_t resent, redelivered;
+    uint64_t sessions_found, sessions_lost, senders_found, senders_lost;
+    struct sample full;            // offline-queue: all is enqueued; recover: all sessions stand
+    uint64_t set_up_us;            // from the first connection until the last client was set up
+    uint64_t enqueue_us, drain_us; // offline-queue
+    uint64_t outage_us;            // from SIGKILL until a CONNECT was answered; 0 without
+    uint64_t restart_us;           // of it from the beginning of the restart command
+    uint64_t restart_attempts;     // more than one: the command failed before
+    uint64_t broker_pid;           // at the end; 0 = not known
+    struct histogram latency;      // of messages due in the window
+    struct histogram ack_latency;  // durable scenarios: the same until PUBACK or PUBCOMP
+    struct histogram lateness;     // open loop: how late the load generator itself sent
     char failure[RUN_FAILURE_TEXT];
 };
 
 // ERR_IO with result->failure set when the run was not possible.
 NODISCARD err_t run_execute(const struct options *options, struct result *ret_result);
+// Messages that the broker acknowledged and did not deliver.
+uint64_t run_lost_acknowledged(const struct result *result);
 // Whether the broker kept what it promised at this QoS.
 bool run_good(const struct options *options, const struct result *result);
 

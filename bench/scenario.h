@@ -16,7 +16,13 @@ struct shape {
     uint32_t publishers, subscribers;
     uint32_t silent; // connections that only exist (idle), or come and go (connect)
     uint32_t streams;
-    bool churn; // the silent ones come and go
+    // Publisher p has subscriber p * stride to itself; 0: everyone hears everyone, and either is
+    // one.
+    uint32_t stride;
+    bool churn;     // the silent ones come and go
+    bool durable;   // sessions outlive connections
+    bool parks;     // subscribers leave before the first message, and some or all return later
+    uint64_t limit; // messages of each publisher
 };
 
 struct shape scenario_shape(const struct options *options);
@@ -30,7 +36,11 @@ uint32_t scenario_fan_out(const struct shape *shape);
 // windows, at least one.
 uint64_t scenario_window(const struct shape *shape, const struct options *options);
 
-void scenario_topic(uint32_t run, uint32_t publisher, char ret_text[SCENARIO_TEXT_MAX]);
+// Whether a subscriber that left returns.
+bool scenario_returns(const struct shape *shape, uint32_t subscriber);
+
+void scenario_topic(const struct shape *shape, uint32_t run, uint32_t publisher,
+                    char ret_text[SCENARIO_TEXT_MAX]);
 // In fan-in a wildcard over all publishers' topics, else one topic.
 void scenario_filter(const struct shape *shape, uint32_t run, uint32_t subscriber,
                      char ret_text[SCENARIO_TEXT_MAX]);

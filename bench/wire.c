@@ -2,6 +2,7 @@
 #include "bench/wire.h"
 
 #define LENGTH_BYTES_MAX 4 // of the Remaining Length
+#define EXPIRY_BYTES     5 // the property Session Expiry Interval
 
 // ---- Reading ----------------------------------------------------------------------------------
 
@@ -34,7 +35,7 @@ static uint16_t
 read_u16(struct reader *r)
 {
     const uint8_t *p = read_bytes(r, 2);
-    return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+    return (uint16_t)(p ? p[0] << 8 | p[1] : 0);
 }
 
 static uint32_t
@@ -187,7 +188,7 @@ wire_connack(const struct wire_frame *frame, int version, struct wire_connack *r
     must(frame->type == WIRE_CONNACK);
     struct reader r = reader_of(frame);
     *ret = (struct wire_connack){.packet_max = UINT32_MAX, .receive_max = 65535, .qos_max = 2};
-    (void)read_u8(&r); // session present: cannot be, every connection starts clean
+    ret->session_present = (read_u8(&r) & 1) != 0;
     ret->reason = read_u8(&r);
     // A server that does not speak version 5 refuses in version 4's words, without properties.
     if (version == 5 && r.at < r.end)
@@ -248,17 +249,23 @@ put_header(struct buffer *out, enum wire_type type, uint8_t flags, uint32_t rema
 }
 
 void
-wire_put_connect(struct buffer *out, int version, const char *client_id)
+wire_put_connect(struct buffer *out, int version, const char *client_id, uint32_t expiry_s)
 {
     must(version == 4 || version == 5);
-    uint32_t properties = version == 5;
-    put_header(out, WIRE_CONNECT, 0, 10 + properties + 2 + (uint32_t)strlen(client_id));
+    uint8_t properties = version == 5 && expiry_s > 0 ? EXPIRY_BYTES : 0;
+    uint32_t properties_len = version == 5 ? 1u + properties : 0;
+    put_header(out, WIRE_CONNECT, 0, 10 + properties_len + 2 + (uint32_t)strlen(client_id));
     put_string(out, "MQTT");
     put_u8(out, (uint8_t)version);
-    put_u8(out, 0x02); // clean session / clean start
-    put_u16(out, 0);   // keep alive: none, idle connections stay silent
-    if (properties)
-        put_u8(out, 0);
+    put_u8(out, expiry_s == 0 ? 0x02 : 0); // clean session / clean start
+    put_u16(out, 0);                       // keep alive: none, idle connections stay silent
+    if (properties_len > 0)
+        put_u8(out, properties);
+    if (properties > 0) {
+        put_u8(out, 0x11); // Session Expiry Interval
+        put_u16(out, expiry_s >> 16);
+        put_u16(out, expiry_s & UINT16_MAX);
+    }
     put_string(out, client_id);
 }
 

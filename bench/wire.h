@@ -28,6 +28,7 @@ enum wire_type {
 
 #define WIRE_SIZE_BAD  UINT32_MAX // the length field is malformed
 #define WIRE_ACK_BYTES 4u
+#define WIRE_DUP       0x08 // in the first byte of a PUBLISH
 
 // ---- Decoding ---------------------------------------------------------------------------------
 
@@ -59,6 +60,7 @@ struct wire_connack {
     uint16_t keep_alive_s; // 0 if the server asks for none
     uint8_t reason;        // return code in 3.1.1
     uint8_t qos_max;       // 2 if absent
+    bool session_present;
 };
 NODISCARD bool wire_connack(const struct wire_frame *frame, int version, struct wire_connack *ret);
 
@@ -70,8 +72,9 @@ NODISCARD bool wire_ack(const struct wire_frame *frame, int version, struct wire
 
 // ---- Encoding ---------------------------------------------------------------------------------
 
-// Clean session / clean start, no will, keep alive 0.
-void wire_put_connect(struct buffer *out, int version, const char *client_id);
+// No will, keep alive 0. With expiry_s = 0: clean session / clean start, and no session afterwards.
+// Else the session is found again if there is one, and kept: for so long in 5.0, for ever in 3.1.1.
+void wire_put_connect(struct buffer *out, int version, const char *client_id, uint32_t expiry_s);
 void wire_put_subscribe(struct buffer *out, int version, const char *filter, uint8_t qos);
 // A PUBLISH with a payload for the caller to fill. Returns the offset of the packet identifier (0
 // at QoS 0); the payload is the last payload_len bytes.

@@ -14,6 +14,7 @@
 // The same where the windows are opened by another thread, which does not wake this one.
 #define WAIT_CROSSING_US 500u
 #define PING_LOOK_US     1000000u
+#define UNSTICK_LOOK_US  250000u
 #define CLOSE_WAIT_US    1000000u // for DISCONNECTs to leave
 
 // ---- Making -----------------------------------------------------------------------------------
@@ -80,6 +81,7 @@ worker_new(struct run *run, uint32_t number)
     w->dirty = mem_zalloc(slots * sizeof(struct client *));
     w->willing = mem_zalloc(slots * sizeof(struct client *));
     w->resting = mem_zalloc(slots * sizeof(struct client *));
+    w->parked = mem_zalloc(slots * sizeof(struct client *));
     w->publishers = mem_zalloc(slots * sizeof(struct client *));
     (void)for_each_mine(w, add_client);
     must(w->connect_next == w->client_count);
@@ -107,6 +109,7 @@ worker_free(struct worker *w)
     mem_free(w->dirty);
     mem_free(w->willing);
     mem_free(w->resting);
+    mem_free(w->parked);
     mem_free(w->publishers);
     mem_free(w);
 }
@@ -179,6 +182,65 @@ publish(struct worker *w)
         w->willing[i]->willing = false;
         if (w->willing[i]->state == CLIENT_READY)
             publisher_publish(w->willing[i]);
+    }
+}
+
+// ---- Sessions that outlive connections --------------------------------------------------------
+
+bool
+worker_excuses(const struct worker *w, uint64_t started_us)
+{
+    uint64_t killed_us = atomic_load_explicit(&w->run->killed_us, memory_order_acquire);
+    uint64_t restored_us = atomic_load_explicit(&w->run->restored_us, memory_order_acquire);
+    return killed_us != 0 && (restored_us == 0 || started_us < restored_us);
+}
+
+void
+worker_rest(struct worker *w, struct client *c)
+{
+    bool parks = w->run->shape.parks && c->role == CLIENT_SUBSCRIBER;
+    if (!parks || worker_phase(w) != PHASE_SETUP) {
+        w->resting[w->resting_count++] = c;
+        return;
+    }
+    // There may be very many of these.
+    buffer_free(&c->fill);
+    buffer_free(&c->flight);
+    buffer_free(&c->cut);
+    w->parked[w->parked_count++] = c;
+    counter_add(&w->counters.ready, 1);
+}
+
+static void
+unpark(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->parked_count; i++) {
+        if (scenario_returns(&w->run->shape, w->parked[i]->number))
+            w->resting[w->resting_count++] = w->parked[i];
+    }
+    w->parked_count = 0;
+}
+
+// Connects who is to come back, unless the broker is away.
+static void
+revive(struct worker *w)
+{
+    bool away = worker_excuses(w, w->now_us);
+    while (!away && w->resting_count > 0 && w->connecting < WORKER_CONNECTS)
+        client_connect(w->resting[--w->resting_count], w->now_us);
+}
+
+static void
+unstick(struct worker *w)
+{
+    uint64_t restored_us = atomic_load_explicit(&w->run->restored_us, memory_order_acquire);
+    bool waits = w->run->options->rate == 0 && !w->run->shape.parks;
+    if (!waits || restored_us == 0 || w->now_us < w->unstick_at_us)
+        return;
+    w->unstick_at_us = w->now_us + UNSTICK_LOOK_US;
+    for (uint32_t i = 0; i < w->publisher_count; i++) {
+        if (w->publishers[i]->state == CLIENT_READY)
+            publisher_unstick(w->publishers[i]);
     }
 }
 
@@ -269,8 +331,13 @@ tick(struct worker *w, enum phase phase)
     w->now_us = clock_mono_us();
     if (phase == PHASE_SETUP && !w->run->shape.churn)
         set_up(w);
+    if (phase == PHASE_RETURN)
+        unpark(w);
+    if (w->run->shape.durable && phase != PHASE_SETUP && phase != PHASE_CLOSE)
+        revive(w);
     if (phase == PHASE_RUN) {
         pace(w);
+        unstick(w);
         publish(w);
         if (w->run->shape.churn)
             churn(w);

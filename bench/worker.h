@@ -25,22 +25,24 @@ struct worker {
     uint64_t now_us;
 
     // Lists of this worker's clients; each holds a client at most once.
-    struct client **dirty, **willing, **resting, **publishers;
+    struct client **dirty, **willing, **resting, **parked, **publishers;
     uint32_t dirty_count;     // have bytes to send and no send under way
     uint32_t willing_count;   // publishers that may have become able to publish
-    uint32_t resting_count;   // `connect`: not connected
+    uint32_t resting_count;   // not connected, to connect again
+    uint32_t parked_count;    // not connected before PHASE_RETURN
     uint32_t publisher_count; // in the order of pacing
 
-    uint32_t connect_next; // clients[connect_next..] have not begun to connect
-    uint32_t connecting;   // attempts under way
-    uint64_t paced;        // open loop: messages (or connections) that have fallen due
-    uint64_t started;      // `connect`: attempts begun
-    double interval_us;    // open loop: between two of this worker's messages
-    bool crossing;         // windows are opened by another thread's deliveries
-    uint16_t keep_alive_s; // shortest that a server asked for; 0 = none
-    uint64_t ping_at_us;   // next look at who has to send PINGREQ
+    uint32_t connect_next;  // clients[connect_next..] have not begun to connect
+    uint32_t connecting;    // attempts under way
+    uint64_t paced;         // open loop: messages (or connections) that have fallen due
+    uint64_t started;       // `connect`: attempts begun
+    double interval_us;     // open loop: between two of this worker's messages
+    bool crossing;          // windows are opened by another thread's deliveries
+    uint16_t keep_alive_s;  // shortest that a server asked for; 0 = none
+    uint64_t ping_at_us;    // next look at who has to send PINGREQ
+    uint64_t unstick_at_us; // next look at who waits for what was forgotten
 
-    struct histogram latency, lateness;
+    struct histogram latency, ack_latency, lateness;
     CACHE_ALIGNED struct counters counters;
     char failure[RUN_FAILURE_TEXT]; // the first; main reads it after worker_join
     pthread_t thread;
@@ -58,6 +60,10 @@ void worker_join(struct worker *w);
 uint64_t worker_due_us(const struct worker *w, uint64_t n);
 // Whether a message or connection due at that time counts.
 bool worker_measures(const struct worker *w, uint64_t due_us);
+// Whether a connection that began then may end, because the broker was killed.
+bool worker_excuses(const struct worker *w, uint64_t started_us);
+// A client that is closed and may connect again.
+void worker_rest(struct worker *w, struct client *c);
 // The first failure is kept.
 void worker_note_failure(struct worker *w, const char *format, ...) PRINTF_LIKE(2);
 

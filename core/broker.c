@@ -1,6 +1,8 @@
 // broker.c - what all shards share.
 #include "core/broker.h"
 
+#include <sys/eventfd.h>
+
 #include "core/base/mem.h"
 
 #include "core/mail.h"
@@ -29,6 +31,10 @@ broker_new(const struct config *config, struct log *log, unsigned shard_count, u
     atomic_store(&broker->config, config);
     atomic_store(&broker->memory_max, config->memory_max);
     atomic_store(&broker->next_session_number, 1); // 0 is the broker itself
+    atomic_store(&broker->next_message, 1);
+    atomic_store(&broker->wall_offset_ms, wall_ms - now_ms);
+    for (unsigned i = 0; i < shard_count; i++)
+        broker->sleep[i].wake_fd = -1;
     broker->started_ms = now_ms;
     broker->started_wall_ms = wall_ms;
     return broker;
@@ -75,6 +81,23 @@ broker_home(const struct broker *broker, struct slice client_id)
     // Other bits than the registry's, which uses the low ones of the same hash.
     uint64_t hash = hash_bytes(&broker->key, client_id.data, client_id.len);
     return (unsigned)(((hash >> 32) * broker->shard_count) >> 32);
+}
+
+void
+broker_wake(struct broker *broker, unsigned shard)
+{
+    struct broker_sleep *sleep = &broker->sleep[shard];
+    // Several may come at once: one clears the flag and writes, and the others may leave it to that
+    // one. The sleeper looks at everything once it wakes, and what comes later meets the flag of
+    // its next sleep, or is seen by the look before it (spsc.c). The fence pairs with the one in
+    // shard_has_mail: between what was stored for the sleeper and its flag here, between its flag
+    // and what it looks at there, so one of the two sees the other.
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load_explicit(&sleep->sleeping, memory_order_relaxed) ||
+        !atomic_exchange(&sleep->sleeping, 0))
+        return;
+    int rc = sleep->wake_fd < 0 ? 0 : eventfd_write(sleep->wake_fd, 1);
+    must(rc == 0);
 }
 
 uint64_t

@@ -15,6 +15,7 @@
 #include "core/config.h"
 #include "core/trie.h"
 
+struct keeper;
 struct retained;
 struct shard;
 
@@ -22,6 +23,12 @@ struct shard;
 
 struct CACHE_ALIGNED broker_sleep {
     _Atomic uint32_t sleeping; // its worker is about to wait or waits: whoever posts must wake it
+    int wake_fd;               // eventfd of the worker, which owns it; -1 = there is none
+};
+
+// A shard's answers to the others' tickets (tickets.h). Written by that shard alone.
+struct CACHE_ALIGNED broker_answers {
+    _Atomic uint64_t ticket[TRIE_SHARDS_MAX];
 };
 
 struct broker {
@@ -34,9 +41,13 @@ struct broker {
     struct shard *shards[TRIE_SHARDS_MAX]; // set once by each worker before the start barrier
     struct spsc *mail[TRIE_SHARDS_MAX][TRIE_SHARDS_MAX]; // [from][to]; NULL on the diagonal
     struct broker_sleep sleep[TRIE_SHARDS_MAX];
+    struct broker_answers answers[TRIE_SHARDS_MAX];
+    struct keeper *keeper; // main's, NULL = nothing is kept; set before there are shards
     _Atomic(const struct config *) config; // main replaces it; readers take it once a tick
     _Atomic uint64_t memory_max;           // budget in bytes
-    _Atomic uint64_t next_session_number;  // identities for No Local and the log
+    _Atomic uint64_t next_session_number;  // identities for No Local, the journal and the log
+    _Atomic uint64_t next_message;         // numbers in the journal
+    _Atomic uint64_t wall_offset_ms;       // wall clock minus monotonic clock; the keeper sets it
     uint64_t started_ms;                   // monotonic
     uint64_t started_wall_ms;
 };
@@ -53,6 +64,15 @@ void broker_set_config(struct broker *broker, struct rcu_reader *self, struct co
 unsigned broker_home(const struct broker *broker, struct slice client_id);
 // Sessions of all shards, connected or not. ON_ANY, approximate while others come and go.
 uint64_t broker_sessions(const struct broker *broker);
+// The shard's worker looks at its mail, its safe position and its pages. Of several that call one
+// wakes it. ON_ANY.
+void broker_wake(struct broker *broker, unsigned shard);
+// What to add to a monotonic time to get the wall clock's. ON_ANY.
+static inline uint64_t
+broker_wall_offset(const struct broker *broker)
+{
+    return atomic_load_explicit(&broker->wall_offset_ms, memory_order_relaxed);
+}
 // Accounted memory of all shards, bytes. ON_ANY, approximate.
 uint64_t broker_memory(const struct broker *broker);
 

@@ -83,8 +83,6 @@ on_disconnect(struct client *client, const struct frame *frame)
             return ERR_PROTOCOL;
         session->expiry_s =
             min_u32(view.session_expiry_s, client->shard->config->session_expiry_max_s);
-        if (session->journaled)
-            journal_session(client->shard->journal, session);
     }
     client->will_on_close = view.reason != REASON_SUCCESS;
     client_close(client, OK);

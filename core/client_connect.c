@@ -155,7 +155,7 @@ find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
     }
     c->session_present = session != NULL;
     if (!session)
-        return session_new(shard, id, hash);
+        return session_new(shard, id, hash, 0);
     session_drop_will(session); // reconnected in time [MQTT-3.1.3-9]
     return session;
 }
@@ -173,10 +173,15 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     session->user = view->has_user ? mem_strndup(view->user.data, view->user.len) : NULL;
     if (view->has_will)
         session_set_will(session, &view->will);
-    if (session->expiry_s > 0 || session->journaled)
-        journal_session(shard->journal, session);
-    session->journaled = session->expiry_s > 0;
     client->receive_max = view->receive_max;
+    uint32_t limit = shard->config->inflight_messages_max;
+    session->window = (uint16_t)min_u32(view->receive_max, limit ? limit : UINT16_MAX);
+    session->version = client->version;
+    // One that was made to end with its connection never gets here again, and one that was not is
+    // kept by the journal until it ends.
+    session->durable |= session->expiry_s > 0;
+    if (session->durable)
+        journal_session(shard->journal, session);
     client->packet_max = view->packet_max;
     client->problem_info = view->request_problem_info;
     client->alias_max_out = (uint16_t)min_u32(view->topic_alias_max, ALIAS_OUT_MAX);

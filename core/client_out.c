@@ -157,18 +157,27 @@ put_ack(struct client *client, const struct ack_out *ack)
 }
 
 struct parked_ack {
-    uint64_t position;
+    struct ack_wait wait;
+    uint64_t since_ms;
     struct ack_out ack; // codes are owned
 };
 
-void
-client_put_ack_after(struct client *client, uint64_t position, const struct ack_out *ack)
+// Does the wait still go on? Notes when to look again.
+static bool
+waits(struct shard *shard, const struct ack_wait *wait)
 {
-    struct shard *shard = client->shard;
-    if (likely(position <= journal_safe(shard->journal) && client->parked_count == 0)) {
-        put_ack(client, ack);
-        return;
-    }
+    if (wait->position > journal_safe(shard->journal) ||
+        !tickets_answered(shard, wait->shards, wait->ticket))
+        return true;
+    if (likely(wait->hold_ms <= shard->now_ms))
+        return false;
+    shard->hold_ms = min_u64(shard->hold_ms, wait->hold_ms);
+    return true;
+}
+
+static void
+park(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
+{
     if (client->parked_head > 0 &&
         client->parked_head + client->parked_count == client->parked_cap) {
         memmove(client->parked, client->parked + client->parked_head,
@@ -177,14 +186,43 @@ client_put_ack_after(struct client *client, uint64_t position, const struct ack_
     }
     uint32_t end = client->parked_head + client->parked_count++;
     client->parked = mem_grow(client->parked, &client->parked_cap, end + 1, sizeof *client->parked);
-    client->parked[end] = (struct parked_ack){.position = position, .ack = *ack};
+    client->parked[end] =
+        (struct parked_ack){.wait = *wait, .since_ms = client->shard->now_ms, .ack = *ack};
     if (ack->count) {
         uint8_t *codes = mem_alloc(ack->count);
         memcpy(codes, ack->codes, ack->count);
         client->parked[end].ack.codes = codes;
     }
     if (list_empty(&client->parked_node))
-        list_push(&shard->parked, &client->parked_node);
+        list_push(&client->shard->parked, &client->parked_node);
+}
+
+void
+client_put_ack_after(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
+{
+    // Another shard has never answered yet, so a ticket always parks.
+    if (likely(client->parked_count == 0 && !waits(client->shard, wait)))
+        put_ack(client, ack);
+    else
+        park(client, wait, ack);
+}
+
+// The other shards' answer was more than "taken". True: goes on waiting.
+static bool
+follow_outcome(struct client *client, struct parked_ack *parked, enum outcome outcome)
+{
+    struct shard *shard = client->shard;
+    parked->wait.ticket = parked->wait.shards = 0; // answered
+    if (outcome == OUTCOME_SLOWED) {
+        parked->wait.hold_ms = parked->since_ms + ACK_HOLD_MS;
+        return waits(shard, &parked->wait);
+    }
+    stat_add(&shard->stats.publish_refused, 1);
+    parked->ack.reason = err_reason(ERR_QUOTA_EXCEEDED);
+    // A PUBREC that refuses ends the exchange [MQTT-4.3.3-9].
+    if (parked->ack.type == MQTT_PUBREC && client->session)
+        session_refuse_qos2(client->session, parked->ack.packet_id);
+    return false;
 }
 
 static void
@@ -200,14 +238,20 @@ unpark(struct client *client)
 void
 client_release_parked(struct client *client)
 {
-    uint64_t safe = journal_safe(client->shard->journal);
-    while (client->parked_count > 0 && client->parked[client->parked_head].position <= safe) {
+    struct shard *shard = client->shard;
+    while (client->parked_count > 0) {
+        struct parked_ack *parked = &client->parked[client->parked_head];
+        if (waits(shard, &parked->wait))
+            return;
+        enum outcome outcome =
+            parked->wait.ticket ? tickets_outcome(shard, parked->wait.ticket) : OUTCOME_TAKEN;
+        if (unlikely(outcome != OUTCOME_TAKEN) && follow_outcome(client, parked, outcome))
+            return;
         if (client->state == CLIENT_CONNECTED)
-            put_ack(client, &client->parked[client->parked_head].ack);
+            put_ack(client, &parked->ack);
         unpark(client);
     }
-    if (client->parked_count == 0)
-        client_drop_parked(client);
+    client_drop_parked(client);
 }
 
 void

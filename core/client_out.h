@@ -17,15 +17,25 @@ struct delivery_spec;
 // False when the packet is too large for the client and was dropped [MQTT-3.1.2-24].
 bool client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
                         uint16_t packet_id, bool dup);
-// An acknowledgement that may go out once the journal is safe up to position; in order with those
-// before it. SUBACK and UNSUBACK have reason codes (copied), the others one reason and count 0.
+// One that stands for a full queue, to a client that cannot be told of it, is held so long.
+#define ACK_HOLD_MS 1000u
+// What an acknowledgement waits for. All zero: for nothing but those before it.
+struct ack_wait {
+    uint64_t position; // the journal is safe up to here
+    uint64_t shards;   // bit i: shard i has answered with the ticket, or a later one (tickets.h)
+    uint64_t ticket;
+    uint64_t hold_ms; // not before (monotonic)
+};
+// Sends an acknowledgement once its time has come; in order with those before it. SUBACK and
+// UNSUBACK have reason codes (copied), the others one reason and count 0.
 struct ack_out {
     uint8_t type, reason;
     uint16_t packet_id;
     const uint8_t *codes;
     uint32_t count;
 };
-void client_put_ack_after(struct client *client, uint64_t position, const struct ack_out *ack);
+void client_put_ack_after(struct client *client, const struct ack_wait *wait,
+                          const struct ack_out *ack);
 // Sends those whose time has come.
 void client_release_parked(struct client *client);
 void client_drop_parked(struct client *client);

@@ -91,6 +91,13 @@ refusal(struct client *client, const struct publish_view *view)
         stat_add(&shard->stats.dropped_memory, 1);
         return ERR_QUOTA_EXCEEDED;
     }
+    // The disk is full, or fails. Others wait for their acknowledgement, and are paused.
+    if (unlikely(journal_is_on(shard->journal) &&
+                 atomic_load_explicit(&shard->broker->keeper->failing, memory_order_relaxed) &&
+                 (view->qos == 0 ? view->retain : client->version == MQTT_5))) {
+        stat_add(&shard->stats.dropped_disk, 1);
+        return ERR_QUOTA_EXCEEDED;
+    }
     return OK;
 }
 
@@ -99,7 +106,8 @@ static void
 check_pressure(struct client *client)
 {
     struct shard *shard = client->shard;
-    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && !shard->over_budget))
+    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && !shard->over_budget &&
+               !shard_keeper_lags(shard)))
         return;
     if (!list_empty(&client->blocked_node))
         return;
@@ -133,7 +141,7 @@ qos2_received(struct session *session, uint16_t packet_id)
 {
     bool added = packet_ids_add(&session->in_qos2, packet_id);
     must_hot(added);
-    if (session->journaled)
+    if (session->durable)
         journal_received(session->shard->journal, session, packet_id);
 }
 
@@ -150,7 +158,7 @@ expires_at(const struct shard *shard, const struct publish_view *view)
 }
 
 static err_t
-route(struct client *client, const struct publish_view *view, bool *ret_matched)
+route(struct client *client, const struct publish_view *view, struct route_result *ret)
 {
     struct shard *shard = client->shard;
     struct pub pub = {
@@ -162,28 +170,23 @@ route(struct client *client, const struct publish_view *view, bool *ret_matched)
         .arrived_ms = shard->now_ms,
         .qos = view->qos,
         .retain = view->retain,
+        .may_wait = view->qos > 0 && client->version != MQTT_5,
     };
     uint8_t *stripped = NULL;
     if (view->strip) {
         stripped = mem_alloc(view->raw_props.len);
         pub.props = slice_of(stripped, codec_forward_props(view->raw_props, stripped));
     }
-    err_t err = route_publish(shard, &pub, ret_matched);
+    err_t err = route_publish(shard, &pub, ret);
     pub_done(&pub);
     mem_free(stripped);
     return err;
 }
 
-// What must be safe before the packet is acknowledged: what it added to the journal.
-static uint64_t
-position_since(const struct client *client, uint64_t before)
-{
-    uint64_t last = journal_last(client->shard->journal);
-    return last == before ? 0 : last;
-}
+// ---- The acknowledgement ------------------------------------------------------------------------
 
 static void
-acknowledge(struct client *client, const struct publish_view *view, uint64_t position,
+acknowledge(struct client *client, const struct publish_view *view, const struct ack_wait *wait,
             uint8_t reason)
 {
     if (view->qos == 0)
@@ -193,7 +196,42 @@ acknowledge(struct client *client, const struct publish_view *view, uint64_t pos
         .reason = reason,
         .packet_id = view->packet_id,
     };
-    client_put_ack_after(client, position, &ack);
+    client_put_ack_after(client, wait, &ack);
+}
+
+// before: where the journal stood when the packet came. What it added must be safe first, and other
+// shards that were given the message must have answered.
+static void
+accept(struct client *client, const struct publish_view *view, uint64_t before,
+       const struct route_result *result)
+{
+    struct shard *shard = client->shard;
+    uint64_t last = journal_last(shard->journal);
+    struct ack_wait wait = {
+        .position = last == before ? 0 : last,
+        .shards = result->answering,
+        .ticket = result->ticket,
+        .hold_ms = result->outcome == OUTCOME_SLOWED ? shard->now_ms + ACK_HOLD_MS : 0,
+    };
+    uint8_t reason = result->matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
+    if (unlikely(result->outcome == OUTCOME_REFUSED)) {
+        stat_add(&shard->stats.publish_refused, 1);
+        reason = err_reason(ERR_QUOTA_EXCEEDED);
+    }
+    acknowledge(client, view, &wait, reason);
+}
+
+// OK: go on. ERR_PACKET_ID_IN_USE: a copy, and answered.
+static err_t
+begin_qos2(struct client *client, const struct publish_view *view)
+{
+    err_t err = qos2_receive(client, view->packet_id);
+    if (err != ERR_PACKET_ID_IN_USE)
+        return err;
+    // The records of the first copy, sent on an earlier connection, may be under way still.
+    struct ack_wait wait = {.position = journal_last(client->shard->journal)};
+    acknowledge(client, view, &wait, REASON_SUCCESS);
+    return err;
 }
 
 err_t
@@ -214,29 +252,23 @@ client_on_publish(struct client *client, const struct frame *frame)
     if (unlikely(err))
         return err;
     if (view.qos == 2) {
-        err = qos2_receive(client, view.packet_id);
-        if (err == ERR_PACKET_ID_IN_USE) {
-            // The records of the first copy, sent on an earlier connection, may be under way still.
-            acknowledge(client, &view, journal_last(client->shard->journal), REASON_SUCCESS);
-            return OK;
-        }
+        err = begin_qos2(client, &view);
         if (err)
-            return err;
+            return err == ERR_PACKET_ID_IN_USE ? OK : err;
     }
-    bool matched = false;
+    struct route_result result = {0};
     err = refusal(client, &view);
     if (err == OK)
-        err = route(client, &view, &matched);
+        err = route(client, &view, &result);
     check_pressure(client);
     if (unlikely(err)) {
         stat_add(&stats->publish_refused, 1);
         // The version decides whether it is told.
-        acknowledge(client, &view, position_since(client, before), err_reason(err));
+        acknowledge(client, &view, &(struct ack_wait){0}, err_reason(err));
         return OK;
     }
-    if (view.qos == 2)
+    if (view.qos == 2 && likely(result.outcome != OUTCOME_REFUSED))
         qos2_received(client->session, view.packet_id);
-    acknowledge(client, &view, position_since(client, before),
-                matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS);
+    accept(client, &view, before, &result);
     return OK;
 }

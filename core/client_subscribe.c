@@ -75,7 +75,8 @@ acknowledge(struct client *client, uint8_t type, uint16_t packet_id, const uint8
             uint32_t count)
 {
     struct ack_out ack = {.type = type, .packet_id = packet_id, .codes = codes, .count = count};
-    client_put_ack_after(client, session_position(client->session), &ack);
+    client_put_ack_after(client, &(struct ack_wait){.position = session_position(client->session)},
+                         &ack);
 }
 
 err_t

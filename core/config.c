@@ -203,9 +203,6 @@ finish(struct config_loader *loader, const struct config_options *options)
     finish_listeners(loader, options);
     check_listeners(loader);
     finish_logging(loader, options);
-    if (loader->config->persistence)
-        config_warning(loader, "persistence: this version keeps sessions and messages in memory; "
-                               "they end with the process");
 }
 
 // ---- Loading ------------------------------------------------------------------------------------

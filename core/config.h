@@ -21,10 +21,14 @@
 #define CONFIG_ENV_PREFIX     "TERNMQ_"
 
 enum queue_full_action {
+    QUEUE_FULL_REJECT,      // the publisher is told (0x97), or slowed where it cannot be; counted
     QUEUE_FULL_DROP_NEWEST, // the arriving message is dropped and counted (Mosquitto's way)
     QUEUE_FULL_DROP_OLDEST, // the oldest message not yet sent is dropped and counted
     QUEUE_FULL_DISCONNECT,  // the slow client is disconnected with 0x97 and counted
 };
+
+enum durability { DURABILITY_SYNC, DURABILITY_ASYNC };
+enum recovery { RECOVERY_REFUSE, RECOVERY_QUARANTINE };
 
 struct listener_config {
     char *address;            // bind address or host name; NULL = all
@@ -74,9 +78,14 @@ struct config {
     uint32_t sys_interval_s;          // sys_interval, 10; 0 = no $SYS
     bool set_tcp_nodelay;             // true
 
-    // Persistence: accepted; a later version keeps the store on disk.
-    bool persistence;
-    char *persistence_location, *persistence_file;
+    // Persistence.
+    bool persistence;           // false
+    char *persistence_location; // folder; NULL = the working folder
+    char *persistence_file;     // the store's folder in it, "ternmq.db"
+    enum durability durability; // sync
+    uint32_t durability_interval_ms; // 200; with async: what a crash may take
+    enum recovery recovery;          // persistence_recovery, refuse
+    char *backup_location;           // NULL = persistence_location
 
     // Logging.
     struct log_options log; // file belongs to this struct
@@ -104,7 +113,8 @@ struct config_options { // what the command line says, before any file
     char *file;         // borrows from argv
     uint16_t ports[CONFIG_PORTS_MAX];
     uint32_t port_count;
-    bool daemon, quiet, verbose, help, version, test_config, example_config;
+    char *export_file, *import_file; // borrow from argv; NULL = not asked
+    bool daemon, quiet, verbose, help, version, test_config, example_config, backup;
 };
 // argv as main's. ERR_CONFIG: ret_report has every error found.
 NODISCARD err_t config_options_parse(int argc, char **argv, struct config_options *ret_options,

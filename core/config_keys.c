@@ -81,8 +81,9 @@ const struct config_key config_keys[] = {
     {KEY(SESSIONS, "queue_qos0_messages"), GLOBAL(BOOL, queue_qos0_messages), .fallback = "false",
      .help = "Keeps QoS 0 messages, too, for sessions whose client is away."},
     {KEY(SESSIONS, "queue_full_action"), GLOBAL(CHOICE, queue_full_action),
-     .choices = "drop_newest|drop_oldest|disconnect", .fallback = "drop_newest",
-     .help = "What gives way when a session's queue is full."},
+     .choices = "reject|drop_newest|drop_oldest|disconnect", .fallback = "reject",
+     .help = "What gives way when a session's queue is full. reject: the publisher is told, or "
+             "slowed where its version has no word for it."},
     {KEY(SESSIONS, "receive_maximum"), GLOBAL(UINT, receive_max), RANGE(1, U16),
      .fallback = "1000", .unit = "messages",
      .help = "QoS 1 and 2 messages that an MQTT 5 client may have on their way to the "
@@ -145,12 +146,26 @@ const struct config_key config_keys[] = {
 
     {KEY(PERSISTENCE, "persistence"), GLOBAL(BOOL, persistence), .fixed = true,
      .fallback = "false",
-     .help = "Accepted. This version keeps sessions and messages in memory only."},
+     .help = "Keeps sessions, their queues and retained messages on the disk. Off, they end with "
+             "the process."},
     {KEY(PERSISTENCE, "persistence_location"), GLOBAL(STRING, persistence_location),
      .fixed = true, .example = "/var/lib/ternmq/", .unit = "folder",
-     .help = "Where the store will be."},
+     .help = "Where the store is. Default: the working folder."},
     {KEY(PERSISTENCE, "persistence_file"), GLOBAL(STRING, persistence_file), .fixed = true,
-     .fallback = "ternmq.db", .unit = "name", .help = "The name of the store there."},
+     .fallback = "ternmq.db", .unit = "name", .help = "The store's folder there."},
+    {KEY(PERSISTENCE, "durability"), GLOBAL(CHOICE, durability), .fixed = true,
+     .choices = "sync|async", .fallback = "sync",
+     .help = "sync: an acknowledgement is sent when what it promises is on the disk. async: at "
+             "once; a crash may take what came in the last durability_interval."},
+    {KEY(PERSISTENCE, "durability_interval"), GLOBAL(UINT, durability_interval_ms), .fixed = true,
+     RANGE(1, 60000), .fallback = "200", .unit = "milliseconds",
+     .help = "With durability async, how often the disk is brought up to date."},
+    {KEY(PERSISTENCE, "persistence_recovery"), GLOBAL(CHOICE, recovery), .fixed = true,
+     .choices = "refuse|quarantine", .fallback = "refuse",
+     .help = "A damaged store: refuse to start, or move it aside and start with an empty one."},
+    {KEY(PERSISTENCE, "backup_location"), GLOBAL(STRING, backup_location),
+     .example = "/var/backups/ternmq/", .unit = "folder",
+     .help = "Where --backup puts its copies. Default: persistence_location."},
 
     {KEY(LOGGING, "log_dest"), GLOBAL_OWN(config_set_log_dest), .repeats = true,
      .example = "stderr", .unit = "stderr | stdout | syslog | file PATH | none",

@@ -19,6 +19,9 @@ static const struct option {
     {'d', "daemon", NULL, FLAG(daemon), "go to the background, log to syslog"},
     {'v', "verbose", NULL, FLAG(verbose), "log everything"},
     {'q', "quiet", NULL, FLAG(quiet), "log nothing"},
+    {0, "export", "FILE", 0, "write the store as lines of JSON to FILE (-: standard output)"},
+    {0, "import", "FILE", 0, "take FILE, of --export or a mosquitto.db, into an empty store"},
+    {0, "backup", NULL, FLAG(backup), "have the running broker copy its store, and wait for it"},
     {0, "test-config", NULL, FLAG(test_config), "tell what is wrong with the configuration"},
     {0, "example-config", NULL, FLAG(example_config), "print a configuration with all keys"},
     {0, "version", NULL, FLAG(version), "print the version"},
@@ -47,6 +50,11 @@ take_value(struct config_loader *loader, const struct option *option, char *valu
         if (value[0] == '\0')
             config_error(loader, "-c needs a file");
         options->file = value;
+        return;
+    }
+    if (option->letter == 0) {
+        bool export = strcmp(option->name, "export") == 0;
+        *(export ? &options->export_file : &options->import_file) = value;
         return;
     }
     must(option->letter == 'p');

@@ -31,8 +31,8 @@ count_inflight(struct deliveries *d, bool added)
     d->totals->inflight += added ? 1 : (uint64_t)-1;
 }
 
-static void
-entry_release(struct delivery *entry)
+void
+delivery_release(struct delivery *entry)
 {
     msg_unref(entry->msg);
     entry->msg = NULL;
@@ -47,10 +47,23 @@ deliveries_free(struct deliveries *d)
     d->totals->queued -= d->queued;
     d->totals->queued_bytes -= d->queued_bytes;
     d->totals->inflight -= d->inflight;
-    for (uint64_t seq = d->head; seq != d->tail; seq++)
-        entry_release(deliveries_at(d, seq));
+    d->totals->on_disk -= d->disk_count;
+    for (uint64_t seq = d->head; seq != d->loaded; seq++)
+        delivery_release(deliveries_at(d, seq));
     mem_free(d->ring);
     deliveries_init(d, d->totals);
+}
+
+static void
+ring_resize(struct deliveries *d, uint32_t cap)
+{
+    must(cap >= d->loaded - d->head);
+    struct delivery *ring = mem_alloc((size_t)cap * sizeof *ring);
+    for (uint64_t seq = d->head; seq != d->loaded; seq++)
+        ring[seq & (cap - 1)] = d->ring[seq & (d->cap - 1)];
+    mem_free(d->ring);
+    d->ring = ring;
+    d->cap = cap;
 }
 
 static void
@@ -58,21 +71,33 @@ ring_grow(struct deliveries *d)
 {
     uint32_t cap = d->cap ? d->cap * 2 : RING_MIN;
     must(cap > d->cap);
-    struct delivery *ring = mem_alloc((size_t)cap * sizeof *ring);
-    for (uint64_t seq = d->head; seq != d->tail; seq++)
-        ring[seq & (cap - 1)] = d->ring[seq & (d->cap - 1)];
-    mem_free(d->ring);
-    d->ring = ring;
-    d->cap = cap;
+    ring_resize(d, cap);
+}
+
+// Gives back what a ring has too much of.
+static void
+ring_fit(struct deliveries *d)
+{
+    uint32_t cap = RING_MIN;
+    while (cap < d->loaded - d->head)
+        cap *= 2;
+    if (cap * 2 < d->cap)
+        ring_resize(d, cap);
+}
+
+static inline void
+append(struct deliveries *d, const struct delivery *entry)
+{
+    if (d->loaded - d->head == d->cap)
+        ring_grow(d);
+    d->ring[d->loaded++ & (d->cap - 1)] = *entry;
 }
 
 void
 deliveries_push(struct deliveries *d, const struct delivery *entry)
 {
-    must_hot(entry->state == DELIVERY_QUEUED && entry->msg);
-    if (d->tail - d->head == d->cap)
-        ring_grow(d);
-    d->ring[d->tail & (d->cap - 1)] = *entry;
+    must_hot(entry->state == DELIVERY_QUEUED && entry->msg && d->loaded == d->tail);
+    append(d, entry);
     d->tail++;
     count_queued(d, entry, true);
 }
@@ -98,7 +123,7 @@ deliveries_find(const struct deliveries *d, uint16_t packet_id)
 static void
 ring_shrink(struct deliveries *d)
 {
-    if (d->head != d->tail || d->cap <= 64)
+    if (d->head != d->loaded || d->cap <= 64)
         return;
     mem_free(d->ring);
     d->ring = NULL;
@@ -108,12 +133,12 @@ ring_shrink(struct deliveries *d)
 static void
 advance_head(struct deliveries *d)
 {
-    while (d->head != d->tail && deliveries_at(d, d->head)->state == DELIVERY_DONE) {
+    while (d->head != d->loaded && deliveries_at(d, d->head)->state == DELIVERY_DONE) {
         if (d->sent == d->head)
             d->sent++;
         d->head++;
     }
-    must_hot(d->sent >= d->head && d->sent <= d->tail);
+    must_hot(d->sent >= d->head && d->sent <= d->loaded && d->loaded <= d->tail);
     ring_shrink(d);
 }
 
@@ -126,7 +151,7 @@ deliveries_finish(struct deliveries *d, struct delivery *entry)
     } else if (!entry->resend) {
         count_inflight(d, false);
     }
-    entry_release(entry);
+    delivery_release(entry);
     entry->state = DELIVERY_DONE;
     advance_head(d);
 }
@@ -149,7 +174,7 @@ void
 deliveries_release(struct delivery *entry)
 {
     must_hot(entry->state == DELIVERY_SENT && entry->qos == 2);
-    entry_release(entry);
+    delivery_release(entry);
     entry->state = DELIVERY_RELEASED;
 }
 
@@ -158,6 +183,7 @@ deliveries_release(struct delivery *entry)
 static void
 compact(struct deliveries *d)
 {
+    must(d->loaded == d->tail);
     uint64_t to = d->sent;
     while (to != d->tail && deliveries_at(d, to)->state != DELIVERY_DONE)
         to++;
@@ -168,22 +194,29 @@ compact(struct deliveries *d)
         must_hot(entry->state == DELIVERY_QUEUED);
         *deliveries_at(d, to++) = *entry;
     }
-    d->tail = to;
+    d->tail = d->loaded = to;
     d->holes = 0;
     d->oldest = d->sent;
+}
+
+struct delivery *
+deliveries_oldest(struct deliveries *d)
+{
+    uint64_t seq = max_u64(d->sent, d->oldest);
+    while (seq != d->loaded && deliveries_at(d, seq)->state != DELIVERY_QUEUED)
+        seq++;
+    d->oldest = seq;
+    return seq == d->loaded ? NULL : deliveries_at(d, seq);
 }
 
 void
 deliveries_drop_oldest(struct deliveries *d)
 {
-    uint64_t seq = max_u64(d->sent, d->oldest);
-    while (seq != d->tail && deliveries_at(d, seq)->state != DELIVERY_QUEUED)
-        seq++;
-    d->oldest = seq;
-    if (seq == d->tail)
+    struct delivery *oldest = deliveries_oldest(d);
+    if (!oldest)
         return;
     uint64_t head = d->head;
-    deliveries_finish(d, deliveries_at(d, seq));
+    deliveries_finish(d, oldest);
     if (d->head == head && ++d->holes > d->queued + 64)
         compact(d);
 }
@@ -196,7 +229,105 @@ deliveries_rewind(struct deliveries *d)
         if (entry->state == DELIVERY_SENT || entry->state == DELIVERY_RELEASED)
             entry->resend = 1;
     }
+    d->sent_before = max_u64(d->sent_before, d->sent);
     d->sent = d->oldest = d->head;
     d->totals->inflight -= d->inflight;
     d->inflight = 0;
+}
+
+// ---- What is on the disk alone ------------------------------------------------------------------
+
+static void
+count_disk(struct deliveries *d, uint32_t size, bool added)
+{
+    d->disk_count += added ? 1 : (uint32_t)-1;
+    d->totals->on_disk += added ? 1 : (uint64_t)-1;
+    d->disk_bytes += added ? size : (uint64_t)0 - min_u64(size, d->disk_bytes);
+}
+
+// Once there is nothing, there are no bytes: sizes may have been guessed.
+static void
+check_disk(struct deliveries *d)
+{
+    must_hot(d->loaded <= d->tail);
+    if (d->loaded != d->tail)
+        return;
+    d->totals->on_disk -= d->disk_count;
+    d->disk_count = 0;
+    d->disk_bytes = 0;
+}
+
+void
+deliveries_restore(struct deliveries *d, uint64_t first, uint64_t end, uint32_t count,
+                   uint64_t bytes)
+{
+    must(d->tail == 0 && first <= end && count <= end - first);
+    d->head = d->sent = d->loaded = d->oldest = first;
+    d->tail = end;
+    d->disk_count = count;
+    d->disk_bytes = bytes;
+    d->totals->on_disk += count;
+    check_disk(d);
+}
+
+void
+deliveries_push_disk(struct deliveries *d, uint32_t size)
+{
+    d->tail++;
+    count_disk(d, size, true);
+}
+
+void
+deliveries_unload(struct deliveries *d, uint32_t keep)
+{
+    must(d->sent == d->head && d->inflight == 0);
+    while (d->queued > keep) {
+        struct delivery *last = deliveries_at(d, d->loaded - 1);
+        if (last->state != DELIVERY_QUEUED && last->state != DELIVERY_DONE)
+            break; // what may be under way stays
+        if (last->state == DELIVERY_QUEUED) {
+            count_disk(d, (uint32_t)msg_size(last->msg), true);
+            count_queued(d, last, false);
+            delivery_release(last);
+        }
+        d->loaded--;
+    }
+    d->oldest = min_u64(d->oldest, d->loaded);
+    ring_fit(d);
+}
+
+void
+deliveries_skip(struct deliveries *d, uint64_t seq)
+{
+    must(seq >= d->loaded && seq <= d->tail);
+    if (d->head == d->loaded) {
+        d->head = d->sent = d->loaded = d->oldest = seq;
+    } else {
+        static const struct delivery hole = {.state = DELIVERY_DONE};
+        while (d->loaded != seq)
+            append(d, &hole);
+    }
+    check_disk(d);
+}
+
+void
+deliveries_skip_disk(struct deliveries *d)
+{
+    must(d->loaded < d->tail && d->disk_count > 0);
+    count_disk(d, (uint32_t)min_u64(d->disk_bytes / d->disk_count, UINT32_MAX), false);
+    deliveries_skip(d, d->loaded + 1);
+}
+
+void
+deliveries_load(struct deliveries *d, uint64_t seq, const struct delivery *entry, uint32_t size)
+{
+    must(entry->state != DELIVERY_DONE && (entry->state == DELIVERY_QUEUED) == !entry->resend);
+    deliveries_skip(d, seq);
+    must(d->loaded == seq && seq < d->tail);
+    append(d, entry);
+    if (entry->state == DELIVERY_QUEUED)
+        count_queued(d, entry, true);
+    if (d->disk_count > 0)
+        count_disk(d, size, false);
+    check_disk(d);
 }

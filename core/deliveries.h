@@ -1,9 +1,9 @@
 // deliveries.h - messages on their way to one client: sent and unacknowledged, then queued.
 //
-// Job:    one ring holds both, in order: [head, sent) went out at least once, [sent, tail) waits.
-// The
-//         packet identifier of an entry follows from its sequence number, so an acknowledgement
-//         finds it at once and a redelivery has the same identifier [MQTT-4.4.0-1].
+// Job:    one ring holds both, in order: [head, sent) went out at least once, [sent, loaded) waits.
+//         The packet identifier of an entry follows from its sequence number, so an acknowledgement
+//         finds it at once and a redelivery has the same identifier [MQTT-4.4.0-1]. What a long
+//         queue has beyond that, [loaded, tail), is on the disk alone.
 // Owner:  the session. Thread: its shard's worker.
 // Memory: 32 bytes an entry, ring doubled on need and given back when empty; a reference per
 // message. Limits: at most 65,534 entries between head and sent, so that identifiers are unique;
@@ -36,22 +36,37 @@ struct delivery {
     uint8_t state : 2;  // enum delivery_state
     uint8_t retain : 1; // RETAIN flag to send
     uint8_t resend : 1; // was sent on an earlier connection: DUP, and expiry no longer applies
+    uint32_t record;    // low half of the journal position of its ENQUEUE record; 0 = none
 };
+
+// Its subscription identifiers, u32 each, little-endian as the records have them. Borrowed.
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "else the identifiers must be turned");
+static inline struct slice
+delivery_ids(const struct delivery *entry)
+{
+    const uint32_t *ids =
+        entry->subscription_id_count > 1 ? entry->subscription.ids : &entry->subscription.id;
+    return slice_of(ids, entry->subscription_id_count * sizeof *ids);
+}
 
 // Sums over all sessions of a shard, kept by the functions below.
 struct delivery_totals {
     uint64_t queued, queued_bytes, inflight;
+    uint64_t on_disk; // entries there alone
 };
 
 struct deliveries {
     struct delivery_totals *totals;
     struct delivery *ring;
     uint32_t cap; // power of two, or 0
-    uint64_t head, sent, tail;
+    uint64_t head, sent, loaded, tail;
+    uint64_t sent_before;  // entries below this may have gone out on an earlier connection
+    uint32_t disk_count;   // entries in [loaded, tail): at least their number, see deliveries_skip
+    uint64_t disk_bytes;   // about: their sizes as they were queued
     uint64_t oldest;       // no QUEUED entry in [sent, oldest): where dropping the oldest starts
     uint32_t holes;        // DONE entries among the queued ones
     uint32_t inflight;     // SENT or RELEASED on the present connection
-    uint32_t queued;       // QUEUED entries in [sent, tail)
+    uint32_t queued;       // QUEUED entries in [sent, loaded)
     uint64_t queued_bytes; // their msg_size
 };
 
@@ -61,7 +76,7 @@ void deliveries_free(struct deliveries *d); // releases all; reusable afterwards
 static inline struct delivery *
 deliveries_at(const struct deliveries *d, uint64_t seq)
 {
-    must_hot(seq - d->head < d->tail - d->head);
+    must_hot(seq - d->head < d->loaded - d->head);
     return &d->ring[seq & (d->cap - 1)];
 }
 
@@ -71,7 +86,14 @@ deliveries_packet_id(uint64_t seq)
     return (uint16_t)(seq % 65535u + 1);
 }
 
+static inline uint64_t
+deliveries_seq_of(const struct deliveries *d, const struct delivery *entry)
+{
+    return d->head + (((uint64_t)(entry - d->ring) - d->head) & (d->cap - 1));
+}
+
 // Adds an entry in state QUEUED; takes over entry.msg's reference and entry.subscription.ids.
+// Nothing is on the disk alone.
 void deliveries_push(struct deliveries *d, const struct delivery *entry);
 // The only sequence number from head on that has this packet identifier.
 uint64_t deliveries_seq(const struct deliveries *d, uint16_t packet_id);
@@ -84,15 +106,46 @@ void deliveries_finish(struct deliveries *d, struct delivery *entry);
 void deliveries_mark_sent(struct deliveries *d, struct delivery *entry);
 // PUBREC came: the message itself is no longer needed.
 void deliveries_release(struct delivery *entry);
-// The oldest QUEUED entry, dropped: releases it. Nothing when there is none.
+// The oldest QUEUED entry, or NULL.
+struct delivery *deliveries_oldest(struct deliveries *d);
+// The oldest QUEUED entry, dropped: releases it and closes holes, which moves entries that have no
+// record. Nothing when there is none.
 void deliveries_drop_oldest(struct deliveries *d);
 // A new connection: everything unacknowledged is to be sent again, in order, before the rest.
 void deliveries_rewind(struct deliveries *d);
+
+// ---- What is on the disk alone ------------------------------------------------------------------
+
+// A restored queue: entries of [first, end), all on the disk.
+void deliveries_restore(struct deliveries *d, uint64_t first, uint64_t end, uint32_t count,
+                        uint64_t bytes);
+// An entry of this size goes to the disk alone, at d->tail.
+void deliveries_push_disk(struct deliveries *d, uint32_t size);
+// Keeps at most so many QUEUED entries in memory: the newer ones are on the disk alone from now on.
+// All of them have been journaled. Only for a session without a connection.
+void deliveries_unload(struct deliveries *d, uint32_t keep);
+// The entry of place seq >= loaded came back, in state QUEUED, SENT with resend, or RELEASED with
+// resend; entries in between do not exist. Takes over as deliveries_push. size: as it was queued.
+void deliveries_load(struct deliveries *d, uint64_t seq, const struct delivery *entry,
+                     uint32_t size);
+// Nothing exists in [loaded, seq).
+void deliveries_skip(struct deliveries *d, uint64_t seq);
+// The first entry that is on the disk alone is dropped.
+void deliveries_skip_disk(struct deliveries *d);
+// Gives up what an entry holds that was never pushed.
+void delivery_release(struct delivery *entry);
 
 static inline bool
 deliveries_empty(const struct deliveries *d)
 {
     return d->head == d->tail;
+}
+
+// QUEUED entries, here and on the disk.
+static inline uint64_t
+deliveries_waiting(const struct deliveries *d)
+{
+    return (uint64_t)d->queued + d->disk_count;
 }
 
 #endif

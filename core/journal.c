@@ -1,23 +1,58 @@
 // journal.c - what must survive, as records.
+//
+// Cancelling. An entry that was acknowledged by its subscriber before the keeper fetched the record
+// of its arrival need not be written at all. So while a batch is the shard's, each record in it can
+// be made void in place: marks say where a record begins, and which MESSAGE record an ENQUEUE
+// needs; a MESSAGE that no ENQUEUE needs any more is void as well. Positions go on counting.
 #include "core/journal.h"
 
 #include "core/base/mem.h"
 
+#include "core/broker.h"
 #include "core/session.h"
+#include "core/shard.h"
+
+// Records that nobody waits for are offered after so long, or so many bytes.
+#define LAZY_MS    50u
+#define LAZY_BYTES (64u << 10)
+// Message numbers are taken from the broker in blocks: one shared counter for all shards.
+#define NUMBER_BLOCK 4096u
+
+struct mark {
+    uint32_t offset; // of the record in the batch
+    uint32_t link;   // ENQUEUE: index of its MESSAGE; MESSAGE: how many ENQUEUE records need it
+};
 
 struct journal {
     bool on;
-    uint8_t *bytes;
-    uint32_t len, cap;
-    uint32_t record; // where the record being written begins
+    bool urgent;  // somebody may wait for a record of the batch
+    bool moved;   // safe moved without the keeper
+    bool barrier; // the keeper must get to the end of the batch
+    struct broker *broker;
+    struct keeper *keeper;
+    struct keeper_shard *slot;
+    struct journal_batch *batch; // NULL: offered, or nothing to offer
+    uint64_t since_ms;           // when the batch's first record was seen by a tick; 0 = not yet
+    uint64_t first;              // position of the batch's first record
     uint64_t last, safe;
+    uint32_t live; // records of the batch that are not void
+    struct mark *marks;
+    uint32_t mark_cap;
+    uint64_t message;      // the last one journaled, if its record is in the batch; 0 = none
+    uint32_t message_mark; // where
+    uint64_t number, number_end;
 };
 
 struct journal *
-journal_new(bool on)
+journal_new(struct broker *broker, unsigned shard)
 {
     struct journal *journal = mem_zalloc(sizeof *journal);
-    journal->on = on;
+    journal->broker = broker;
+    journal->keeper = broker->keeper;
+    journal->on = broker->keeper && broker->keeper->on;
+    journal->first = 1;
+    if (journal->on)
+        journal->slot = &broker->keeper->shards[shard];
     return journal;
 }
 
@@ -26,7 +61,8 @@ journal_free(struct journal *journal)
 {
     if (!journal)
         return;
-    mem_free(journal->bytes);
+    journal_batch_free(journal->batch);
+    mem_free(journal->marks);
     mem_free(journal);
 }
 
@@ -36,170 +72,270 @@ journal_is_on(const struct journal *journal)
     return journal->on;
 }
 
-// ---- Encoding
-// -------------------------------------------------------------------------------------
+uint64_t
+journal_message_number(struct journal *journal)
+{
+    if (!journal->on)
+        return 0;
+    if (journal->number == journal->number_end) {
+        journal->number = atomic_fetch_add_explicit(&journal->broker->next_message, NUMBER_BLOCK,
+                                                    memory_order_relaxed);
+        journal->number_end = journal->number + NUMBER_BLOCK;
+    }
+    return journal->number++;
+}
+
+// ---- The batch ----------------------------------------------------------------------------------
 
 static void
-put(struct journal *journal, const void *data, uint32_t len)
+batch_begin(struct journal *journal, struct journal_batch *batch)
 {
-    if (len == 0)
+    batch->len = 0;
+    journal->batch = batch;
+    journal->first = journal->last + 1;
+    journal->live = 0;
+    journal->message = 0;
+    journal->urgent = journal->barrier = false;
+    journal->since_ms = 0;
+}
+
+// The batch is ours afterwards: the one that was offered, if the keeper left it, or a new one.
+static void
+batch_own(struct journal *journal)
+{
+    if (likely(journal->batch))
         return;
-    journal->bytes = mem_grow(journal->bytes, &journal->cap, journal->len + len, 1);
-    memcpy(journal->bytes + journal->len, data, len);
-    journal->len += len;
+    // Acquire: a spare one comes with what the keeper did to it; the offered one is as we left it.
+    struct journal_batch *batch =
+        atomic_exchange_explicit(&journal->slot->offered, NULL, memory_order_acquire);
+    if (batch) {
+        journal->batch = batch;
+        return;
+    }
+    batch = atomic_exchange_explicit(&journal->slot->spare, NULL, memory_order_acquire);
+    batch_begin(journal, batch ? batch : journal_batch_new());
 }
 
-static void
-put_int(struct journal *journal, uint64_t value, uint32_t bytes)
+static uint32_t
+append(struct journal *journal, const struct record *record)
 {
-    uint8_t le[8];
-    for (uint32_t i = 0; i < bytes; i++)
-        le[i] = (uint8_t)(value >> (8 * i));
-    put(journal, le, bytes);
-}
-
-static void
-put_text(struct journal *journal, struct slice text)
-{
-    put_int(journal, text.len, 4);
-    put(journal, text.data, text.len);
-}
-
-static void
-put_msg(struct journal *journal, const struct msg *msg)
-{
-    put_int(journal, msg->qos | (uint32_t)msg->retain << 2, 1);
-    put_int(journal, msg->expires_ms, 8);
-    put_int(journal, msg->publisher, 8);
-    put_int(journal, msg->arrived_ms, 8);
-    put_text(journal, msg_topic(msg));
-    put_text(journal, msg_props(msg));
-    put_text(journal, msg_payload(msg));
-}
-
-static void
-begin(struct journal *journal, enum journal_kind kind)
-{
-    must(journal->on);
-    journal->record = journal->len;
-    put_int(journal, kind, 1);
-    put_int(journal, 0, 4);
-}
-
-static void
-begin_of(struct journal *journal, enum journal_kind kind, const struct session *session)
-{
-    begin(journal, kind);
-    put_int(journal, session->number, 8);
+    batch_own(journal);
+    struct journal_batch *batch = journal->batch;
+    uint32_t size = record_size(record), index = (uint32_t)(++journal->last - journal->first);
+    batch->bytes = mem_grow(batch->bytes, &batch->cap, batch->len + size, 1);
+    journal->marks = mem_grow(journal->marks, &journal->mark_cap, index + 1, sizeof(struct mark));
+    journal->marks[index] = (struct mark){.offset = batch->len};
+    const uint8_t *end = record_write(batch->bytes + batch->len, record);
+    must_hot(end == batch->bytes + batch->len + size);
+    batch->len += size;
+    journal->live++;
+    return index;
 }
 
 static uint64_t
-end(struct journal *journal)
+put(struct journal *journal, const struct record *record)
 {
-    uint32_t len = journal->len - journal->record - 5;
-    for (uint32_t i = 0; i < 4; i++)
-        journal->bytes[journal->record + 1 + i] = (uint8_t)(len >> (8 * i));
-    return ++journal->last;
+    if (!journal->on)
+        return 0;
+    (void)append(journal, record);
+    journal->urgent = true;
+    return journal->last;
 }
 
-// ---- Records
-// --------------------------------------------------------------------------------------
+static void
+make_void(struct journal *journal, uint32_t index)
+{
+    uint8_t *kind = &journal->batch->bytes[journal->marks[index].offset];
+    must_hot(*kind != JOURNAL_VOID && journal->live > 0);
+    *kind = JOURNAL_VOID;
+    journal->live--;
+}
+
+// ---- Records ------------------------------------------------------------------------------------
+
+static uint64_t
+wall_ms(const struct journal *journal, uint64_t mono_ms)
+{
+    return mono_ms + broker_wall_offset(journal->broker);
+}
+
+static void
+fill_msg(const struct journal *journal, const struct msg *msg, struct record_msg *ret)
+{
+    *ret = (struct record_msg){
+        .expires_ms = msg->expires_ms ? wall_ms(journal, msg->expires_ms) : 0,
+        .arrived_ms = wall_ms(journal, msg->arrived_ms),
+        .publisher = msg->publisher,
+        .qos = msg->qos,
+        .retain = msg->retain,
+        .topic = msg_topic(msg),
+        .props = msg_props(msg),
+        .payload = msg_payload(msg),
+    };
+}
 
 uint64_t
 journal_session(struct journal *journal, const struct session *session)
 {
     if (!journal->on)
         return 0;
-    begin_of(journal, JOURNAL_SESSION, session);
-    put_text(journal, session_id(session));
-    put_int(journal, session->user != NULL, 1);
-    put_text(journal, session->user ? slice_str(session->user) : (struct slice){0});
-    put_int(journal, session->expiry_s, 4);
-    put_int(journal, session->will != NULL, 1);
+    struct record record = {
+        .kind = JOURNAL_SESSION,
+        .session = session->number,
+        .id = session_id(session),
+        .user = session->user ? slice_str(session->user) : (struct slice){0},
+        .version = session->version,
+        .connected = session->client != NULL,
+        .window = session->window,
+        .expiry_s = session->expiry_s,
+        .sent = session->out.sent_before,
+    };
+    if (!session->client)
+        record.expires_ms = session->expires_ms == UINT64_MAX
+                                ? RECORD_NEVER
+                                : wall_ms(journal, session->expires_ms);
     if (session->will) {
-        put_int(journal, session->will->delay_s, 4);
-        put_msg(journal, session->will->msg);
+        record.has_will = true;
+        record.will_delay_s = session->will->delay_s;
+        record.will_due_ms = session->will_due_ms ? wall_ms(journal, session->will_due_ms) : 0;
+        fill_msg(journal, session->will->msg, &record.msg);
+        record.msg.expires_ms = session->will->msg->expires_ms; // relative until it is published
     }
-    return end(journal);
+    return put(journal, &record);
 }
 
 uint64_t
 journal_session_end(struct journal *journal, const struct session *session)
 {
-    if (!journal->on)
-        return 0;
-    begin_of(journal, JOURNAL_SESSION_END, session);
-    return end(journal);
+    return put(journal, &(struct record){.kind = JOURNAL_SESSION_END, .session = session->number});
 }
 
 uint64_t
-journal_subscribe(struct journal *journal, const struct session *session, struct slice filter,
-                  struct slice group, const struct sub *sub)
+journal_subscribe(struct journal *journal, const struct session *session, uint32_t i)
 {
     if (!journal->on)
         return 0;
-    begin_of(journal, JOURNAL_SUBSCRIBE, session);
-    put_text(journal, filter);
-    put_text(journal, group);
-    put_int(journal,
-            sub->options.qos | (uint32_t)sub->options.no_local << 2 |
-                (uint32_t)sub->options.retain_as_published << 3,
-            1);
-    put_int(journal, sub->subscription_id, 4);
-    return end(journal);
+    struct record record = {.kind = JOURNAL_SUBSCRIBE, .session = session->number};
+    session_sub_record(session, i, &record);
+    return put(journal, &record);
 }
 
 uint64_t
-journal_unsubscribe(struct journal *journal, const struct session *session, struct slice filter,
-                    struct slice group)
+journal_unsubscribe(struct journal *journal, const struct session *session, uint32_t ordinal)
 {
-    if (!journal->on)
-        return 0;
-    begin_of(journal, JOURNAL_UNSUBSCRIBE, session);
-    put_text(journal, filter);
-    put_text(journal, group);
-    return end(journal);
+    return put(journal, &(struct record){.kind = JOURNAL_UNSUBSCRIBE,
+                                         .session = session->number,
+                                         .ordinal = ordinal});
+}
+
+// A message that shards share may be about to get its number from several of them at once.
+static uint64_t
+number_of(struct journal *journal, struct msg *msg)
+{
+    uint64_t number = atomic_load_explicit(&msg->number, memory_order_relaxed);
+    if (number == 0) {
+        uint64_t mine = journal_message_number(journal);
+        if (atomic_compare_exchange_strong_explicit(&msg->number, &number, mine,
+                                                    memory_order_relaxed, memory_order_relaxed))
+            number = mine;
+    }
+    return number;
 }
 
 uint64_t
 journal_enqueue(struct journal *journal, const struct session *session, uint64_t seq,
-                const struct delivery *entry)
+                const struct delivery *entry, uint32_t ordinal)
 {
     if (!journal->on)
         return 0;
-    begin_of(journal, JOURNAL_ENQUEUE, session);
-    put_int(journal, seq, 8);
-    put_int(journal, entry->qos | (uint32_t)entry->retain << 2, 1);
-    put_int(journal, entry->subscription_id_count, 2);
-    for (uint32_t i = 0; i < entry->subscription_id_count; i++)
-        put_int(journal,
-                entry->subscription_id_count == 1 ? entry->subscription.id
-                                                  : entry->subscription.ids[i],
-                4);
-    put_msg(journal, entry->msg);
-    return end(journal);
+    uint64_t number = number_of(journal, entry->msg);
+    batch_own(journal); // before the look at journal->message: it may be another batch now
+    if (journal->message != number) {
+        struct record message = {.kind = JOURNAL_MESSAGE, .message = number};
+        fill_msg(journal, entry->msg, &message.msg);
+        journal->message_mark = append(journal, &message);
+        journal->message = number;
+    }
+    struct record record = {
+        .kind = JOURNAL_ENQUEUE,
+        .session = session->number,
+        .seq = seq,
+        .message = number,
+        .size = (uint32_t)msg_size(entry->msg),
+        .qos = entry->qos,
+        .retain = entry->retain,
+        .ordinal = ordinal,
+        .ids = delivery_ids(entry),
+    };
+    uint32_t index = append(journal, &record);
+    journal->marks[index].link = journal->message_mark;
+    journal->marks[journal->message_mark].link++;
+    journal->urgent = true;
+    return journal->last;
 }
 
 uint64_t
-journal_state(struct journal *journal, const struct session *session, uint64_t seq, uint8_t state)
+journal_entry_released(struct journal *journal, const struct session *session, uint64_t seq)
+{
+    return put(journal, &(struct record){.kind = JOURNAL_STATE,
+                                         .session = session->number,
+                                         .seq = seq,
+                                         .state = ENTRY_RELEASED});
+}
+
+// The index of the ENQUEUE record of this entry in the batch, if it is there and the batch is ours.
+// record is the low half of a position: compared in full, by what the record itself says.
+static bool
+find_enqueue(struct journal *journal, const struct session *session, uint64_t seq, uint32_t record,
+             uint32_t *ret_index)
+{
+    if (record == 0)
+        return false;
+    batch_own(journal);
+    uint32_t index = record - (uint32_t)journal->first;
+    if (index >= journal->last + 1 - journal->first)
+        return false;
+    struct slice bytes = slice_of(journal->batch->bytes + journal->marks[index].offset,
+                                  journal->batch->len - journal->marks[index].offset);
+    struct record found;
+    uint32_t len;
+    if (bytes.data[0] != JOURNAL_ENQUEUE || record_read(bytes, &found, &len) != OK)
+        return false;
+    *ret_index = index;
+    return found.session == session->number && found.seq == seq;
+}
+
+void
+journal_entry_done(struct journal *journal, const struct session *session, uint64_t seq,
+                   uint32_t record)
 {
     if (!journal->on)
-        return 0;
-    begin_of(journal, JOURNAL_STATE, session);
-    put_int(journal, seq, 8);
-    put_int(journal, state, 1);
-    return end(journal);
+        return;
+    uint32_t index;
+    if (!find_enqueue(journal, session, seq, record, &index)) {
+        // Nobody waits for it: if it is lost, the message comes once more, marked as such.
+        (void)append(journal, &(struct record){.kind = JOURNAL_STATE,
+                                               .session = session->number,
+                                               .seq = seq,
+                                               .state = ENTRY_DONE});
+        return;
+    }
+    uint32_t message = journal->marks[index].link;
+    make_void(journal, index);
+    must_hot(journal->marks[message].link > 0);
+    if (--journal->marks[message].link > 0)
+        return;
+    make_void(journal, message);
+    if (journal->message_mark == message)
+        journal->message = 0; // a later entry must bring it again
 }
 
 static uint64_t
-put_packet_id(struct journal *journal, enum journal_kind kind, const struct session *session,
+put_packet_id(struct journal *journal, uint8_t kind, const struct session *session,
               uint16_t packet_id)
 {
-    if (!journal->on)
-        return 0;
-    begin_of(journal, kind, session);
-    put_int(journal, packet_id, 2);
-    return end(journal);
+    return put(journal,
+               &(struct record){.kind = kind, .session = session->number, .packet_id = packet_id});
 }
 
 uint64_t
@@ -219,41 +355,34 @@ journal_retain(struct journal *journal, const struct msg *msg)
 {
     if (!journal->on)
         return 0;
-    begin(journal, JOURNAL_RETAIN);
-    put_msg(journal, msg);
-    return end(journal);
+    struct record record = {.kind = JOURNAL_RETAIN, .order = msg->order};
+    fill_msg(journal, msg, &record.msg);
+    return put(journal, &record);
 }
 
 uint64_t
-journal_retain_clear(struct journal *journal, struct slice topic)
+journal_retain_clear(struct journal *journal, struct slice topic, uint64_t order)
 {
-    if (!journal->on)
-        return 0;
-    begin(journal, JOURNAL_RETAIN_CLEAR);
-    put_text(journal, topic);
-    return end(journal);
+    return put(journal, &(struct record){
+                            .kind = JOURNAL_RETAIN_CLEAR, .order = order, .msg = {.topic = topic}});
 }
 
-// ---- The keeper's side
-// ----------------------------------------------------------------------------
-
-struct slice
-journal_take(struct journal *journal, uint64_t *ret_last)
+uint64_t
+journal_barrier(struct journal *journal)
 {
-    *ret_last = journal->last;
-    struct slice batch = slice_of(journal->bytes, journal->len);
-    if (journal->len == 0)
-        return (struct slice){0};
-    journal->bytes = NULL;
-    journal->len = journal->cap = 0;
-    return batch;
+    must(journal->on);
+    if (journal->safe == journal->last) // perhaps by ourselves: the keeper need not know of it
+        return atomic_load_explicit(&journal->slot->safe, memory_order_relaxed);
+    batch_own(journal);
+    if (journal->batch->len > 0)
+        journal->urgent = journal->barrier = true;
+    return journal->last;
 }
 
-void
-journal_set_safe(struct journal *journal, uint64_t position)
+uint64_t
+journal_last(const struct journal *journal)
 {
-    must(position >= journal->safe && position <= journal->last);
-    journal->safe = position;
+    return journal->last;
 }
 
 uint64_t
@@ -262,8 +391,66 @@ journal_safe(const struct journal *journal)
     return journal->safe;
 }
 
-uint64_t
-journal_last(const struct journal *journal)
+uint32_t
+journal_bytes(const struct journal *journal)
 {
-    return journal->last;
+    return journal->batch ? journal->batch->len : 0;
+}
+
+// ---- The tick -----------------------------------------------------------------------------------
+
+bool
+journal_poll(struct journal *journal)
+{
+    if (!journal->on)
+        return false;
+    bool moved = journal->moved;
+    journal->moved = false;
+    uint64_t safe = atomic_load_explicit(&journal->slot->safe, memory_order_acquire);
+    if (safe <= journal->safe)
+        return moved;
+    must(safe <= journal->last);
+    journal->safe = safe;
+    return true;
+}
+
+static bool
+may_wait(struct journal *journal, uint64_t now_ms)
+{
+    if (journal->since_ms == 0)
+        journal->since_ms = now_ms;
+    return !journal->urgent && journal->batch->len < LAZY_BYTES &&
+           now_ms < journal->since_ms + LAZY_MS;
+}
+
+void
+journal_offer(struct journal *journal, uint64_t now_ms, bool final)
+{
+    if (!journal->batch || journal->batch->len == 0)
+        return;
+    if (journal->live == 0 && !journal->barrier && journal->safe + 1 == journal->first) {
+        // All that was there is void, and nothing is under way before it: done, without a disk.
+        journal->safe = journal->last;
+        journal->moved = true;
+        batch_begin(journal, journal->batch);
+        return;
+    }
+    if (!final && may_wait(journal, now_ms))
+        return;
+    journal->batch->last = journal->last;
+    struct journal_batch *none =
+        atomic_exchange_explicit(&journal->slot->offered, journal->batch, memory_order_seq_cst);
+    must(!none); // it was taken back before anything was added
+    journal->batch = NULL;
+    keeper_wake(&journal->keeper->log_thread);
+}
+
+uint64_t
+journal_wait_until(const struct journal *journal)
+{
+    if (journal->moved)
+        return 0;
+    if (!journal->batch || journal->batch->len == 0)
+        return UINT64_MAX;
+    return journal->urgent || journal->since_ms == 0 ? 0 : journal->since_ms + LAZY_MS;
 }

@@ -1,73 +1,77 @@
 // journal.h - what must survive, as records in the order in which it happened on one shard.
 //
-// Job:    core appends a record wherever it changes what a client relies on; whoever keeps the
-// records (a
-//         persist thread) takes them in batches and says up to which position they are safe; an
+// Job:    core appends a record (record.h) wherever it changes what a client relies on; the keeper
+//         (keeper.h) fetches them in batches and says up to which position they are safe; an
 //         acknowledgement waits until the position of its own record is.
 // Owner:  the shard. Thread: its worker.
-// Memory: the records of the present batch, encoded; none while the journal is off.
-// Limits: JOURNAL_BATCH_MAX bytes a batch is where a keeper should take it.
+// Memory: the records of the present batch, encoded, and 8 bytes for each; none while it is off.
+// Limits: publishers are not read while a batch is larger than KEEPER_BATCH_PAUSE.
 //
-// Positions (LSN) count records from 1. With no keeper the journal is off: nothing is encoded,
-// every append returns 0, and position 0 is always safe. That is the memory-only mode. Record: u8
-// kind, u32 length of what follows, then the fields, little-endian, strings with a u32 length.
+// Positions count records from 1. With no keeper the journal is off: nothing is encoded, every
+// append returns 0, and position 0 is always safe. That is the memory-only mode.
 #ifndef TERN_CORE_JOURNAL_H
 #define TERN_CORE_JOURNAL_H
 
+#include "core/keeper.h"
+#include "core/record.h"
 #include "core/subs.h"
 
+struct broker;
 struct delivery;
 struct journal;
 struct msg;
 struct session;
 
-#define JOURNAL_BATCH_MAX (128u * 1024)
-
-enum journal_kind {
-    JOURNAL_SESSION = 1,  // id, number, user, expiry_s, will: made or changed
-    JOURNAL_SESSION_END,  // number
-    JOURNAL_SUBSCRIBE,    // number, filter, group, options, subscription id
-    JOURNAL_UNSUBSCRIBE,  // number, filter, group
-    JOURNAL_ENQUEUE,      // number, seq, qos, retain, identifiers, message
-    JOURNAL_STATE,        // number, seq, enum delivery_state
-    JOURNAL_RECEIVED,     // number, packet id of a QoS 2 PUBLISH
-    JOURNAL_RELEASED,     // number, packet id
-    JOURNAL_RETAIN,       // message
-    JOURNAL_RETAIN_CLEAR, // topic
-};
-
-struct journal *journal_new(bool on);       // returns new
+// keeper NULL or not on: the journal is off. Returns new.
+struct journal *journal_new(struct broker *broker, unsigned shard);
 void journal_free(struct journal *journal); // takes; NULL is fine
 bool journal_is_on(const struct journal *journal);
 
-// Each returns the record's position, 0 when off. Sessions that end with their connection are not
-// journaled: the caller need not ask.
+// Each returns the record's position, 0 when off. Only sessions that outlive their connection are
+// journaled: the caller sees to that.
 uint64_t journal_session(struct journal *journal, const struct session *session);
 uint64_t journal_session_end(struct journal *journal, const struct session *session);
-uint64_t journal_subscribe(struct journal *journal, const struct session *session,
-                           struct slice filter, struct slice group, const struct sub *sub);
+// i: index in session->subs.
+uint64_t journal_subscribe(struct journal *journal, const struct session *session, uint32_t i);
 uint64_t journal_unsubscribe(struct journal *journal, const struct session *session,
-                             struct slice filter, struct slice group);
+                             uint32_t ordinal);
+// The entry is on its way to place seq of the session's queue; ordinal: of its shared subscription.
+// The message goes with it when this shard has not journaled it for this publication already.
 uint64_t journal_enqueue(struct journal *journal, const struct session *session, uint64_t seq,
-                         const struct delivery *entry);
-uint64_t journal_state(struct journal *journal, const struct session *session, uint64_t seq,
-                       uint8_t state);
+                         const struct delivery *entry, uint32_t ordinal);
+// PUBREC came for the entry.
+uint64_t journal_entry_released(struct journal *journal, const struct session *session,
+                                uint64_t seq);
+// The entry is acknowledged or dropped. record: what journal_enqueue returned, its low 32 bits. If
+// that has not been fetched yet it is cancelled, and neither is ever written.
+void journal_entry_done(struct journal *journal, const struct session *session, uint64_t seq,
+                        uint32_t record);
 uint64_t journal_received(struct journal *journal, const struct session *session,
                           uint16_t packet_id);
 uint64_t journal_released(struct journal *journal, const struct session *session,
                           uint16_t packet_id);
 uint64_t journal_retain(struct journal *journal, const struct msg *msg);
-uint64_t journal_retain_clear(struct journal *journal, struct slice topic);
+uint64_t journal_retain_clear(struct journal *journal, struct slice topic, uint64_t order);
 
-// ---- For whoever keeps the records
-// ----------------------------------------------------------------
+// A number for a message that is about to be journaled, here or on another shard; 0 when off.
+uint64_t journal_message_number(struct journal *journal);
 
-// The records since the last take, and the position of the last one. The bytes are the taker's
-// (mem_free); data NULL when there is nothing.
-struct slice journal_take(struct journal *journal, uint64_t *ret_last);
-// Everything up to position is safe. shard_release_acks then sends what waited for it.
-void journal_set_safe(struct journal *journal, uint64_t position);
-uint64_t journal_safe(const struct journal *journal);
+// The keeper's position by which everything that was journaled so far is on the disk: what stands
+// in the batch is offered with the next tick.
+uint64_t journal_barrier(struct journal *journal);
 uint64_t journal_last(const struct journal *journal);
+// All up to this position is safe; as of the last journal_poll.
+uint64_t journal_safe(const struct journal *journal);
+// Bytes of the present batch.
+uint32_t journal_bytes(const struct journal *journal);
+
+// ---- The tick -----------------------------------------------------------------------------------
+
+// What has become safe meanwhile. True when the safe position moved.
+bool journal_poll(struct journal *journal);
+// Offers the batch to the keeper, unless all of it can wait a while; final: in any case.
+void journal_offer(struct journal *journal, uint64_t now_ms, bool final);
+// Until when there is something to offer (monotonic ms); UINT64_MAX: nothing.
+uint64_t journal_wait_until(const struct journal *journal);
 
 #endif

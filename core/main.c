@@ -8,8 +8,12 @@
 
 #include "core/broker.h"
 #include "core/host.h"
+#include "core/keeper.h"
 #include "core/process.h"
+#include "core/retained.h"
 #include "io/worker.h"
+#include "persist/import.h"
+#include "persist/store.h"
 
 #define IDLE_MS 60000 // nothing to do but to wait for signals
 #define FREE_MS 100   // an old configuration waits for its grace period
@@ -26,6 +30,8 @@ struct server {
     struct worker_features features;
     struct log *log;
     struct listen_set *listeners;
+    struct store *store;   // NULL: nothing is kept
+    struct keeper *keeper; // between the store and the shards
     struct broker *broker;
     struct rcu_reader *rcu;
     unsigned worker_count, started;
@@ -132,12 +138,82 @@ take_resources(struct server *server)
     return OK;
 }
 
+// ---- The store ----------------------------------------------------------------------------------
+
+static err_t
+open_store(struct server *server, bool verify)
+{
+    const struct config *config = server->config;
+    struct store_options options = {
+        .folder = config->persistence_location ? config->persistence_location : ".",
+        .name = config->persistence_file,
+        .sync_ms = config->durability == DURABILITY_ASYNC ? config->durability_interval_ms : 0,
+        .quarantine = config->recovery == RECOVERY_QUARANTINE,
+        .verify_in_child = verify,
+        .log = server->log,
+    };
+    char problem[STORE_PROBLEM_MAX];
+    err_t err = store_open(&options, &server->store, problem);
+    if (err == OK)
+        return OK;
+    if (server->log)
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
+    else
+        (void)fprintf(stderr, "Error: %s\n", problem);
+    return err;
+}
+
+static void
+log_store(const struct server *server)
+{
+    const struct config *config = server->config;
+    if (!server->store) {
+        log_line(server->log, LOG_T_INFORMATION,
+                 "persistence false: sessions and messages are in memory and end with the process.");
+        return;
+    }
+    struct store_counts counts;
+    store_counts(server->store, &counts);
+    log_line(server->log, LOG_T_INFORMATION,
+             "Store: %llu sessions, %llu subscriptions, %llu queued and %llu retained messages.",
+             (unsigned long long)counts.sessions, (unsigned long long)counts.subscriptions,
+             (unsigned long long)counts.entries, (unsigned long long)counts.retained);
+    if (config->durability == DURABILITY_ASYNC)
+        log_line(server->log, LOG_T_WARNING,
+                 "Warning: durability async: a crash may take what was acknowledged in the last "
+                 "%u ms.",
+                 config->durability_interval_ms);
+}
+
+// The numbers that the last process used are not used again, and its retained messages are back.
+static err_t
+load_store(struct server *server)
+{
+    struct store_counts counts;
+    store_counts(server->store, &counts);
+    atomic_store(&server->broker->next_session_number, max_u64(counts.next_session, 1));
+    atomic_store(&server->broker->next_message, max_u64(counts.next_message, 1));
+    retained_set_next_order(server->broker->retained, max_u64(counts.next_order, 1));
+    rcu_online(server->rcu);
+    err_t err = store_load_retained(server->store, server->broker, server->rcu);
+    rcu_offline(server->rcu);
+    return err;
+}
+
+static bool
+load_shard(void *arg, struct shard *shard)
+{
+    struct server *server = arg;
+    return store_load_shard(server->store, shard) == OK;
+}
+
 static err_t
 start_workers(struct server *server)
 {
     must(server->broker->shard_count == server->worker_count && server->started == 0);
     for (unsigned i = 0; i < server->worker_count; i++)
-        server->workers[i] = worker_new(server->broker, server->listeners, i);
+        server->workers[i] = worker_new(server->broker, server->listeners, i,
+                                        server->store ? load_shard : NULL, server);
     for (; server->started < server->worker_count; server->started++) {
         if (worker_start(server->workers[server->started]) == OK)
             continue;
@@ -158,6 +234,12 @@ start(struct server *server)
     if (err != OK)
         return err; // it told on standard error
     log_start(server);
+    if (server->config->persistence)
+        err = open_store(server, true);
+    if (err != OK)
+        return err;
+    log_store(server);
+    server->keeper = keeper_new(server->worker_count, server->store != NULL);
     server->broker = broker_new(server->config, server->log, server->worker_count, clock_mono_ms(),
                                 clock_wall_ms());
     if (!server->broker) {
@@ -166,9 +248,17 @@ start(struct server *server)
     }
     server->rcu = rcu_register(server->broker->rcu);
     rcu_offline(server->rcu); // main holds no reference but in reload
-    err = start_workers(server);
-    if (err != OK)
+    server->broker->keeper = server->keeper;
+    if (server->store)
+        err = load_store(server);
+    if (err == OK)
+        err = start_workers(server);
+    if (err == OK && server->store)
+        err = store_start(server->store, server->broker);
+    if (err != OK) {
+        log_line(server->log, LOG_T_ERROR, "Error: the broker cannot start: %s", err_text(err));
         return err;
+    }
     log_running(server);
     if (server->ready >= 0)
         process_daemon_ready(server->ready);
@@ -256,8 +346,7 @@ on_signal(struct server *server, int number)
         return false;
     case SIGUSR1:
         reopen_log(server);
-        log_line(server->log, LOG_T_INFORMATION,
-                 "Log reopened. Sessions and messages are in memory: there is nothing to flush.");
+        log_line(server->log, LOG_T_INFORMATION, "Log reopened.");
         return false;
     case SIGUSR2:
         dump_subscriptions(server);
@@ -312,11 +401,14 @@ stop(struct server *server)
         log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " terminating");
     process_end_on_signal(); // who asks twice does not want to wait
     stop_workers(server);
+    store_stop(server->store);
     if (server->rcu) {
         rcu_online(server->rcu);
         rcu_unregister(server->rcu);
     }
     broker_free(server->broker);
+    keeper_free(server->keeper);
+    store_close(server->store);
     listen_close(server->listeners);
     log_close(server->log);
     if (server->pid_file_made)

@@ -186,7 +186,7 @@ add_shares(struct match_cache *cache, const struct filter *filter)
 static void
 collect(struct match_cache *cache)
 {
-    cache->match->shards = 0;
+    cache->match->shards = cache->match->durable = 0;
     cache->match->count = cache->match->shares = 0;
     bool shared = false;
     for (uint32_t i = 0; i < cache->found_count; i++) {
@@ -197,6 +197,7 @@ collect(struct match_cache *cache)
             continue;
         *entry_add(cache) = (struct match_entry){.handle = filter->handle, .shards = shards};
         cache->match->shards |= shards;
+        cache->match->durable |= atomic_load_explicit(&filter->durable, memory_order_acquire);
     }
     for (uint32_t i = 0; unlikely(shared) && i < cache->found_count; i++)
         add_shares(cache, cache->found[i]);
@@ -377,16 +378,17 @@ match_cache_get(struct match_cache *cache, struct slice topic)
 // ---- Share groups ---------------------------------------------------------------------------
 
 int
-trie_share_pick(const struct trie_share *share, uint32_t *rotor)
+trie_share_pick(const struct trie_share *share, uint32_t *rotor, bool *ret_durable)
 {
     // Weights may change meanwhile; what was read once is what counts.
     uint64_t weights[TRIE_SHARDS_MAX], connected = 0, members = 0;
-    uint32_t shards[TRIE_SHARDS_MAX], n = 0;
+    const struct share_cell *cells[TRIE_SHARDS_MAX];
+    uint32_t n = 0;
     const struct share_cell *cell = atomic_load_explicit(&share->cells, memory_order_acquire);
     for (; cell; cell = atomic_load_explicit(&cell->next, memory_order_acquire)) {
         must_hot(n < TRIE_SHARDS_MAX);
         weights[n] = atomic_load_explicit(&cell->weight, memory_order_relaxed);
-        shards[n] = cell->shard;
+        cells[n] = cell;
         connected += weights[n] >> 32;
         members += (uint32_t)weights[n++];
     }
@@ -403,5 +405,7 @@ trie_share_pick(const struct trie_share *share, uint32_t *rotor)
             break;
         turn -= weight;
     }
-    return (int)shards[i];
+    if (ret_durable)
+        *ret_durable = atomic_load_explicit(&cells[i]->durable, memory_order_acquire) != 0;
+    return (int)cells[i]->shard;
 }

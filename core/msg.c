@@ -28,6 +28,7 @@ msg_new(const struct pub *pub)
         .retain = pub->retain,
     };
     atomic_init(&msg->refs, 1);
+    atomic_init(&msg->number, pub->number);
     const uint8_t *end = append(append(append(msg->bytes, pub->topic), pub->props), pub->payload);
     must_hot(end == msg->bytes + body);
     return msg;
@@ -93,6 +94,7 @@ pub_from_msg(struct pub *ret_pub, struct msg *msg)
         .publisher = msg->publisher,
         .arrived_ms = msg->arrived_ms,
         .qos = msg->qos,
+        .number = atomic_load_explicit(&msg->number, memory_order_relaxed),
         .retain = msg->retain,
         .msg = msg_ref(msg),
     };

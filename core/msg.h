@@ -16,9 +16,11 @@
 struct msg {
     uint32_t magic;
     _Atomic uint32_t refs;
-    uint64_t expires_ms; // monotonic deadline of the Message Expiry Interval; 0 = never
-    uint64_t publisher;  // session number of the publisher, for No Local; 0 = the broker
-    uint64_t arrived_ms; // monotonic
+    uint64_t expires_ms;     // monotonic deadline of the Message Expiry Interval; 0 = never
+    uint64_t publisher;      // session number of the publisher, for No Local; 0 = the broker
+    uint64_t arrived_ms;     // monotonic
+    _Atomic uint64_t number; // in the journal, of whatever shard; 0 = not there (journal.h)
+    uint64_t order;          // as retained message: later ones are higher (retained.h)
     uint32_t topic_len, props_len, payload_len;
     uint8_t qos;     // as published
     bool retain;     // RETAIN flag as published
@@ -29,8 +31,10 @@ struct msg {
 struct pub {
     struct slice topic, props, payload;
     uint64_t expires_ms, publisher, arrived_ms;
+    uint64_t number; // in the journal; 0 = none yet
     uint8_t qos;
     bool retain;
+    bool may_wait;   // its publisher cannot be refused: a full queue slows it instead (session.h)
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
 };
 

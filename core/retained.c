@@ -200,12 +200,21 @@ uncount_bytes(struct retained *store, const struct msg *msg)
     gauge_add(&store->bytes, (uint64_t)0 - msg_size(msg));
 }
 
+// Taken after the present message was looked at, and good if that is still there when it is
+// exchanged: then whoever put it there took an earlier one, and whoever replaces ours, a later one.
+static uint64_t
+next_order(struct retained *store)
+{
+    return atomic_fetch_add_explicit(&store->next_order, 1, memory_order_relaxed);
+}
+
 // Puts msg, which is counted, in the place of old, if old is still there; else uncounts it.
 static bool
 exchange(struct retained *store, struct rcu_reader *self, struct rnode *node, struct msg *old,
          struct msg *msg)
 {
     struct msg *expected = old;
+    msg->order = next_order(store);
     if (!atomic_compare_exchange_strong_explicit(&node->msg, &expected, msg, memory_order_acq_rel,
                                                  memory_order_relaxed)) {
         must(old); // NULL changes under the mutex only, and nobody came here without it
@@ -271,11 +280,15 @@ retained_set(struct retained *store, struct rcu_reader *self, struct msg *msg,
 
 // The node's message goes; false when it had none.
 static bool
-clear(struct retained *store, struct rcu_reader *self, struct rnode *node)
+clear(struct retained *store, struct rcu_reader *self, struct rnode *node, uint64_t *ret_order)
 {
-    struct msg *old = atomic_exchange_explicit(&node->msg, NULL, memory_order_acq_rel);
-    if (!old)
-        return false;
+    struct msg *old = atomic_load_explicit(&node->msg, memory_order_acquire);
+    do { // once more for each thread that replaced it in between
+        if (!old)
+            return false;
+        *ret_order = next_order(store);
+    } while (!atomic_compare_exchange_strong_explicit(&node->msg, &old, NULL, memory_order_acq_rel,
+                                                      memory_order_acquire));
     list_remove(&node->queued);
     gauge_add(&store->count, (uint64_t)-1);
     uncount_bytes(store, old);
@@ -285,7 +298,8 @@ clear(struct retained *store, struct rcu_reader *self, struct rnode *node)
 }
 
 bool
-retained_clear(struct retained *store, struct rcu_reader *self, struct slice topic)
+retained_clear(struct retained *store, struct rcu_reader *self, struct slice topic,
+               uint64_t *ret_order)
 {
     rcu_assert_online(self);
     if (!retained_get(store, topic)) // most that are cleared were never set
@@ -293,13 +307,20 @@ retained_clear(struct retained *store, struct rcu_reader *self, struct slice top
     retained_lock(store);
     tend(store, self, TEND_STEPS);
     struct rnode *node = find(store, topic);
-    bool had = node && clear(store, self, node);
+    bool had = node && clear(store, self, node, ret_order);
     retained_unlock(store);
     return had;
 }
 
+void
+retained_set_next_order(struct retained *store, uint64_t order)
+{
+    atomic_store(&store->next_order, order);
+}
+
 uint32_t
-retained_sweep(struct retained *store, struct rcu_reader *self, uint64_t now_ms, uint32_t steps_max)
+retained_sweep(struct retained *store, struct rcu_reader *self, uint64_t now_ms, uint32_t steps_max,
+               void (*gone)(void *arg, struct slice topic, uint64_t order), void *arg)
 {
     uint32_t removed = 0;
     rcu_assert_online(self);
@@ -309,10 +330,14 @@ retained_sweep(struct retained *store, struct rcu_reader *self, uint64_t now_ms,
         struct rnode *node = container_of(list_pop(&store->expiring), struct rnode, queued);
         const struct msg *msg = atomic_load_explicit(&node->msg, memory_order_acquire);
         must(msg && msg->expires_ms);
-        if (msg->expires_ms <= now_ms)
-            removed += clear(store, self, node);
-        else
+        uint64_t order;
+        if (msg->expires_ms > now_ms) {
             list_push(&store->expiring, &node->queued); // looked at again when its turn comes
+        } else if (clear(store, self, node, &order)) {
+            removed++;
+            if (gone) // the message itself stays in memory for a grace period
+                gone(arg, msg_topic(msg), order);
+        }
     }
     retained_unlock(store);
     return removed;
@@ -325,6 +350,7 @@ retained_new(const struct hash_key *key)
 {
     struct retained *store = mem_zalloc(sizeof *store);
     store->key = *key;
+    atomic_init(&store->next_order, 1);
     must(pthread_mutex_init(&store->mutex, NULL) == 0);
     list_init(&store->expiring);
     list_init(&store->emptied);

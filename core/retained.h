@@ -24,13 +24,18 @@ void retained_free(struct retained *store);                // takes; releases al
 struct retained_limits {
     uint64_t count_max, bytes_max; // 0 = unlimited
 };
-// Replaces the topic's message by msg (takes a reference of its own). ERR_FULL: a limit is reached
+// Replaces the topic's message by msg (takes a reference of its own) and sets msg->order: of all
+// changes of a topic, those that came later have a higher order, on whatever thread. msg is not in
+// the store already. ERR_FULL: a limit is reached
 // and nothing changed (replacing within the limits works). A happens-before: once this returned,
 // any walk that starts afterwards on any thread sees it.
 NODISCARD err_t retained_set(struct retained *store, struct rcu_reader *self, struct msg *msg,
                              const struct retained_limits *limits);
-// Removes the topic's message. False when there was none.
-bool retained_clear(struct retained *store, struct rcu_reader *self, struct slice topic);
+// Removes the topic's message. False when there was none. *ret_order: as above.
+bool retained_clear(struct retained *store, struct rcu_reader *self, struct slice topic,
+                    uint64_t *ret_order);
+// The order of the next change; for main, before there are workers.
+void retained_set_next_order(struct retained *store, uint64_t order);
 // The topic's message or NULL. Borrowed until the caller's next rcu_quiescent; msg_ref to keep it
 // (valid because the store's own reference is dropped only after a grace period).
 struct msg *retained_get(struct retained *store, struct slice topic);
@@ -51,8 +56,10 @@ struct retained_stats {
 };
 void retained_stats(const struct retained *store, struct retained_stats *ret);
 // Removes messages whose expiry has passed, visiting at most steps_max topics from where it
-// stopped. Returns how many were removed.
+// stopped. Returns how many were removed; gone (may be NULL) is told of each, under the store's
+// mutex.
 uint32_t retained_sweep(struct retained *store, struct rcu_reader *self, uint64_t now_ms,
-                        uint32_t steps_max);
+                        uint32_t steps_max,
+                        void (*gone)(void *arg, struct slice topic, uint64_t order), void *arg);
 
 #endif

@@ -43,6 +43,7 @@ struct retained {
     struct list emptied;  // nodes to prune that were pinned when their time came
     _Atomic uint32_t walks;
     _Atomic uint64_t count, bytes, nodes;
+    _Atomic uint64_t next_order;
 };
 
 // False when the node is gone or going. Pinning and the writer's decision to unlink are changes of

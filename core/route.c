@@ -84,6 +84,7 @@ deliver_sub(struct shard *shard, const struct sub *sub, struct pub *pub, struct 
         .subscription_ids = &sub->subscription_id,
         .subscription_id_count = sub->subscription_id ? 1 : 0,
         .share = share,
+        .ordinal = share.generation ? sub->session->subs[sub->back].ordinal : 0,
     };
     session_deliver(sub->session, pub, &spec);
 }
@@ -206,17 +207,19 @@ deliver_handles(struct shard *shard, struct pub *pub, const struct trie_handle *
 
 // What a record begins with; ordinary + shares handles follow, then the body or its msg.
 struct record_head {
-    uint64_t expires_ms, publisher, arrived_ms;
+    uint64_t expires_ms, publisher, arrived_ms, number;
+    uint64_t ticket; // the receiver answers with it; 0 = no answer is wanted
     struct msg *msg; // RECORD_PUBLISH_REF: with a reference; else NULL
     uint32_t topic_len, props_len, payload_len;
     uint32_t ordinary, shares;
     uint8_t qos;
-    bool retain;
-    uint8_t pad[2];
+    bool retain, may_wait;
+    uint8_t pad[1];
 };
 
 static void
-post(struct shard *shard, unsigned to, struct pub *pub, uint32_t ordinary, uint32_t shares)
+post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket, uint32_t ordinary,
+     uint32_t shares)
 {
     size_t handles = (size_t)(ordinary + shares) * sizeof(struct trie_handle);
     size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len;
@@ -225,6 +228,8 @@ post(struct shard *shard, unsigned to, struct pub *pub, uint32_t ordinary, uint3
         .expires_ms = pub->expires_ms,
         .publisher = pub->publisher,
         .arrived_ms = pub->arrived_ms,
+        .number = pub->number,
+        .ticket = ticket,
         .msg = by_ref ? msg_ref(pub_msg(pub)) : NULL,
         .topic_len = pub->topic.len,
         .props_len = pub->props.len,
@@ -233,6 +238,7 @@ post(struct shard *shard, unsigned to, struct pub *pub, uint32_t ordinary, uint3
         .shares = shares,
         .qos = pub->qos,
         .retain = pub->retain,
+        .may_wait = pub->may_wait,
     };
     uint8_t *p = mail_reserve(shard, to, by_ref ? RECORD_PUBLISH_REF : RECORD_PUBLISH,
                               (uint32_t)(sizeof head + handles + (by_ref ? 0 : body)));
@@ -258,6 +264,7 @@ record_pub(const struct spsc_record *record, struct record_head *ret_head, struc
     if (head->msg) {
         pub_from_msg(ret_pub, head->msg);
         msg_unref(head->msg); // pub has one of its own
+        ret_pub->may_wait = head->may_wait;
         return;
     }
     size_t handles = (size_t)(head->ordinary + head->shares) * sizeof(struct trie_handle);
@@ -271,22 +278,36 @@ record_pub(const struct spsc_record *record, struct record_head *ret_head, struc
         .expires_ms = head->expires_ms,
         .publisher = head->publisher,
         .arrived_ms = head->arrived_ms,
+        .number = head->number,
         .qos = head->qos,
         .retain = head->retain,
+        .may_wait = head->may_wait,
     };
 }
 
-void
-route_on_record(struct shard *shard, const struct spsc_record *record)
+static void
+on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
 {
     struct record_head head;
     struct pub pub;
     record_pub(record, &head, &pub);
     stat_add(&shard->stats.posts_taken, 1);
+    shard->outcome = OUTCOME_TAKEN;
     // Records are 8-byte aligned and the head is a multiple of 8.
     const void *handles = record->data + sizeof head;
     deliver_handles(shard, &pub, handles, head.ordinary, head.shares);
     pub_done(&pub);
+    if (head.ticket)
+        tickets_owe(shard, from, head.ticket, shard->outcome);
+}
+
+void
+route_on_record(struct shard *shard, unsigned from, const struct spsc_record *record)
+{
+    if (likely(record->type != RECORD_OUTCOME))
+        on_publish(shard, from, record);
+    else
+        tickets_on_outcome(shard, record);
 }
 
 void
@@ -321,34 +342,48 @@ select_handles(struct route_scratch *scratch, const struct match *match, unsigne
 
 #define NO_SHARD 0xffu
 
+// Adds to *durable the shards whose picked group has a member that outlives its connection.
 static uint64_t
-pick_shares(struct shard *shard, const struct match *match)
+pick_shares(struct shard *shard, const struct match *match, uint64_t *durable)
 {
     struct route_scratch *scratch = shard->scratch;
     uint64_t shards = 0;
     scratch->share_shard = mem_grow(scratch->share_shard, &scratch->share_cap, match->shares, 1);
     for (uint32_t i = 0; i < match->shares; i++) {
         const struct match_entry *entry = &match->entries[match->count - match->shares + i];
-        int to = trie_share_pick(entry->share, &shard->share_rotor);
+        bool lasting;
+        int to = trie_share_pick(entry->share, &shard->share_rotor, &lasting);
         scratch->share_shard[i] = to < 0 ? NO_SHARD : (uint8_t)to;
-        if (to >= 0)
-            shards |= UINT64_C(1) << to;
+        if (to < 0)
+            continue;
+        shards |= UINT64_C(1) << to;
+        if (lasting)
+            *durable |= UINT64_C(1) << to;
     }
     return shards;
 }
 
 static void
-publish_match(struct shard *shard, struct pub *pub, const struct match *match)
+publish_match(struct shard *shard, struct pub *pub, const struct match *match,
+              struct route_result *ret)
 {
-    uint64_t shards = match->shards;
+    uint64_t shards = match->shards, durable = match->durable;
     if (unlikely(match->shares))
-        shards |= pick_shares(shard, match);
+        shards |= pick_shares(shard, match, &durable);
     uint32_t ordinary, shares;
     uint64_t others = shards & ~(UINT64_C(1) << shard->index);
+    if (unlikely((durable & others) && pub->qos > 0)) {
+        ret->answering = durable & others;
+        ret->ticket = tickets_next(shard);
+        // The shards' journals are to know it by one number.
+        if (pub->number == 0)
+            pub->number = journal_message_number(shard->journal);
+    }
     for (; others; others &= others - 1) {
         unsigned to = (unsigned)__builtin_ctzll(others);
+        uint64_t ticket = ret->answering >> to & 1 ? ret->ticket : 0;
         shares = select_handles(shard->scratch, match, to, &ordinary);
-        post(shard, to, pub, ordinary, shares);
+        post(shard, to, pub, ticket, ordinary, shares);
     }
     if (!(shards >> shard->index & 1))
         return;
@@ -371,8 +406,9 @@ retain(struct shard *shard, struct pub *pub)
 {
     struct retained *store = shard->broker->retained;
     if (pub->payload.len == 0) {
-        if (retained_clear(store, shard->rcu, pub->topic)) // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
-            journal_retain_clear(shard->journal, pub->topic);
+        uint64_t order;
+        if (retained_clear(store, shard->rcu, pub->topic, &order)) // [MQTT-3.3.1-6]
+            journal_retain_clear(shard->journal, pub->topic, order);
         return OK;
     }
     struct retained_limits limits = {
@@ -386,8 +422,10 @@ retain(struct shard *shard, struct pub *pub)
 }
 
 err_t
-route_publish(struct shard *shard, struct pub *pub, bool *ret_matched)
+route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
 {
+    *ret = (struct route_result){0};
+    shard->outcome = OUTCOME_TAKEN;
     if (unlikely(pub->retain)) {
         err_t err = retain(shard, pub);
         if (err) {
@@ -396,10 +434,10 @@ route_publish(struct shard *shard, struct pub *pub, bool *ret_matched)
         }
     }
     const struct match *match = match_cache_get(shard->matches, pub->topic);
-    if (ret_matched)
-        *ret_matched = match->count > 0;
-    if (match->count > 0)
-        publish_match(shard, pub, match);
+    ret->matched = match->count > 0;
+    if (ret->matched)
+        publish_match(shard, pub, match, ret);
+    ret->outcome = shard->outcome;
     return OK;
 }
 
@@ -411,7 +449,7 @@ route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share)
     for (uint32_t i = match->count - match->shares; i < match->count && to < 0; i++) {
         const struct match_entry *entry = &match->entries[i];
         if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
-            to = trie_share_pick(entry->share, &shard->share_rotor);
+            to = trie_share_pick(entry->share, &shard->share_rotor, NULL);
     }
     struct sub_vector *vector = subs_find(shard->subs, share);
     struct pub pub;
@@ -423,7 +461,7 @@ route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share)
         scratch->handles =
             mem_grow(scratch->handles, &scratch->handle_cap, 1, sizeof *scratch->handles);
         scratch->handles[0] = share;
-        post(shard, (unsigned)to, &pub, 0, 1);
+        post(shard, (unsigned)to, &pub, 0, 0, 1);
     } else {
         stat_add(&shard->stats.dropped_no_member, 1);
     }

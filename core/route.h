@@ -11,10 +11,20 @@
 #include "core/base/spsc.h"
 
 #include "core/msg.h"
+#include "core/tickets.h"
 #include "core/trie.h"
 
 struct shard;
 struct route_scratch;
+
+// What a publication at QoS 1 or 2 still waits for before it is acknowledged, beside this shard's
+// journal, and whether it can be.
+struct route_result {
+    bool matched;         // somebody, on any shard, subscribes to the topic
+    enum outcome outcome; // of this shard
+    uint64_t answering;   // bit i: shard i answers with the ticket, or a later one
+    uint64_t ticket;      // 0 = none
+};
 
 // Messages up to this size cross shards by copy, larger ones by reference.
 #define ROUTE_INLINE_MAX 8192u
@@ -22,12 +32,11 @@ struct route_scratch;
 struct route_scratch *route_scratch_new(void);
 void route_scratch_free(struct route_scratch *scratch);
 
-// Stores a retained message, then delivers to every subscriber. *ret_matched (may be NULL):
-// somebody, on any shard, subscribes to the topic. ERR_FULL: the retained store is at its limit;
-// nobody got the message.
-NODISCARD err_t route_publish(struct shard *shard, struct pub *pub, bool *ret_matched);
-// A record of type RECORD_PUBLISH or RECORD_PUBLISH_REF from another shard.
-void route_on_record(struct shard *shard, const struct spsc_record *record);
+// Stores a retained message, then delivers to every subscriber. ERR_FULL: the retained store is at
+// its limit; nobody got the message.
+NODISCARD err_t route_publish(struct shard *shard, struct pub *pub, struct route_result *ret);
+// A record of type RECORD_PUBLISH, RECORD_PUBLISH_REF or RECORD_OUTCOME from another shard.
+void route_on_record(struct shard *shard, unsigned from, const struct spsc_record *record);
 // Releases what an undelivered record holds (the broker ends).
 void route_drop_record(const struct spsc_record *record);
 // Gives a message of a share group to another member, on any shard. Counted when there is none.

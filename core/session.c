@@ -12,13 +12,14 @@
 #include "core/timers.h"
 
 struct session *
-session_new(struct shard *shard, struct slice id, uint32_t hash)
+session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number)
 {
     struct session *session = mem_zalloc(sizeof *session);
     session->magic = SESSION_MAGIC;
     session->shard = shard;
-    session->number =
-        atomic_fetch_add_explicit(&shard->broker->next_session_number, 1, memory_order_relaxed);
+    session->number = number ? number
+                             : atomic_fetch_add_explicit(&shard->broker->next_session_number, 1,
+                                                         memory_order_relaxed);
     session->hash = hash;
     session->id = mem_strndup(id.data, id.len);
     session->id_len = id.len;
@@ -33,7 +34,7 @@ session_new(struct shard *shard, struct slice id, uint32_t hash)
 uint64_t
 session_position(const struct session *session)
 {
-    return session->journaled ? journal_last(session->shard->journal) : 0;
+    return session->durable ? journal_last(session->shard->journal) : 0;
 }
 
 // ---- The Will -----------------------------------------------------------------------------------
@@ -86,7 +87,8 @@ publish_will(struct session *session)
         .qos = msg->qos,
         .retain = msg->retain,
     };
-    if (route_publish(shard, &pub, NULL) != OK)
+    struct route_result result;
+    if (route_publish(shard, &pub, &result) != OK)
         stat_add(&shard->stats.dropped_retained_full, 1);
     stat_add(&shard->stats.wills_published, 1);
     pub_done(&pub);
@@ -108,13 +110,14 @@ static void
 redispatch_all(struct session *session)
 {
     struct deliveries *out = &session->out;
-    for (uint64_t seq = out->head; seq != out->tail; seq++) {
+    for (uint64_t seq = out->head; seq != out->loaded; seq++) {
         const struct delivery *entry = deliveries_at(out, seq);
         if (may_redispatch(entry))
             route_redispatch(session->shard, entry->msg, entry->share);
         else if (entry->state != DELIVERY_DONE)
             stat_add(&session->shard->stats.dropped_session_end, 1);
     }
+    stat_add(&session->shard->stats.dropped_session_end, out->disk_count);
 }
 
 void
@@ -125,6 +128,7 @@ session_discard(struct session *session)
     list_remove(&session->unfinished);
     wheel_disarm(shard->wheel, &session->timer);
     session_walks_stop(session, (struct trie_handle){0});
+    session_forget_page(session);
     session_unsubscribe_all(session);
     session_drop_will(session);
     deliveries_free(&session->out);
@@ -141,9 +145,8 @@ void
 session_end(struct session *session)
 {
     must(session->magic == SESSION_MAGIC && !session->client);
-    if (session->journaled)
-        journal_session_end(session->shard->journal, session);
-    session->journaled = false; // what follows is part of the end
+    if (session->durable)
+        journal_session_end(session->shard->journal, session); // says all that follows
     session_walks_stop(session, (struct trie_handle){0});
     // First, so that neither the Will nor a redispatch comes back to this session.
     session_unsubscribe_all(session);
@@ -155,8 +158,8 @@ session_end(struct session *session)
 
 // ---- Left and found again -----------------------------------------------------------------------
 
-static void
-arm_timer(struct session *session)
+void
+session_arm_timer(struct session *session)
 {
     uint64_t due = session->expires_ms;
     if (session->will_due_ms)
@@ -172,7 +175,7 @@ static void
 redispatch_waiting(struct session *session)
 {
     struct deliveries *out = &session->out;
-    uint64_t end = out->tail;
+    uint64_t end = out->loaded;
     for (uint64_t seq = out->head; session->shared_count > 0 && seq != end; seq++) {
         if (seq < out->head)
             continue; // head moved on
@@ -182,7 +185,7 @@ redispatch_waiting(struct session *session)
             continue;
         struct msg *msg = msg_ref(entry->msg);
         struct trie_handle share = entry->share;
-        deliveries_finish(out, entry);
+        session_finish(session, entry);
         route_redispatch(session->shard, msg, share);
         msg_unref(msg);
     }
@@ -212,7 +215,11 @@ session_disconnected(struct session *session, bool with_will)
     else if (session->will)
         session->will_due_ms = shard->now_ms + (uint64_t)session->will->delay_s * 1000;
     redispatch_waiting(session);
-    arm_timer(session);
+    session_arm_timer(session);
+    if (!journal_is_on(shard->journal))
+        return;
+    journal_session(shard->journal, session);
+    deliveries_unload(&session->out, QUEUE_LOADED_AWAY);
 }
 
 void
@@ -225,9 +232,11 @@ session_on_timer(struct session *session)
         session_end(session); // [MQTT-4.1.0-2]; a Will that still waits goes out [MQTT-3.1.2-8]
         return;
     }
-    if (session->will_due_ms && session->will_due_ms <= shard->now_ms)
+    if (session->will_due_ms && session->will_due_ms <= shard->now_ms) {
         publish_will(session);
-    arm_timer(session);
+        journal_session(shard->journal, session); // it must not be published again
+    }
+    session_arm_timer(session);
 }
 
 void

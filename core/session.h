@@ -1,9 +1,12 @@
 // session.h - an MQTT session: what a client may leave behind and find again.
 //
 // Job:    subscriptions, deliveries, QoS 2 identifiers, Will, expiry; the state machines of QoS 1
-// and 2. Owner:  the shard's registry. Thread: the shard's worker. Memory: about 300 bytes and the
-// client identifier; arrays grow with use. Limits: subscriptions_max, queued_messages_max,
-// queued_bytes_max, inflight_messages_max, receive_max.
+//         and 2.
+// Owner:  the shard's registry. Thread: the shard's worker.
+// Memory: about 350 bytes and the client identifier; arrays grow with use. With a keeper a queue's
+//         first part is here and the rest on the disk.
+// Limits: subscriptions_max, queued_messages_max, queued_bytes_max, inflight_messages_max,
+//         receive_max.
 #ifndef TERN_CORE_SESSION_H
 #define TERN_CORE_SESSION_H
 
@@ -21,6 +24,10 @@ struct retained_walk;
 struct shard;
 
 #define SESSION_MAGIC 0x53455353u
+// Messages that wait in memory when there is a keeper; more of them wait on the disk alone.
+#define QUEUE_LOADED_AWAY   256u // for a session without a connection
+#define QUEUE_LOADED_ONLINE 4096u
+#define QUEUE_LOADED_BYTES  (UINT64_C(4) << 20)
 
 struct will {
     struct msg *msg;
@@ -33,6 +40,7 @@ struct session_sub {
     uint32_t place; // index in the shard's sub_vector
     uint32_t hash : 31;
     uint32_t shared : 1;
+    uint32_t ordinal; // its name in the journal: never used twice in a session
 };
 
 // A retained walk under way for a new subscription, in the order of subscribing.
@@ -55,7 +63,9 @@ struct session {
     uint32_t id_len;
     char *id;             // NUL-terminated for the log
     char *user;           // NULL = none
-    bool journaled;       // outlives its connection: what it relies on is journaled
+    bool durable;         // outlives its connection: what it relies on is journaled
+    uint8_t version;      // of the last connection
+    uint16_t window;      // QoS 1 and 2 messages that the last connection had under way at most
     struct will *will;    // NULL = none
     uint64_t will_due_ms; // while it waits for its delay
     uint64_t expires_ms;  // while not connected; UINT64_MAX = never
@@ -65,8 +75,10 @@ struct session {
     uint32_t *sub_index;      // hash -> index + 1 in subs; NULL while there are few
     uint32_t sub_count, sub_cap, sub_index_cap;
     uint32_t shared_count;
+    uint32_t next_ordinal;
 
     struct deliveries out;
+    struct page_load *load; // a page of the queue is on its way; NULL = none (session_page.c)
     struct packet_ids in_qos2;
     struct session_walk *walks;
     struct list unfinished; // shard->unfinished
@@ -77,8 +89,8 @@ struct session {
 
 // ---- Life (session.c) ---------------------------------------------------------------------------
 
-// Returns new, in the registry, without a client.
-struct session *session_new(struct shard *shard, struct slice id, uint32_t hash);
+// Returns new, in the registry, without a client. number 0: one that was never used.
+struct session *session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number);
 // Ends it: publishes a waiting Will, drops subscriptions and queue, redispatches what share groups
 // may give to others, leaves the registry. Takes. The client is detached.
 void session_end(struct session *session);
@@ -87,6 +99,8 @@ void session_discard(struct session *session);
 // Its connection went: keeps it for its expiry interval, or ends it. with_will: the Will is due.
 void session_disconnected(struct session *session, bool with_will);
 void session_on_timer(struct session *session);
+// For the earlier of its two deadlines.
+void session_arm_timer(struct session *session);
 // A new connection: everything unacknowledged goes out again.
 void session_resume(struct session *session);
 void session_set_will(struct session *session, const struct will_view *view);
@@ -99,6 +113,14 @@ void session_drop_will(struct session *session);
 NODISCARD err_t session_subscribe(struct session *session, const struct filter_view *filter,
                                   struct slice group, uint32_t subscription_id,
                                   struct trie_handle *ret_handle, bool *ret_existed);
+// Puts a stored one back: the same, with the ordinal that it had, and nothing is journaled.
+void session_subscribe_again(struct session *session, const struct filter_view *filter,
+                             struct slice group, uint32_t subscription_id, uint32_t ordinal);
+// Fills in what the journal has to say of subs[i]; borrows its texts from the trie.
+struct record;
+void session_sub_record(const struct session *session, uint32_t i, struct record *ret);
+// The share group of the session's subscription with this ordinal; generation 0: it is gone.
+struct trie_handle session_share_handle(const struct session *session, uint32_t ordinal);
 // False when there was none [MQTT-3.10.4-1].
 bool session_unsubscribe(struct session *session, struct slice filter, struct slice group);
 void session_unsubscribe_all(struct session *session);
@@ -116,8 +138,12 @@ struct delivery_spec {
     const uint32_t *subscription_ids;
     uint32_t subscription_id_count;
     struct trie_handle share; // generation 0: ordinary
+    uint32_t ordinal;         // of the session's subscription to share
 };
+// What became of it beyond this session's reach is noted in shard->outcome.
 void session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec);
+// An entry is acknowledged or dropped: journals that and forgets it.
+void session_finish(struct session *session, struct delivery *entry);
 // Sends what the client's window and its out-queue allow.
 void session_pump(struct session *session);
 // Goes on with what a tick or a full out-queue interrupted: retained walks, then queued messages.
@@ -134,9 +160,24 @@ NODISCARD err_t session_on_pubrec(struct session *session, const struct ack_view
 NODISCARD err_t session_on_pubrel(struct session *session, const struct ack_view *ack);
 NODISCARD err_t session_on_pubcomp(struct session *session, const struct ack_view *ack);
 
+// ---- What of the queue is on the disk alone (session_page.c) ------------------------------------
+
+// Asks for more if the client could soon do with it.
+void session_want_page(struct session *session);
+// The keeper's answer. Takes page.
+struct page;
+void session_on_page(struct shard *shard, struct page *page);
+// Nobody waits for a page any more: the session ends.
+void session_forget_page(struct session *session);
+// The shard ends, and pages that come now are not taken.
+void session_loads_free(struct shard *shard);
+
 // What must be safe before the client is told of what the session is: all that was journaled so
 // far; 0 for a session that ends with its connection.
 uint64_t session_position(const struct session *session);
+
+// The exchange that began with this QoS 2 PUBLISH was refused after all.
+void session_refuse_qos2(struct session *session, uint16_t packet_id);
 
 static inline struct slice
 session_id(const struct session *session)

@@ -9,23 +9,13 @@ static void
 put(struct session *session, uint64_t position, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
     struct ack_out ack = {.type = type, .packet_id = packet_id, .reason = reason};
-    client_put_ack_after(session->client, position, &ack);
+    client_put_ack_after(session->client, &(struct ack_wait){.position = position}, &ack);
 }
 
 static void
-journal_entry(struct session *session, uint16_t packet_id, uint8_t state)
+finish(struct session *session, struct delivery *entry)
 {
-    if (!session->journaled)
-        return;
-    uint64_t seq = deliveries_seq(&session->out, packet_id);
-    (void)journal_state(session->shard->journal, session, seq, state);
-}
-
-static void
-finish(struct session *session, struct delivery *entry, uint16_t packet_id)
-{
-    journal_entry(session, packet_id, DELIVERY_DONE);
-    deliveries_finish(&session->out, entry);
+    session_finish(session, entry);
     session_pump(session);
     if (session->walks)
         session_continue(session);
@@ -39,7 +29,7 @@ session_on_puback(struct session *session, const struct ack_view *ack)
         return OK; // late, after a takeover or a restart of the client: nothing waits for it
     if (entry->qos != 1)
         return ERR_PROTOCOL;
-    finish(session, entry, ack->packet_id); // whatever its reason: not sent again [MQTT-4.4.0-2]
+    finish(session, entry); // whatever its reason: not sent again [MQTT-4.4.0-2]
     return OK;
 }
 
@@ -56,12 +46,14 @@ session_on_pubrec(struct session *session, const struct ack_view *ack)
     if (entry->qos != 2)
         return ERR_PROTOCOL;
     if (ack->reason >= REASON_FAILURE) {
-        finish(session, entry, ack->packet_id); // gives the quota back [MQTT5 4.9]
+        finish(session, entry); // gives the quota back [MQTT5 4.9]
         return OK;
     }
     if (entry->state == DELIVERY_SENT) {
         deliveries_release(entry);
-        journal_entry(session, ack->packet_id, DELIVERY_RELEASED);
+        if (session->durable)
+            journal_entry_released(session->shard->journal, session,
+                                   deliveries_seq(&session->out, ack->packet_id));
     }
     // Safe before PUBREL: else a crash would send the message again to a client that is done with
     // it.
@@ -77,15 +69,22 @@ session_on_pubcomp(struct session *session, const struct ack_view *ack)
         return OK;
     if (entry->state != DELIVERY_RELEASED)
         return ERR_PROTOCOL;
-    finish(session, entry, ack->packet_id);
+    finish(session, entry);
     return OK;
+}
+
+void
+session_refuse_qos2(struct session *session, uint16_t packet_id)
+{
+    if (packet_ids_remove(&session->in_qos2, packet_id) && session->durable)
+        journal_released(session->shard->journal, session, packet_id);
 }
 
 err_t
 session_on_pubrel(struct session *session, const struct ack_view *ack)
 {
     bool known = packet_ids_remove(&session->in_qos2, ack->packet_id);
-    if (known && session->journaled)
+    if (known && session->durable)
         journal_released(session->shard->journal, session, ack->packet_id);
     // An unknown one may have been released on an earlier connection: its record may be under way.
     put(session, session_position(session), MQTT_PUBCOMP, ack->packet_id,

@@ -18,43 +18,111 @@
 
 // ---- The queue ----------------------------------------------------------------------------------
 
+// Beyond so many times its limits?
 static bool
-queue_is_full(const struct session *session, size_t size)
+queue_is_over(const struct session *session, size_t size, uint32_t times)
 {
     const struct config *config = session->shard->config;
     const struct deliveries *out = &session->out;
-    if (config->queued_messages_max && out->queued >= config->queued_messages_max)
+    uint64_t count_max = (uint64_t)config->queued_messages_max * times;
+    if (count_max && deliveries_waiting(out) >= count_max)
         return true;
-    return config->queued_bytes_max && out->queued_bytes + size > config->queued_bytes_max;
+    uint64_t bytes_max = config->queued_bytes_max * times;
+    return bytes_max && out->queued_bytes + out->disk_bytes + size > bytes_max;
+}
+
+static void
+note_outcome(struct shard *shard, enum outcome outcome)
+{
+    if (outcome > shard->outcome)
+        shard->outcome = outcome;
+}
+
+// A client that outlives its connection was promised the message, and there is no room. Who cannot
+// be told is slowed, and what it sends is still taken, up to twice the limit.
+static bool
+reject(struct session *session, const struct pub *pub, size_t size)
+{
+    struct shard *shard = session->shard;
+    if (pub->may_wait)
+        note_outcome(shard, OUTCOME_SLOWED);
+    else
+        note_outcome(shard, OUTCOME_REFUSED);
+    if (pub->may_wait && !queue_is_over(session, size, 2)) {
+        stat_add(&shard->stats.queued_over_limit, 1);
+        return true;
+    }
+    stat_add(&shard->stats.dropped_queue_full, 1);
+    return false;
+}
+
+// One entry less. False when there is none to drop.
+static bool
+drop_oldest(struct session *session)
+{
+    struct shard *shard = session->shard;
+    struct deliveries *out = &session->out;
+    struct delivery *oldest = deliveries_oldest(out);
+    if (oldest && !session->durable) {
+        deliveries_drop_oldest(out);
+    } else if (oldest && out->loaded - out->head < DELIVERIES_SPAN_MAX) {
+        session_finish(session, oldest);
+    } else if (!oldest && out->disk_count > 0) {
+        // The place is known, what was there is not: its size is taken to be the mean.
+        journal_entry_done(shard->journal, session, out->loaded, 0);
+        deliveries_skip_disk(out);
+    } else {
+        return false;
+    }
+    stat_add(&shard->stats.dropped_queue_full, 1);
+    return true;
 }
 
 // True when there is room now.
 static bool
-queue_make_room(struct session *session, size_t size)
+queue_make_room(struct session *session, const struct pub *pub, size_t size)
 {
     struct shard *shard = session->shard;
-    if (unlikely(shard->over_budget && !session->client)) {
+    if (unlikely(shard->over_budget && !session->client && !journal_is_on(shard->journal))) {
         stat_add(&shard->stats.dropped_memory, 1);
+        note_outcome(shard, OUTCOME_REFUSED);
         return false;
     }
-    if (likely(!queue_is_full(session, size)))
+    if (likely(!queue_is_over(session, size, 1)))
         return true;
-    stat_add(&shard->stats.dropped_queue_full, 1);
     switch (shard->config->queue_full_action) {
+    case QUEUE_FULL_REJECT:
+        if (session->durable)
+            return reject(session, pub, size);
+        break;
     case QUEUE_FULL_DROP_NEWEST:
-        return false;
+        break;
     case QUEUE_FULL_DROP_OLDEST:
-        while (session->out.queued > 0 && queue_is_full(session, size))
-            deliveries_drop_oldest(&session->out);
-        return !queue_is_full(session, size);
+        while (queue_is_over(session, size, 1))
+            if (!drop_oldest(session))
+                break;
+        if (!queue_is_over(session, size, 1))
+            return true;
+        break;
     case QUEUE_FULL_DISCONNECT:
         if (session->client && session->client->state == CLIENT_CONNECTED) {
             stat_add(&shard->stats.disconnected_slow, 1);
             client_fail(session->client, ERR_QUOTA_EXCEEDED);
         }
-        return false;
+        break;
     }
+    stat_add(&shard->stats.dropped_queue_full, 1);
     return false;
+}
+
+// So much waits in memory that what comes now stays on the disk, whence it is fetched in time.
+static bool
+is_long(const struct session *session)
+{
+    const struct deliveries *out = &session->out;
+    uint32_t max = session->client ? QUEUE_LOADED_ONLINE : QUEUE_LOADED_AWAY;
+    return out->loaded != out->tail || out->queued >= max ||
+           out->queued_bytes >= QUEUE_LOADED_BYTES;
 }
 
 static void
@@ -75,9 +143,27 @@ enqueue(struct session *session, struct pub *pub, const struct delivery_spec *sp
         entry.subscription.ids = mem_alloc(bytes);
         memcpy(entry.subscription.ids, spec->subscription_ids, bytes);
     }
-    if (session->journaled)
-        journal_enqueue(session->shard->journal, session, session->out.tail, &entry);
-    deliveries_push(&session->out, &entry);
+    struct deliveries *out = &session->out;
+    struct journal *journal = session->shard->journal;
+    if (session->durable && journal_is_on(journal)) {
+        entry.record =
+            (uint32_t)journal_enqueue(journal, session, out->tail, &entry, spec->ordinal);
+        if (unlikely(is_long(session))) {
+            deliveries_push_disk(out, (uint32_t)msg_size(entry.msg));
+            delivery_release(&entry);
+            return;
+        }
+    }
+    deliveries_push(out, &entry);
+}
+
+void
+session_finish(struct session *session, struct delivery *entry)
+{
+    if (session->durable)
+        journal_entry_done(session->shard->journal, session,
+                           deliveries_seq_of(&session->out, entry), entry->record);
+    deliveries_finish(&session->out, entry);
 }
 
 // ---- Sending ------------------------------------------------------------------------------------
@@ -124,14 +210,15 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         deliveries_mark_sent(&session->out, entry);
         struct ack_out pubrel = {.type = MQTT_PUBREL, .packet_id = packet_id};
         // Its record may still be under way: written for the connection before this one.
-        client_put_ack_after(session->client, session_position(session), &pubrel);
+        client_put_ack_after(session->client,
+                             &(struct ack_wait){.position = session_position(session)}, &pubrel);
         return;
     }
     bool first = entry->state == DELIVERY_QUEUED;
     if (first && entry->msg->expires_ms && entry->msg->expires_ms <= shard->now_ms) {
         // Onward delivery has not started, so the copy goes [MQTT-3.3.2-5].
         stat_add(&shard->stats.dropped_expired, 1);
-        deliveries_finish(&session->out, entry);
+        session_finish(session, entry);
         return;
     }
     struct pub pub;
@@ -144,7 +231,7 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
     if (sent && entry->qos > 0)
         deliveries_mark_sent(&session->out, entry);
     else // QoS 0, or too large for the client: as if it had been sent [MQTT-3.1.2-25]
-        deliveries_finish(&session->out, entry);
+        session_finish(session, entry);
 }
 
 void
@@ -155,7 +242,7 @@ session_pump(struct session *session)
     if (!client || client->state != CLIENT_CONNECTED)
         return;
     uint32_t limit = window(session);
-    while (out->sent != out->tail && out->sent - out->head < DELIVERIES_SPAN_MAX) {
+    while (out->sent != out->loaded && out->sent - out->head < DELIVERIES_SPAN_MAX) {
         struct delivery *entry = deliveries_at(out, out->sent);
         if (entry->state != DELIVERY_DONE) {
             if (entry->qos > 0 && out->inflight >= limit)
@@ -170,6 +257,8 @@ session_pump(struct session *session)
         }
         out->sent++;
     }
+    if (unlikely(out->loaded != out->tail))
+        session_want_page(session);
 }
 
 static void
@@ -178,8 +267,8 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     struct shard *shard = session->shard;
     struct client *client = session->client;
     bool online = client && client->state == CLIENT_CONNECTED;
-    if (shard->config->queue_qos0_messages && (!online || session->out.queued > 0)) {
-        if (queue_make_room(session, pub->topic.len + pub->payload.len)) {
+    if (shard->config->queue_qos0_messages && (!online || session->out.sent != session->out.tail)) {
+        if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
             enqueue(session, pub, spec);
             session_pump(session);
         }
@@ -210,7 +299,7 @@ session_deliver(struct session *session, struct pub *pub, const struct delivery_
         deliver_qos0(session, pub, spec);
         return;
     }
-    if (!queue_make_room(session, sizeof(struct msg) + pub->topic.len + pub->payload.len))
+    if (!queue_make_room(session, pub, sizeof(struct msg) + pub->topic.len + pub->payload.len))
         return;
     enqueue(session, pub, spec);
     session_pump(session);
@@ -288,7 +377,7 @@ static bool
 walk_may_go_on(const struct session *session)
 {
     const struct client *client = session->client;
-    if (session->out.queued > 0 || client->state != CLIENT_CONNECTED)
+    if (deliveries_waiting(&session->out) > 0 || client->state != CLIENT_CONNECTED)
         return false;
     return out_has_room(client) && !(session->shard->over_budget && client->blocked);
 }
@@ -325,6 +414,6 @@ session_continue(struct session *session)
         return;
     session_pump(session);
     // With something queued it is the acknowledgements that bring us back.
-    if (session->walks && !walk_run(session) && session->out.queued == 0)
+    if (session->walks && !walk_run(session) && deliveries_waiting(&session->out) == 0)
         go_on_later(session);
 }

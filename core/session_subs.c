@@ -3,6 +3,7 @@
 
 #include "core/broker.h"
 #include "core/journal.h"
+#include "core/record.h"
 #include "core/session.h"
 #include "core/shard.h"
 
@@ -145,19 +146,86 @@ replace(struct session *session, uint32_t i, const struct filter_view *filter, u
     subs_items(vector)[session->subs[i].place] = sub_make(session, filter, id, i);
 }
 
+void
+session_sub_record(const struct session *session, uint32_t i, struct record *ret)
+{
+    const struct shard *shard = session->shard;
+    const struct session_sub *mine = &session->subs[i];
+    const struct sub *sub = &subs_items(subs_find(shard->subs, mine->handle))[mine->place];
+    ret->filter = trie_filter(shard->broker->trie, mine->handle, &ret->group);
+    ret->ordinal = mine->ordinal;
+    ret->qos = sub->options.qos;
+    ret->no_local = sub->options.no_local;
+    ret->retain_as_published = sub->options.retain_as_published;
+    ret->subscription_id = sub->subscription_id;
+}
+
+struct trie_handle
+session_share_handle(const struct session *session, uint32_t ordinal)
+{
+    for (uint32_t i = 0; ordinal != 0 && i < session->sub_count; i++)
+        if (session->subs[i].ordinal == ordinal && session->subs[i].shared)
+            return session->subs[i].handle;
+    return (struct trie_handle){0};
+}
+
 static void
 journal_sub(struct session *session, uint32_t i)
 {
-    struct shard *shard = session->shard;
-    if (!session->journaled || !journal_is_on(shard->journal))
+    if (session->durable)
+        journal_subscribe(session->shard->journal, session, i);
+}
+
+// Somebody who publishes must know whether this shard has to answer for it.
+static void
+count_durable(struct session *session, struct trie_handle handle, bool added)
+{
+    if (!session->durable)
         return;
-    const struct session_sub *mine = &session->subs[i];
-    struct slice group, filter = trie_filter(shard->broker->trie, mine->handle, &group);
-    const struct sub *sub = &subs_items(subs_find(shard->subs, mine->handle))[mine->place];
-    journal_subscribe(shard->journal, session, filter, group, sub);
+    struct shard *shard = session->shard;
+    struct sub_vector *vector = subs_find(shard->subs, handle);
+    must(vector && (added || vector->durable > 0));
+    vector->durable += added ? 1 : (uint32_t)-1;
+    if (vector->durable == (added ? 1 : 0))
+        trie_durable(shard->broker->trie, handle, shard->index, added);
 }
 
 #define SUBS_PER_SESSION_MAX 0xffffffu // struct sub.back has 24 bits
+
+// A new entry at the end of subs.
+static err_t
+add(struct session *session, const struct filter_view *filter, struct slice group, uint32_t id,
+    uint32_t hash)
+{
+    struct shard *shard = session->shard;
+    uint32_t i = session->sub_count;
+    struct trie_handle handle;
+    err_t err =
+        trie_add(shard->broker->trie, shard->rcu, filter->filter, group, shard->index, &handle);
+    if (err)
+        return err;
+    session->subs =
+        mem_grow(session->subs, &session->sub_cap, session->sub_count + 1, sizeof *session->subs);
+    struct sub sub = sub_make(session, filter, id, i);
+    session->subs[i] = (struct session_sub){.handle = handle,
+                                            .hash = hash & 0x7fffffffu,
+                                            .shared = group.len > 0,
+                                            .ordinal = ++session->next_ordinal};
+    session->sub_count++;
+    session->subs[i].place = subs_add(shard->subs, handle, &sub);
+    if (session->sub_index && session->sub_count * 2 < session->sub_index_cap)
+        index_put(session, i);
+    else if (session->sub_count >= INDEX_FROM)
+        index_rebuild(session);
+    count_subs(session, group.len > 0, true);
+    count_durable(session, handle, true);
+    if (group.len) {
+        subs_set_connected(subs_find(shard->subs, handle), session->subs[i].place,
+                           session->client != NULL);
+        tell_weight(shard, handle);
+    }
+    return OK;
+}
 
 err_t
 session_subscribe(struct session *session, const struct filter_view *filter, struct slice group,
@@ -177,31 +245,25 @@ session_subscribe(struct session *session, const struct filter_view *filter, str
     uint32_t limit = shard->config->subscriptions_max;
     if (session->sub_count >= (limit ? limit : SUBS_PER_SESSION_MAX))
         return ERR_FULL;
-    struct trie_handle handle;
-    err_t err =
-        trie_add(shard->broker->trie, shard->rcu, filter->filter, group, shard->index, &handle);
+    err_t err = add(session, filter, group, subscription_id, hash);
     if (err)
         return err;
-    session->subs =
-        mem_grow(session->subs, &session->sub_cap, session->sub_count + 1, sizeof *session->subs);
-    struct sub sub = sub_make(session, filter, subscription_id, i);
-    session->subs[i] =
-        (struct session_sub){.handle = handle, .hash = hash & 0x7fffffffu, .shared = group.len > 0};
-    session->sub_count++;
-    session->subs[i].place = subs_add(shard->subs, handle, &sub);
-    if (session->sub_index && session->sub_count * 2 < session->sub_index_cap)
-        index_put(session, i);
-    else if (session->sub_count >= INDEX_FROM)
-        index_rebuild(session);
-    count_subs(session, group.len > 0, true);
-    if (group.len) {
-        subs_set_connected(subs_find(shard->subs, handle), session->subs[i].place,
-                           session->client != NULL);
-        tell_weight(shard, handle);
-    }
     journal_sub(session, i);
-    *ret_handle = handle;
+    *ret_handle = session->subs[i].handle;
     return OK;
+}
+
+void
+session_subscribe_again(struct session *session, const struct filter_view *filter,
+                        struct slice group, uint32_t subscription_id, uint32_t ordinal)
+{
+    uint32_t hash = filter_hash(session, filter->filter, group), next = session->next_ordinal;
+    if (sub_find(session, filter->filter, group, hash) < session->sub_count)
+        return; // it is there: stored twice is subscribed once
+    session->next_ordinal = ordinal - 1;
+    if (add(session, filter, group, subscription_id, hash) != OK)
+        stat_add(&session->shard->stats.dropped_session_end, 1); // no slot left in the trie
+    session->next_ordinal = max_u32(next, ordinal);
 }
 
 // ---- Removing
@@ -214,6 +276,7 @@ sub_remove(struct session *session, uint32_t i)
     struct session_sub gone = session->subs[i];
     if (session->sub_index)
         index_drop(session, i);
+    count_durable(session, gone.handle, false);
     bool last = subs_remove(shard->subs, gone.handle, gone.place);
     uint32_t end = session->sub_count - 1;
     if (i != end) {
@@ -239,8 +302,8 @@ session_unsubscribe(struct session *session, struct slice filter, struct slice g
     if (i == session->sub_count)
         return false;
     session_walks_stop(session, session->subs[i].handle);
-    if (session->journaled)
-        journal_unsubscribe(session->shard->journal, session, filter, group);
+    if (session->durable)
+        journal_unsubscribe(session->shard->journal, session, session->subs[i].ordinal);
     sub_remove(session, i);
     return true;
 }

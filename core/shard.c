@@ -47,7 +47,11 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     list_init(&shard->blocked_reads);
     list_init(&shard->unfinished);
     list_init(&shard->parked);
-    shard->journal = journal_new(false);
+    list_init(&shard->page_waiters);
+    list_init(&shard->page_loads);
+    shard->hold_ms = UINT64_MAX;
+    shard->tickets = tickets_new(broker->shard_count);
+    shard->journal = journal_new(broker, index);
     mail_init(shard);
     timer_init(&shard->sweep, TIMER_SWEEP);
     if (index == 0) {
@@ -55,25 +59,6 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
         wheel_arm(shard->wheel, &shard->sweep, now_ms + SWEEP_MS);
     }
     return shard;
-}
-
-void
-shard_free(struct shard *shard)
-{
-    if (!shard)
-        return;
-    registry_each(shard->registry, session_discard);
-    sys_free(shard->sys);
-    journal_free(shard->journal);
-    registry_free(shard->registry);
-    subs_free(shard->subs);
-    match_cache_free(shard->matches);
-    route_scratch_free(shard->scratch);
-    wheel_free(shard->wheel);
-    mail_drop(shard);
-    outq_pool_drain(&shard->pool);
-    rcu_unregister(shard->rcu);
-    mem_free(shard);
 }
 
 // ---- The tick
@@ -85,6 +70,9 @@ shard_tick_begin(struct shard *shard, uint64_t now_ms)
     must_hot(now_ms >= shard->now_ms);
     shard->now_ms = now_ms;
     shard->config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
+    shard->news |= journal_poll(shard->journal);
+    if (!list_empty(&shard->parked))
+        shard->news |= tickets_poll(shard);
 }
 
 typedef void (*io_record_fn)(void *arg, unsigned from, const struct spsc_record *record);
@@ -93,11 +81,11 @@ static void
 dispatch(struct shard *shard, unsigned from, const struct spsc_record *record, io_record_fn on_io,
          void *arg)
 {
-    if (likely(record->type == RECORD_PUBLISH || record->type == RECORD_PUBLISH_REF)) {
-        route_on_record(shard, record);
+    if (likely(record->type < RECORD_IO)) {
+        route_on_record(shard, from, record);
         return;
     }
-    must(record->type >= RECORD_IO);
+
     on_io(arg, from, record);
 }
 
@@ -129,9 +117,17 @@ shard_drain(struct shard *shard, io_record_fn on_io, void *arg)
 }
 
 static void
+retained_gone(void *arg, struct slice topic, uint64_t order)
+{
+    const struct shard *shard = arg;
+    journal_retain_clear(shard->journal, topic, order);
+}
+
+static void
 sweep(struct shard *shard)
 {
-    (void)retained_sweep(shard->broker->retained, shard->rcu, shard->now_ms, SWEEP_STEPS);
+    (void)retained_sweep(shard->broker->retained, shard->rcu, shard->now_ms, SWEEP_STEPS,
+                         retained_gone, shard);
     wheel_arm(shard->wheel, &shard->sweep, shard->now_ms + SWEEP_MS);
 }
 
@@ -154,12 +150,24 @@ fire(struct shard *shard, struct timer *timer)
     }
 }
 
+// The disk is slower than the publishers, or full.
+bool
+shard_keeper_lags(const struct shard *shard)
+{
+    if (!journal_is_on(shard->journal))
+        return false;
+    const struct keeper *keeper = shard->broker->keeper;
+    return journal_bytes(shard->journal) > KEEPER_BATCH_PAUSE ||
+           atomic_load_explicit(&keeper->failing, memory_order_relaxed) ||
+           atomic_load_explicit(&keeper->behind, memory_order_relaxed);
+}
+
 // Publishers that were paused for this shard's sake are read again. While memory is short they get
 // a moment now and then: their acknowledgements may be what frees it.
 static void
 resume_reads(struct shard *shard)
 {
-    if (list_empty(&shard->blocked_reads) || shard->outbox_bytes > 0)
+    if (list_empty(&shard->blocked_reads) || shard->outbox_bytes > 0 || shard_keeper_lags(shard))
         return;
     if (shard->over_budget && shard->now_ms < shard->resume_ms)
         return;
@@ -180,10 +188,57 @@ continue_unfinished(struct shard *shard)
         session_continue(container_of(node, struct session, unfinished));
 }
 
+static void
+drain_pages(struct shard *shard)
+{
+    if (likely(list_empty(&shard->page_loads)))
+        return;
+    struct spsc *pages = shard->broker->keeper->shards[shard->index].pages;
+    struct spsc_record record;
+    bool came = false;
+    while (spsc_take(pages, &record)) {
+        struct page *page;
+        must(record.len == sizeof page);
+        memcpy(&page, record.data, sizeof page);
+        session_on_page(shard, page);
+        came = true;
+    }
+    spsc_release(pages);
+    struct list waiters, *node;
+    list_init(&waiters);
+    if (came)
+        list_splice(&waiters, &shard->page_waiters);
+    while ((node = list_pop(&waiters)) != NULL)
+        session_continue(container_of(node, struct session, unfinished));
+}
+
+// Acknowledgements for which the journal, other shards or the time was waited for.
+static void
+release_parked(struct shard *shard)
+{
+    if (likely(!shard->news && shard->now_ms < shard->hold_ms))
+        return;
+    shard->news = false;
+    shard->hold_ms = UINT64_MAX; // set again by those that go on waiting
+    struct list now, *node;
+    list_init(&now);
+    list_splice(&now, &shard->parked);
+    while ((node = list_pop(&now)) != NULL) {
+        struct client *client = container_of(node, struct client, parked_node);
+        client_release_parked(client);
+        if (client->parked_count > 0 && list_empty(&client->parked_node))
+            list_push(&shard->parked, &client->parked_node);
+    }
+    if (list_empty(&shard->parked))
+        tickets_forget(shard);
+}
+
 void
 shard_timers(struct shard *shard)
 {
     struct timer *timer;
+    drain_pages(shard);
+    release_parked(shard);
     while ((timer = wheel_next(shard->wheel, shard->now_ms)) != NULL)
         fire(shard, timer);
     continue_unfinished(shard);
@@ -194,6 +249,7 @@ void
 shard_post(struct shard *shard)
 {
     mail_post(shard);
+    tickets_pay(shard); // after the mail that belongs to it
 }
 
 static void
@@ -219,22 +275,14 @@ void
 shard_tick_end(struct shard *shard)
 {
     account(shard);
+    journal_offer(shard->journal, shard->now_ms, false);
     rcu_quiescent(shard->rcu);
 }
 
 void
-shard_on_safe(struct shard *shard, uint64_t position)
+shard_offer_all(struct shard *shard)
 {
-    journal_set_safe(shard->journal, position);
-    struct list now, *node;
-    list_init(&now);
-    list_splice(&now, &shard->parked);
-    while ((node = list_pop(&now)) != NULL) {
-        struct client *client = container_of(node, struct client, parked_node);
-        client_release_parked(client);
-        if (client->parked_count > 0)
-            list_push(&shard->parked, &client->parked_node);
-    }
+    journal_offer(shard->journal, shard->now_ms, true);
 }
 
 uint64_t
@@ -242,14 +290,35 @@ shard_wait_until(const struct shard *shard)
 {
     if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty) || shard->mailed)
         return 0;
-    uint64_t due = wheel_wait_until(shard->wheel);
+    uint64_t due = min_u64(wheel_wait_until(shard->wheel), shard->hold_ms);
+    due = min_u64(due, journal_wait_until(shard->journal));
     // Pressure goes away without an event here: look again soon.
     return list_empty(&shard->blocked_reads) ? due : min_u64(due, shard->now_ms + WHEEL_TICK_MS);
+}
+
+// Does what somebody waits for move?
+static bool
+keeper_has_news(const struct shard *shard)
+{
+    bool waits = !list_empty(&shard->parked);
+    if (waits && tickets_pending(shard))
+        return true;
+    if (!journal_is_on(shard->journal))
+        return false;
+    const struct keeper_shard *slot = &shard->broker->keeper->shards[shard->index];
+    if ((waits || tickets_owed(shard)) &&
+        atomic_load_explicit(&slot->safe, memory_order_acquire) > journal_safe(shard->journal))
+        return true;
+    return !list_empty(&shard->page_loads) && spsc_ready(slot->pages);
 }
 
 bool
 shard_has_mail(const struct shard *shard)
 {
+    // The caller has said that it sleeps; see broker_wake.
+    atomic_thread_fence(memory_order_seq_cst);
+    if (keeper_has_news(shard))
+        return true;
     for (unsigned from = 0; from < shard->broker->shard_count; from++) {
         const struct spsc *q = shard->broker->mail[from][shard->index];
         if (q && spsc_ready(q))
@@ -279,4 +348,25 @@ void
 shard_shutdown(struct shard *shard)
 {
     registry_each(shard->registry, shut_down);
+}
+
+void
+shard_free(struct shard *shard)
+{
+    if (!shard)
+        return;
+    registry_each(shard->registry, session_discard);
+    session_loads_free(shard);
+    tickets_free(shard->tickets);
+    sys_free(shard->sys);
+    journal_free(shard->journal);
+    registry_free(shard->registry);
+    subs_free(shard->subs);
+    match_cache_free(shard->matches);
+    route_scratch_free(shard->scratch);
+    wheel_free(shard->wheel);
+    mail_drop(shard);
+    outq_pool_drain(&shard->pool);
+    rcu_unregister(shard->rcu);
+    mem_free(shard);
 }

@@ -17,6 +17,7 @@
 #include "core/deliveries.h"
 #include "core/outq.h"
 #include "core/stats.h"
+#include "core/tickets.h"
 #include "core/trie.h"
 
 struct broker;
@@ -31,6 +32,7 @@ struct sys;
 enum record_type {
     RECORD_PUBLISH = 1,     // a message by copy and the handles that want it
     RECORD_PUBLISH_REF = 2, // the same, message by reference
+    RECORD_OUTCOME = 4,     // what became of a publication (tickets.h)
     RECORD_PARCEL = 3,      // a pointer to a record that is too long for the mailbox
     RECORD_HANDOVER = 64,   // RECORD_IO: an accepted connection on its way to its home shard
 };
@@ -52,7 +54,8 @@ struct shard {
     struct list dirty;         // clients with work for the transport
     uint64_t resume_ms;        // when publishers paused for memory may go on for a moment
     struct list blocked_reads; // clients not read until pressure is gone
-    struct list parked;        // clients with acknowledgements that wait for the journal
+    struct list parked;        // clients with acknowledgements that wait
+    struct list page_waiters;  // sessions that ask for a page when there is room for requests
     struct list unfinished;    // sessions with more to send next tick
     struct outq_pool pool;
     struct stats stats;
@@ -66,6 +69,11 @@ struct shard {
     struct timer sweep; // expired retained messages; shard 0 only
     struct log_limit log_refused, log_bad;
     struct route_scratch *scratch; // targets of the current publication
+    struct tickets *tickets;
+    enum outcome outcome; // of the current publication, on this shard
+    struct list page_loads; // pages on their way
+    uint64_t hold_ms;     // when a held acknowledgement is due; UINT64_MAX = none
+    bool news;            // what is parked may be due
     struct delivery_totals totals;
     uint64_t in_bytes;    // input buffers of incomplete packets
     bool over_budget;     // the memory budget is reached; decided once a tick
@@ -78,7 +86,8 @@ struct shard *shard_new(struct broker *broker, unsigned index, uint64_t now_ms);
 // Ends the sessions in memory, without wills. Takes. All clients must be closed.
 void shard_free(struct shard *shard);
 
-// The steps of a tick that are core's, in this order; see worker_tick.
+// The steps of a tick that are core's, in this order; see worker_tick. First the keeper and the
+// other shards are asked what has become safe, then mail is taken, then acknowledgements go out.
 void shard_tick_begin(struct shard *shard, uint64_t now_ms);
 // Takes the mail of all other shards. Records of type >= RECORD_IO go to on_io.
 void shard_drain(struct shard *shard,
@@ -86,7 +95,7 @@ void shard_drain(struct shard *shard,
                  void *arg);
 void shard_timers(struct shard *shard);   // fires what is due; continues retained walks
 void shard_post(struct shard *shard);     // outboxes to mailboxes; sets wake_shards
-void shard_tick_end(struct shard *shard); // memory account, journal, RCU quiescent state
+void shard_tick_end(struct shard *shard); // memory account, journal to the keeper, RCU
 // Until when the worker may sleep (monotonic ms); 0: do not sleep, there is more to do.
 uint64_t shard_wait_until(const struct shard *shard);
 // Is there mail? For the check between "I sleep" and sleeping.
@@ -94,8 +103,10 @@ bool shard_has_mail(const struct shard *shard);
 
 // The transport's own records (handover), kept in order with all others for that shard.
 void shard_post_io(struct shard *shard, unsigned to, uint16_t type, const void *data, uint32_t len);
-// The journal's keeper said that everything up to position is safe: sends what waited for it.
-void shard_on_safe(struct shard *shard, uint64_t position);
+// The disk cannot follow: publishers are not read until it can.
+bool shard_keeper_lags(const struct shard *shard);
+// Before its worker ends: what is journaled is offered to the keeper, however little.
+void shard_offer_all(struct shard *shard);
 // Graceful end: DISCONNECT 0x8B to MQTT 5 clients, want_close on all. Wills are not published.
 void shard_shutdown(struct shard *shard);
 

@@ -32,6 +32,7 @@ struct sub_vector {
     uint32_t count, cap;       // cap 0: the one subscriber is inline
     uint32_t connected;        // share groups: members [0, connected) have a connection
     uint32_t rotor;            // share groups: whose turn it is
+    uint32_t durable;          // subscribers whose sessions outlive their connections
     union {
         struct sub one;
         struct sub *many;

@@ -523,7 +523,32 @@ trie_remove(struct trie *trie, struct rcu_reader *self, struct trie_handle handl
         uint64_t before =
             atomic_fetch_and_explicit(&named.filter->shards, ~bit, memory_order_release);
         must(before & bit);
+        atomic_fetch_and_explicit(&named.filter->durable, ~bit, memory_order_release);
         filter_retire(trie, self, named.filter);
+        bump(trie, named.filter);
+    }
+    unlock(trie);
+}
+
+void
+trie_durable(struct trie *trie, struct trie_handle handle, unsigned shard, bool durable)
+{
+    must(shard < TRIE_SHARDS_MAX);
+    uint64_t bit = UINT64_C(1) << shard;
+    lock(trie);
+    struct named named = handle_get(trie, handle);
+    must(named.filter);
+    if (named.share) {
+        struct share_cell *cell =
+            atomic_load_explicit(cell_link(named.share, shard), memory_order_relaxed);
+        must(cell);
+        // Read with each pick, so no kept result depends on it.
+        atomic_store_explicit(&cell->durable, durable, memory_order_release);
+    } else {
+        if (durable)
+            atomic_fetch_or_explicit(&named.filter->durable, bit, memory_order_release);
+        else
+            atomic_fetch_and_explicit(&named.filter->durable, ~bit, memory_order_release);
         bump(trie, named.filter);
     }
     unlock(trie);

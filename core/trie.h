@@ -39,6 +39,9 @@ NODISCARD err_t trie_add(struct trie *trie, struct rcu_reader *self, struct slic
 // Shard's last subscriber or member went. The handle may be dead afterwards.
 void trie_remove(struct trie *trie, struct rcu_reader *self, struct trie_handle handle,
                  unsigned shard);
+// The shard has (or no longer has) a subscriber whose session outlives its connection: what is
+// published to the filter at QoS 1 or 2 is acknowledged once that shard answers for it.
+void trie_durable(struct trie *trie, struct trie_handle handle, unsigned shard, bool durable);
 // How many members of a share group this shard has, connected and in all. Visible to pickers at
 // once, without a new version. Only the shard itself, online, calls it for its own index.
 void trie_share_weight(struct trie *trie, struct trie_handle handle, unsigned shard,
@@ -60,7 +63,8 @@ struct match_entry {
 };
 
 struct match {
-    uint64_t shards; // union over the ordinary entries
+    uint64_t shards;  // union over the ordinary entries
+    uint64_t durable; // bit i: in shard i one of them outlives its connection
     uint32_t count;
     uint32_t shares; // how many entries have a share; they come last
     struct match_entry entries[];
@@ -70,7 +74,8 @@ struct match {
 // members when none is connected anywhere. rotor is the caller's counter, advanced; in a full turn
 // (as many calls as members) each shard is picked once for each of its members. -1 when empty.
 // share comes from a match that is still good, or from one of this tick.
-int trie_share_pick(const struct trie_share *share, uint32_t *rotor);
+// *ret_durable (may be NULL): it has a member whose session outlives its connection.
+int trie_share_pick(const struct trie_share *share, uint32_t *rotor, bool *ret_durable);
 
 // ---- Matching, with a cache per worker ------------------------------------------------------
 

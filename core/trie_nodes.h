@@ -4,7 +4,7 @@
 // Owner:  struct trie.
 // Thread: readers follow only the _Atomic pointers, under RCU; everything else belongs to the
 //         writer that holds the mutex, or never changes.
-// Memory: a filter 32 bytes and its text, 8 in the slot directory, 8 to 13 in the flat table; a
+// Memory: a filter 40 bytes and its text, 8 in the slot directory, 8 to 13 in the flat table; a
 //         node 48 bytes and its level.
 // Limits: SLOTS_MAX filters and share groups together.
 #ifndef TERN_CORE_TRIE_NODES_H
@@ -52,6 +52,7 @@ struct share_cell {
     _Atomic(struct share_cell *) next;
     _Atomic uint64_t weight; // connected << 32 | members
     uint32_t shard;
+    _Atomic uint32_t durable; // some member's session outlives its connection
 };
 
 // A share group of a filter: a handle of its own, a cell for each shard that has members.
@@ -66,7 +67,7 @@ struct trie_share {
 
 struct filter {
     struct trie_handle handle;
-    _Atomic uint64_t shards;
+    _Atomic uint64_t shards, durable;
     _Atomic(struct trie_share *) shares;
     uint64_t key; // of text
     uint8_t text[];

@@ -27,4 +27,4 @@ need() {
         "${wanted[@]}" >/dev/null
 }
 
-build_packages=(cmake gcc libc6-dev make liburing-dev libjemalloc-dev)
+build_packages=(cmake gcc libc6-dev make liburing-dev libjemalloc-dev liblmdb-dev libxxhash-dev libjansson-dev)

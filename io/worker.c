@@ -40,6 +40,8 @@ struct worker {
     struct broker *broker;
     const struct listen_set *set;
     struct crew *crew;
+    worker_load_fn load;
+    void *load_arg;
     pthread_t thread;
     bool started;
 
@@ -193,19 +195,12 @@ fire_timers(struct worker *worker)
     }
 }
 
-// Mail was published for them. One of several posters clears the flag and writes; the others may
-// leave it to that one: the sleeper takes all mail once it wakes, and what is published later than
-// that meets the flag of its next sleep, or is seen by the look before it (see spsc.c).
+// Mail was published for them, or answers.
 static void
 wake_others(struct worker *worker)
 {
-    struct broker *broker = worker->broker;
-    for (uint64_t todo = worker->shard->wake_shards; todo; todo &= todo - 1) {
-        unsigned to = (unsigned)__builtin_ctzll(todo);
-        _Atomic uint32_t *sleeping = &broker->sleep[to].sleeping;
-        if (atomic_load_explicit(sleeping, memory_order_relaxed) && atomic_exchange(sleeping, 0))
-            crew_wake(worker->crew, to);
-    }
+    for (uint64_t todo = worker->shard->wake_shards; todo; todo &= todo - 1)
+        broker_wake(worker->broker, (unsigned)__builtin_ctzll(todo));
     worker->shard->wake_shards = 0;
 }
 
@@ -295,6 +290,7 @@ set_up(struct worker *worker)
     worker->wheel = wheel_new(now_ms);
     worker->conns = conns_new(worker->io, worker->shard, worker->wheel, worker->set);
     worker->broker->shards[worker->index] = worker->shard;
+    worker->broker->sleep[worker->index].wake_fd = crew_wake_fd(worker->crew, worker->index);
     return true;
 }
 
@@ -305,6 +301,7 @@ tear_down(struct worker *worker)
     shard_tick_begin(worker->shard, clock_mono_ms());
     worker->conns->refusing = true;
     shard_drain(worker->shard, on_io_record, worker);
+    shard_offer_all(worker->shard);
     conns_free(worker->conns);
     worker->io->ops->free(worker->io);
     worker->broker->shards[worker->index] = NULL;
@@ -342,17 +339,21 @@ run(void *arg)
     char name[16];
     (void)snprintf(name, sizeof name, "tern-w%u", worker->index);
     (void)pthread_setname_np(pthread_self(), name);
-    bool works = set_up(worker);
+    bool set = set_up(worker);
+    bool works = set && (!worker->load || worker->load(worker->load_arg, worker->shard));
     crew_up(worker->crew, worker->index, works);
     if (works)
         work(worker);
+    else if (set)
+        tear_down(worker);
     return NULL;
 }
 
 // ---- Main's side --------------------------------------------------------------------------------
 
 struct worker *
-worker_new(struct broker *broker, const struct listen_set *set, unsigned index)
+worker_new(struct broker *broker, const struct listen_set *set, unsigned index,
+           worker_load_fn load, void *load_arg)
 {
     must(index < broker->shard_count && index < CREW_MAX);
     struct worker *worker = mem_zalloc(sizeof *worker);
@@ -361,6 +362,8 @@ worker_new(struct broker *broker, const struct listen_set *set, unsigned index)
     worker->set = set;
     worker->crew = listen_crew(set);
     worker->index = index;
+    worker->load = load;
+    worker->load_arg = load_arg;
     return worker;
 }
 

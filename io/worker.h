@@ -34,8 +34,15 @@ void listen_close(struct listen_set *set); // takes; unlinks unix sockets; NULL 
 // "0.0.0.0:1883", "/run/x.sock", ... of listener i, for the log.
 const char *listen_text(const struct listen_set *set, uint32_t i);
 
-// Returns new; the ring is made on the worker's own thread. listen_set is borrowed.
-struct worker *worker_new(struct broker *broker, const struct listen_set *set, unsigned index);
+// What the worker's thread does with its new shard before it serves anybody: sessions are put back.
+// False: the worker does not start.
+struct shard;
+typedef bool (*worker_load_fn)(void *arg, struct shard *shard);
+
+// Returns new; the ring is made on the worker's own thread. listen_set is borrowed. load may be
+// NULL.
+struct worker *worker_new(struct broker *broker, const struct listen_set *set, unsigned index,
+                          worker_load_fn load, void *load_arg);
 // Starts the thread; returns when its shard exists and its ring works, or ERR_IO.
 NODISCARD err_t worker_start(struct worker *worker);
 // Asks the thread to stop gracefully: no more accepts, DISCONNECT 0x8B, flush, close. ON_ANY,

@@ -88,18 +88,19 @@ static void
 write_hot(struct worker *w)
 {
     char text[TEXT_MAX];
+    uint64_t order;
     uint32_t dice = next_random(w);
     struct slice topic = topic_of(text, "hot", dice % HOT);
     switch (dice / HOT % 6) {
     case 0:
     case 1:
-        (void)retained_clear(w->shared->store, w->self, topic);
+        (void)retained_clear(w->shared->store, w->self, topic, &order);
         break;
     case 2:
         set(w, topic, dice, 1 + dice % 100);
         break;
     case 3:
-        (void)retained_sweep(w->shared->store, w->self, dice % 100, 4);
+        (void)retained_sweep(w->shared->store, w->self, dice % 100, 4, NULL, NULL);
         break;
     default:
         set(w, topic, dice, 0);
@@ -192,13 +193,16 @@ static void
 clear_all(struct worker *w)
 {
     char text[TEXT_MAX];
+    uint64_t order;
     for (unsigned i = 0; i < STAYS; i++)
-        complain(w->shared, !retained_clear(w->shared->store, w->self, topic_of(text, "stays", i)));
+        complain(w->shared,
+                 !retained_clear(w->shared->store, w->self, topic_of(text, "stays", i), &order));
     for (unsigned i = 0; i < OWN; i++)
-        (void)retained_clear(w->shared->store, w->self, topic_of(text, "own", i));
+        (void)retained_clear(w->shared->store, w->self, topic_of(text, "own", i), &order);
     for (unsigned i = 0; i < HOT; i++)
-        (void)retained_clear(w->shared->store, w->self, topic_of(text, "hot", i));
-    (void)retained_sweep(w->shared->store, w->self, UINT64_MAX, 1000); // and what walks have left
+        (void)retained_clear(w->shared->store, w->self, topic_of(text, "hot", i), &order);
+    (void)retained_sweep(w->shared->store, w->self, UINT64_MAX, 1000, NULL,
+                         NULL); // and what walks have left
     struct retained_stats stats;
     retained_stats(w->shared->store, &stats);
     complain(w->shared, stats.count || stats.bytes || stats.nodes);

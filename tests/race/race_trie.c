@@ -164,7 +164,7 @@ check_entries(struct shared *shared, const struct match *match)
         complain(shared, entry->handle.generation == 0 || entry->handle.slot > 4096);
         complain(shared, (entry->share != NULL) != (i >= plain));
         if (entry->share) {
-            int shard = trie_share_pick(entry->share, &rotor);
+            int shard = trie_share_pick(entry->share, &rotor, NULL);
             complain(shared, shard < -1 || shard >= WRITERS);
         }
     }

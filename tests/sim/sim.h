@@ -11,6 +11,7 @@
 
 #include "core/broker.h"
 #include "core/config.h"
+#include "core/keeper.h"
 #include "core/registry.h"
 #include "tests/sim/sim_conn.h"
 
@@ -41,21 +42,35 @@ sim_config(void)
     return config;
 }
 
-// Takes config, which the test may still change between ticks.
 static inline struct sim *
-sim_new(unsigned shard_count, struct config *config)
+sim_make(unsigned shard_count, struct config *config, bool kept, uint64_t now_ms)
 {
     struct sim *sim = mem_zalloc(sizeof *sim);
     thread_role = ROLE_WORKER;
     sim->config = config;
     sim->shard_count = shard_count;
-    sim->now_ms = SIM_START_MS;
+    sim->now_ms = now_ms;
     list_init(&sim->conns);
     sim->broker = broker_new(config, NULL, shard_count, sim->now_ms, sim->now_ms);
     must(sim->broker);
+    sim->broker->keeper = keeper_new(shard_count, kept);
     for (unsigned i = 0; i < shard_count; i++)
         sim->broker->shards[i] = shard_new(sim->broker, i, sim->now_ms);
     return sim;
+}
+
+// Takes config, which the test may still change between ticks. Nothing is kept.
+static inline struct sim *
+sim_new(unsigned shard_count, struct config *config)
+{
+    return sim_make(shard_count, config, false, SIM_START_MS);
+}
+
+// With a keeper that the test plays: sim_disk.h.
+static inline struct sim *
+sim_new_kept(unsigned shard_count, struct config *config, uint64_t now_ms)
+{
+    return sim_make(shard_count, config, true, now_ms);
 }
 
 // A connection that has said nothing yet.
@@ -158,6 +173,7 @@ sim_must_be_empty(const struct sim *sim)
         must(stat_get(&stats->memory_bytes) == 0 && stat_get(&stats->messages_queued) == 0);
         must(list_empty(&shard->dirty) && list_empty(&shard->unfinished));
         must(list_empty(&shard->blocked_reads) && list_empty(&shard->parked));
+        must(list_empty(&shard->page_loads) && shard->totals.on_disk == 0);
     }
 }
 
@@ -175,7 +191,9 @@ sim_free(struct sim *sim)
         shard_free(sim->broker->shards[i]);
         sim->broker->shards[i] = NULL;
     }
+    struct keeper *keeper = sim->broker->keeper;
     broker_free(sim->broker);
+    keeper_free(keeper);
     config_free(sim->config);
     mem_free(sim);
 }

@@ -285,7 +285,7 @@ Test(config, choices)
     cr_assert_eq(config->queue_full_action, QUEUE_FULL_DISCONNECT);
     cr_assert(config->log.json);
     config_free(config);
-    expect_error("queue_full_action drop\n", "one of drop_newest|drop_oldest|disconnect");
+    expect_error("queue_full_action drop\n", "one of reject|drop_newest|drop_oldest|disconnect");
 }
 
 Test(config, strings_go_to_the_end_of_the_line)
@@ -424,9 +424,20 @@ Test(config, log_destinations_and_types)
     expect_error("log_facility 8\n", "from 0 to 7");
 }
 
-Test(config, persistence_is_accepted_and_told)
+Test(config, persistence)
 {
-    expect_warning("persistence true\npersistence_location /var/lib/x/\n", "in memory");
+    struct config *config = load_clean("persistence true\npersistence_location /var/lib/x/\n"
+                                       "durability async\ndurability_interval 50\n"
+                                       "persistence_recovery quarantine\n");
+    cr_assert(config->persistence);
+    cr_assert_str_eq(config->persistence_location, "/var/lib/x/");
+    cr_assert_str_eq(config->persistence_file, "ternmq.db");
+    cr_assert_eq(config->durability, DURABILITY_ASYNC);
+    cr_assert_eq(config->durability_interval_ms, 50);
+    cr_assert_eq(config->recovery, RECOVERY_QUARANTINE);
+    config_free(config);
+    expect_error("durability never\n", "one of sync|async");
+    expect_error("durability_interval 0\n", "from 1 to 60000");
 }
 
 Test(config, environment_wins_over_the_file)

@@ -38,7 +38,7 @@ set_up(void)
     cr_assert_eq(listen_open(config, WORKERS, &set, problem, sizeof problem), OK, "%s", problem);
     broker = broker_new(config, NULL, WORKERS, clock_mono_ms(), clock_wall_ms());
     for (unsigned i = 0; i < WORKERS; i++) {
-        workers[i] = worker_new(broker, set, i);
+        workers[i] = worker_new(broker, set, i, NULL, NULL);
         cr_assert_eq(worker_start(workers[i]), OK);
     }
 }

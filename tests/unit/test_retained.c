@@ -64,7 +64,8 @@ set(struct rig *rig, const char *topic)
 static bool
 clear(struct rig *rig, const char *topic)
 {
-    return retained_clear(rig->store, rig->self, slice_str(topic));
+    uint64_t order;
+    return retained_clear(rig->store, rig->self, slice_str(topic), &order);
 }
 
 static bool
@@ -243,7 +244,7 @@ Test(retained, a_walk_may_stand_on_each_of_two_hundred_levels)
     cr_assert(done);
     retained_walk_free(walk, rig.self);
     for (uint32_t i = 0; i < 8; i++) // looks at a limited number each time
-        cr_assert_eq(retained_sweep(rig.store, rig.self, 0, 1), 0);
+        cr_assert_eq(retained_sweep(rig.store, rig.self, 0, 1, NULL, NULL), 0);
     cr_assert_eq(stats_of(&rig).nodes, 0);
     rig_free(&rig);
 }
@@ -278,8 +279,8 @@ Test(retained, sweep_removes_what_has_expired)
         (void)snprintf(topic, sizeof topic, "e/%u", i);
         set_expiring(&rig, topic, 1000 + i);
     }
-    cr_assert_eq(retained_sweep(rig.store, rig.self, 999, 1000), 0);
-    cr_assert_eq(retained_sweep(rig.store, rig.self, 1049, 1000), 50);
+    cr_assert_eq(retained_sweep(rig.store, rig.self, 999, 1000, NULL, NULL), 0);
+    cr_assert_eq(retained_sweep(rig.store, rig.self, 1049, 1000, NULL, NULL), 50);
     cr_assert_eq(stats_of(&rig).count, 51);
     cr_assert_null(retained_get(rig.store, slice_str("e/49")));
     cr_assert(is(&rig, "e/50", "x"));
@@ -288,12 +289,12 @@ Test(retained, sweep_removes_what_has_expired)
     set_expiring(&rig, "stays/not", 1); // at once
     uint32_t removed = 0;
     for (uint32_t i = 0; i < 51; i++) // in steps of one
-        removed += retained_sweep(rig.store, rig.self, 5000, 1);
+        removed += retained_sweep(rig.store, rig.self, 5000, 1, NULL, NULL);
     cr_assert_eq(removed, 49);
-    cr_assert_eq(retained_sweep(rig.store, rig.self, 9000, 1000), 1);
+    cr_assert_eq(retained_sweep(rig.store, rig.self, 9000, 1000, NULL, NULL), 1);
     cr_assert_eq(stats_of(&rig).count, 2);
     cr_assert_eq(found(&rig, "#"), 2);
-    cr_assert_eq(retained_sweep(rig.store, rig.self, UINT64_MAX, 1000), 0);
+    cr_assert_eq(retained_sweep(rig.store, rig.self, UINT64_MAX, 1000, NULL, NULL), 0);
     rig_free(&rig);
 }
 
@@ -540,7 +541,7 @@ Test(retained, what_a_walk_has_left_is_pruned_by_the_next_writer)
     cr_assert_eq(stats_of(&rig).nodes, 2);
     cr_assert_null(retained_walk_next(walk, 100, &done));
     cr_assert(done);
-    cr_assert_eq(retained_sweep(rig.store, rig.self, 0, 1), 0);
+    cr_assert_eq(retained_sweep(rig.store, rig.self, 0, 1, NULL, NULL), 0);
     cr_assert_eq(stats_of(&rig).nodes, 0);
     retained_walk_free(walk, rig.self);
     rig_free(&rig);
@@ -555,14 +556,14 @@ Test(retained, a_node_that_waits_to_be_pruned_may_be_used_again)
     cr_assert_null(retained_walk_next(walk, 1, &done)); // visited "a", stands on "a/1"
     cr_assert(clear(&rig, "a/1"));
     set_expiring(&rig, "a/1", 50); // from one list to the other
-    cr_assert_eq(retained_sweep(rig.store, rig.self, 10, 10), 0);
+    cr_assert_eq(retained_sweep(rig.store, rig.self, 10, 10, NULL, NULL), 0);
     cr_assert(is(&rig, "a/1", "x"));
     struct msg *msg = retained_walk_next(walk, 10, &done);
     cr_assert_not_null(msg);
     msg_unref(msg);
-    cr_assert_eq(retained_sweep(rig.store, rig.self, 50, 10), 1);
+    cr_assert_eq(retained_sweep(rig.store, rig.self, 50, 10, NULL, NULL), 1);
     set(&rig, "a/1/2"); // or as a level on the way
-    cr_assert_eq(retained_sweep(rig.store, rig.self, 60, 10), 0);
+    cr_assert_eq(retained_sweep(rig.store, rig.self, 60, 10, NULL, NULL), 0);
     cr_assert(is(&rig, "a/1/2", "a/1/2"));
     cr_assert(clear(&rig, "a/1/2"));
     cr_assert_eq(stats_of(&rig).nodes, 0);

@@ -240,12 +240,13 @@ Test(route, what_is_under_way_when_the_broker_ends_is_released)
     static const uint8_t large[10000];
     struct pub pub = {.topic = slice_str("t"), .payload = slice_of(large, sizeof large)};
     struct msg *msg = msg_ref(pub_msg(&pub));
-    cr_assert_eq(route_publish(shard_of(p), &pub, NULL), OK); // in the mailbox, posted
+    struct route_result result;
+    cr_assert_eq(route_publish(shard_of(p), &pub, &result), OK); // in the mailbox, posted
     shard_post(shard_of(p));
     flood(p, 100);
-    cr_assert_eq(route_publish(shard_of(p), &pub, NULL), OK); // in the outbox
+    cr_assert_eq(route_publish(shard_of(p), &pub, &result), OK); // in the outbox
     pub.topic = slice_str("u");
-    cr_assert_eq(route_publish(shard_of(p), &pub, NULL), OK); // in the mailbox, not posted
+    cr_assert_eq(route_publish(shard_of(p), &pub, &result), OK); // in the mailbox, not posted
     cr_assert_eq(atomic_load(&msg->refs), 5);
     pub_done(&pub);
     sim_free(sim);

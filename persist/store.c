@@ -1,0 +1,2 @@
+// store.c - the disk's side: opening, threads, stopping.
+#include "persist/store.h"

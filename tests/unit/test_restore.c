@@ -1,0 +1,570 @@
+// test_restore.c - what a new broker finds on the disk that the last one left.
+#include "tests/sim/expect.h"
+#include "tests/sim/sim_disk.h"
+
+#define SHARDS 2
+
+static struct sim *sim;
+static struct sim_disk *disk;
+
+static void
+set_up(void)
+{
+    disk = sim_disk_new();
+    sim = sim_start(SHARDS, sim_config(), disk, SIM_START_MS);
+}
+
+static void
+tear_down(void)
+{
+    sim_free(sim);
+    sim_disk_free(disk);
+}
+
+TestSuite(restore, .init = set_up, .fini = tear_down);
+
+static struct sim_conn *
+durable(const char *id)
+{
+    return sim_connect(sim, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
+}
+
+static struct sim_conn *
+fleeting(const char *id)
+{
+    return sim_connect(sim, &(struct sim_connect){.id = id});
+}
+
+static void
+settle(void)
+{
+    sim_settle_kept(sim, disk);
+}
+
+// Also what nobody waits for.
+static void
+write_all(void)
+{
+    settle();
+    sim_tick(sim, 100);
+    settle();
+}
+
+// The process is killed: what is not on the disk is lost. ms: until the next one starts.
+static void
+crash(uint64_t ms)
+{
+    uint64_t now = sim->now_ms + ms;
+    sim_free(sim);
+    sim = sim_start(SHARDS, sim_config(), disk, now);
+}
+
+static void
+subscribe(struct sim_conn *conn, const char *filter, uint8_t qos)
+{
+    sim_subscribe(conn, &(struct sim_subscribe){.filter = filter, .options = qos});
+    settle();
+    expect_packet(conn, MQTT_SUBACK);
+}
+
+static void
+publish(struct sim_conn *conn, const char *topic, uint8_t qos, uint16_t id, const char *text)
+{
+    sim_publish(conn, &(struct sim_publish){
+                          .topic = topic, .qos = qos, .packet_id = id, .payload = slice_str(text)});
+}
+
+static void
+publish_numbers(struct sim_conn *conn, const char *topic, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "%u", i);
+        publish(conn, topic, 1, (uint16_t)(i % 60000 + 1), text);
+    }
+    settle();
+}
+
+// The next message, acknowledged.
+static struct server_packet
+take(struct sim_conn *conn, const char *text)
+{
+    struct server_packet packet = expect_publish(conn, 1, text);
+    sim_ack(conn, MQTT_PUBACK, packet.packet_id);
+    return packet;
+}
+
+static void
+take_numbers(struct sim_conn *conn, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "%u", i);
+        struct server_packet packet;
+        if (!sim_next(conn, &packet)) {
+            settle();
+            cr_assert(sim_next(conn, &packet), "message %u", i);
+        }
+        cr_assert_eq(packet.type, MQTT_PUBLISH);
+        cr_assert(slice_equal(packet.payload, slice_str(text)), "\"%.*s\", not %u",
+                  (int)packet.payload.len, (const char *)packet.payload.data, i);
+        sim_ack(conn, MQTT_PUBACK, packet.packet_id);
+    }
+}
+
+// ---- Sessions -----------------------------------------------------------------------------------
+
+Test(restore, a_session_with_its_subscriptions)
+{
+    struct sim_conn *a = durable("a");
+    sim_subscribe(a, &(struct sim_subscribe){.filter = "t/+", .options = 1, .id = 7});
+    subscribe(a, "u", 2);
+    sim_unsubscribe(a, "u");
+    settle();
+    crash(0);
+    cr_assert_eq(registry_count(sim->broker->shards[0]->registry) +
+                     registry_count(sim->broker->shards[1]->registry),
+                 1);
+    struct sim_conn *p = fleeting("p");
+    publish(p, "t/1", 1, 1, "kept");
+    publish(p, "u", 1, 2, "nobody");
+    settle();
+    expect_answer(p, MQTT_PUBACK, 1, 0);
+    expect_answer(p, MQTT_PUBACK, 2, 0x10);
+    a = durable("a");
+    cr_assert(a->hello.session_present);
+    settle();
+    struct server_packet packet = take(a, "kept");
+    cr_assert(packet.id_count == 1 && packet.ids[0] == 7);
+    cr_assert_not(packet.dup);
+    sim_unsubscribe(a, "t/+");
+    settle();
+    expect_answer(a, MQTT_UNSUBACK, 1, 0);
+    sim_unsubscribe(a, "t/+");
+    settle();
+    crash(0);
+    a = durable("a");
+    settle();
+    publish(fleeting("p"), "t/1", 1, 1, "too late");
+    settle();
+    expect_nothing(a);
+}
+
+Test(restore, its_time_runs_from_the_disconnect_or_from_the_crash)
+{
+    (void)durable("connected");
+    struct sim_conn *left = durable("left");
+    settle();
+    sim_disconnect(left, 0);
+    settle();
+    crash(999 * 1000);
+    settle();
+    cr_assert_eq(broker_sessions(sim->broker), 2);
+    sim_tick(sim, 1100);
+    settle();
+    cr_assert_eq(broker_sessions(sim->broker), 1);
+    crash(998 * 1000); // the other is not connected any more, so its end has a date
+    sim_tick(sim, 3000);
+    settle();
+    cr_assert_eq(broker_sessions(sim->broker), 1, "from each crash on, while it says connected");
+    sim_tick(sim, 1000 * 1000);
+    settle();
+    cr_assert_eq(broker_sessions(sim->broker), 0);
+    crash(0);
+    cr_assert_eq(broker_sessions(sim->broker), 0, "an end is for good");
+}
+
+Test(restore, a_will_of_who_was_connected_is_due)
+{
+    struct sim_conn *a = sim_connect(sim, &(struct sim_connect){.id = "a",
+                                                                .keep = true,
+                                                                .expiry_s = 1000,
+                                                                .will_topic = "w",
+                                                                .will_payload = "gone",
+                                                                .will_qos = 1,
+                                                                .will_delay_s = 5});
+    struct sim_conn *w = durable("watcher");
+    subscribe(w, "w", 1);
+    (void)a;
+    crash(0);
+    w = durable("watcher");
+    settle();
+    expect_nothing(w);
+    sim_tick(sim, 5000);
+    settle();
+    (void)take(w, "gone");
+    write_all();
+    crash(0);
+    w = durable("watcher");
+    sim_tick(sim, 6000);
+    settle();
+    expect_nothing(w);
+}
+
+// ---- Queues -------------------------------------------------------------------------------------
+
+Test(restore, acknowledged_messages_are_there_in_order_and_once_more_if_they_may_be)
+{
+    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    subscribe(a, "t", 1);
+    publish(p, "t", 1, 1, "0");
+    settle();
+    expect_answer(p, MQTT_PUBACK, 1, 0);
+    uint16_t id = expect_publish(a, 1, "0").packet_id;
+    sim_close(a, 0);
+    publish_numbers(p, "t", 1, 40);
+    crash(0);
+    a = durable("a");
+    settle();
+    struct server_packet packet = take(a, "0");
+    cr_assert(packet.dup && packet.packet_id == id, "the same identifier");
+    packet = take(a, "1");
+    cr_assert_not(packet.dup);
+    take_numbers(a, 2, 40);
+    write_all();
+    crash(0);
+    a = durable("a");
+    settle();
+    expect_nothing(a);
+}
+
+Test(restore, what_was_not_safe_was_not_acknowledged)
+{
+    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    subscribe(a, "t", 1);
+    sim_close(a, 0);
+    settle();
+    publish(p, "t", 1, 1, "kept");
+    settle();
+    expect_answer(p, MQTT_PUBACK, 1, 0);
+    publish(p, "t", 1, 2, "lost");
+    sim_settle(sim);
+    sim_fetch(sim, disk); // and not committed
+    sim_settle(sim);
+    expect_nothing(p);
+    crash(0);
+    a = durable("a");
+    settle();
+    (void)take(a, "kept");
+    settle();
+    expect_nothing(a);
+}
+
+Test(restore, qos_2_both_ways)
+{
+    struct sim_conn *a = durable("a"), *p = durable("p");
+    subscribe(a, "t", 2);
+    publish(p, "t", 2, 1, "once");
+    settle();
+    expect_answer(p, MQTT_PUBREC, 1, 0);
+    uint16_t id = expect_publish(a, 2, "once").packet_id;
+    crash(0);
+    a = durable("a");
+    p = durable("p");
+    // The publisher did not see the PUBREC: its copy is known.
+    sim_publish(
+        p, &(struct sim_publish){
+               .topic = "t", .qos = 2, .packet_id = 1, .dup = true, .payload = slice_str("once")});
+    settle();
+    expect_answer(p, MQTT_PUBREC, 1, 0);
+    struct server_packet packet = expect_publish(a, 2, "once");
+    cr_assert(packet.dup && packet.packet_id == id);
+    expect_nothing(a);
+    sim_ack(a, MQTT_PUBREC, id);
+    sim_ack(p, MQTT_PUBREL, 1);
+    settle();
+    expect_answer(a, MQTT_PUBREL, id, 0);
+    expect_answer(p, MQTT_PUBCOMP, 1, 0);
+    crash(0);
+    a = durable("a");
+    p = durable("p");
+    sim_ack(p, MQTT_PUBREL, 1);
+    settle();
+    expect_answer(p, MQTT_PUBCOMP, 1, 0x92);
+    expect_answer(a, MQTT_PUBREL, id, 0);
+    expect_nothing(a);
+    sim_ack(a, MQTT_PUBCOMP, id);
+    write_all();
+    crash(0);
+    a = durable("a");
+    settle();
+    expect_nothing(a);
+}
+
+Test(restore, a_long_queue_is_on_the_disk_and_comes_in_pages)
+{
+    sim->config->queued_messages_max = 0;
+    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    subscribe(a, "t", 1);
+    sim_close(a, 0);
+    struct shard *home = sim->broker->shards[broker_home(sim->broker, slice_str("a"))];
+    publish_numbers(p, "t", 0, 600);
+    cr_assert_eq(home->totals.queued, QUEUE_LOADED_AWAY);
+    cr_assert_eq(home->totals.on_disk, 600 - QUEUE_LOADED_AWAY);
+    a = durable("a");
+    take_numbers(a, 0, 300);
+    publish_numbers(p, "t", 600, 650);
+    take_numbers(a, 300, 650);
+    settle();
+    expect_nothing(a);
+    cr_assert_eq(home->totals.queued + home->totals.on_disk, 0);
+    publish_numbers(p, "t", 650, 660); // in memory again
+    take_numbers(a, 650, 660);
+}
+
+Test(restore, the_same_after_a_crash_in_the_middle)
+{
+    sim->config->queued_messages_max = 0;
+    struct sim_conn *a = durable("a");
+    subscribe(a, "t", 1);
+    sim_close(a, 0);
+    publish_numbers(fleeting("p"), "t", 0, 400);
+    a = durable("a");
+    take_numbers(a, 0, 200);
+    write_all();
+    crash(0);
+    sim->config->queued_messages_max = 0;
+    publish_numbers(fleeting("p"), "t", 400, 420);
+    a = durable("a");
+    take_numbers(a, 200, 420);
+    settle();
+    expect_nothing(a);
+}
+
+Test(restore, a_session_may_end_while_a_page_is_on_its_way)
+{
+    sim->config->queued_messages_max = 0;
+    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    subscribe(a, "t", 1);
+    sim_close(a, 0);
+    publish_numbers(p, "t", 0, 300);
+    crash(0);
+    a = durable("a");
+    sim_settle(sim); // asks
+    sim_close(a, 0);
+    a = sim_connect(sim, &(struct sim_connect){.id = "a", .expiry_s = 1000});
+    cr_assert_not(a->hello.session_present);
+    settle();
+    expect_nothing(a);
+    cr_assert(list_empty(&a->client.shard->page_loads));
+}
+
+Test(restore, expired_messages_are_not_delivered)
+{
+    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    subscribe(a, "t", 1);
+    sim_close(a, 0);
+    sim_publish(p, &(struct sim_publish){.topic = "t",
+                                         .qos = 1,
+                                         .payload = slice_str("old"),
+                                         .has_expiry = true,
+                                         .expiry_s = 2});
+    sim_publish(p, &(struct sim_publish){.topic = "t",
+                                         .qos = 1,
+                                         .packet_id = 2,
+                                         .payload = slice_str("fresh"),
+                                         .has_expiry = true,
+                                         .expiry_s = 20});
+    settle();
+    crash(5000);
+    a = durable("a");
+    settle();
+    struct server_packet packet = take(a, "fresh");
+    cr_assert(packet.has_expiry && packet.expiry_s == 15);
+    settle();
+    expect_nothing(a);
+}
+
+Test(restore, what_a_share_group_gave_goes_to_another_member)
+{
+    struct sim_conn *a = durable("a");
+    subscribe(a, "$share/g/t", 1);
+    sim_close(a, 0);
+    publish(fleeting("p"), "t", 1, 1, "shared");
+    settle();
+    crash(0);
+    struct sim_conn *b = durable("b");
+    subscribe(b, "$share/g/t", 1);
+    expect_nothing(b);
+    a = durable("a"); // its page comes
+    settle();
+    cr_assert_eq(expect_publish(a, 1, "shared").dup, false);
+    sim_disconnect_expiry(a, 0); // its session ends, unacknowledged
+    settle();
+    (void)take(b, "shared");
+}
+
+Test(restore, a_full_queue_may_drop_what_is_on_the_disk)
+{
+    sim->config->queued_messages_max = 10;
+    sim->config->queue_full_action = QUEUE_FULL_DROP_OLDEST;
+    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    subscribe(a, "t", 1);
+    sim_close(a, 0);
+    publish_numbers(p, "t", 0, 10);
+    crash(0);
+    sim->config->queued_messages_max = 10;
+    sim->config->queue_full_action = QUEUE_FULL_DROP_OLDEST;
+    publish_numbers(fleeting("p"), "t", 10, 14);
+    crash(0);
+    a = durable("a");
+    take_numbers(a, 4, 14);
+    settle();
+    expect_nothing(a);
+}
+
+// ---- Retained messages --------------------------------------------------------------------------
+
+Test(restore, retained_messages_as_they_were_last)
+{
+    struct sim_conn *p = fleeting("p"), *q = fleeting("q");
+    struct sim_publish set = {
+        .topic = "a", .retain = true, .qos = 1, .payload = slice_str("first")};
+    sim_publish(p, &set);
+    set.topic = "b";
+    sim_publish(p, &set);
+    settle();
+    set.payload = slice_str("second");
+    sim_publish(q, &set);
+    set = (struct sim_publish){.topic = "a", .retain = true, .qos = 1};
+    sim_publish(q, &set);
+    settle();
+    crash(0);
+    struct retained_stats stats;
+    retained_stats(sim->broker->retained, &stats);
+    cr_assert_eq(stats.count, 1);
+    struct sim_conn *a = fleeting("a");
+    sim_subscribe(a, &(struct sim_subscribe){.filter = "#"});
+    settle();
+    expect_packet(a, MQTT_SUBACK);
+    cr_assert(expect_publish(a, 0, "second").retain);
+}
+
+// ---- Other shards' journals ---------------------------------------------------------------------
+
+// A client identifier that lives on this shard.
+static struct sim_conn *
+client_on(unsigned shard, bool keep, char *id)
+{
+    for (unsigned i = 0;; i++) {
+        (void)snprintf(id, 16, "%c%u-%u", keep ? 'd' : 'f', shard, i);
+        if (broker_home(sim->broker, slice_str(id)) == shard)
+            return keep ? durable(id) : fleeting(id);
+    }
+}
+
+Test(restore, a_publisher_waits_for_the_journals_of_other_shards)
+{
+    char id[16], own[16];
+    struct sim_conn *a = client_on(1, true, id), *p = client_on(0, false, own);
+    struct sim_conn *b = client_on(0, true, own);
+    subscribe(a, "t", 1);
+    subscribe(b, "t", 1);
+    publish(p, "t", 1, 1, "m");
+    publish(p, "nobody", 1, 2, "m");
+    sim_settle(sim);
+    expect_nothing(p);
+    sim_fetch(sim, disk);
+    sim_commit_shard(sim, disk, 0);
+    sim_settle(sim);
+    expect_nothing(p);
+    sim_commit_shard(sim, disk, 1);
+    sim_settle(sim);
+    expect_answer(p, MQTT_PUBACK, 1, 0);
+    expect_answer(p, MQTT_PUBACK, 2, 0x10);
+}
+
+Test(restore, and_not_for_those_who_keep_nothing)
+{
+    char id[16], own[16];
+    struct sim_conn *a = client_on(1, false, id), *p = client_on(0, false, own);
+    sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 1});
+    sim_settle(sim);
+    publish(p, "t", 1, 1, "m");
+    sim_tick_shard(sim, 0);
+    expect_answer(p, MQTT_PUBACK, 1, 0);
+}
+
+Test(restore, a_full_queue_on_another_shard_is_told)
+{
+    sim->config->queued_messages_max = 2;
+    char id[16], own[16];
+    struct sim_conn *a = client_on(1, true, id), *p = client_on(0, false, own);
+    subscribe(a, "t", 1);
+    sim_close(a, 0);
+    for (uint16_t i = 1; i <= 2; i++)
+        publish(p, "t", 1, i, "m");
+    publish(p, "t", 1, 3, "m");
+    publish(p, "t", 2, 4, "m");
+    settle();
+    expect_answer(p, MQTT_PUBACK, 1, 0);
+    expect_answer(p, MQTT_PUBACK, 2, 0);
+    expect_answer(p, MQTT_PUBACK, 3, 0x97);
+    expect_answer(p, MQTT_PUBREC, 4, 0x97);
+    cr_assert_eq(p->client.session->in_qos2.count, 0, "the identifier is free again");
+    cr_assert_eq(stat_get(&a->client.shard->stats.dropped_queue_full), 2);
+    publish(p, "t", 2, 4, "m");
+    settle();
+    expect_answer(p, MQTT_PUBREC, 4, 0x97);
+}
+
+Test(restore, who_cannot_be_told_of_a_full_queue_is_slowed)
+{
+    for (unsigned at = 0; at < SHARDS; at++) {
+        sim->config->queued_messages_max = 2;
+        char id[16], own[16];
+        struct sim_conn *a = client_on(at, true, id);
+        subscribe(a, "t", 1);
+        sim_close(a, 0);
+        (void)client_on(0, false, own);
+        struct sim_conn *p =
+            sim_connect(sim, &(struct sim_connect){.id = own, .version = MQTT_311});
+        for (uint16_t i = 1; i <= 5; i++)
+            publish(p, "t", 1, i, "m");
+        settle();
+        expect_packet(p, MQTT_PUBACK);
+        expect_packet(p, MQTT_PUBACK);
+        expect_nothing(p);
+        sim_tick(sim, 999);
+        settle();
+        expect_nothing(p);
+        sim_tick(sim, 1);
+        settle();
+        for (uint16_t i = 3; i <= 5; i++)
+            cr_assert_eq(expect_packet(p, MQTT_PUBACK).packet_id, i);
+        const struct stats *stats = &sim->broker->shards[at]->stats;
+        cr_assert_eq(stat_get(&stats->queued_over_limit), 2, "up to twice the limit");
+        cr_assert_eq(stat_get(&stats->dropped_queue_full), 1);
+        a = sim_connect(sim, &(struct sim_connect){.id = id}); // clean: gone
+        sim_close(a, 0);
+        settle();
+    }
+}
+
+// ---- The disk fails -----------------------------------------------------------------------------
+
+Test(restore, a_full_disk_refuses_or_makes_wait_and_loses_nothing)
+{
+    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *old = sim_connect(sim, &(struct sim_connect){.id = "o", .version = MQTT_311});
+    subscribe(a, "t", 1);
+    atomic_store(&sim->broker->keeper->failing, true);
+    publish(p, "t", 1, 1, "refused");
+    publish(old, "t", 1, 1, "waits");
+    publish(p, "t", 0, 0, "not promised");
+    for (unsigned i = 0; i < 5; i++)
+        sim_tick(sim, 20);
+    expect_answer(p, MQTT_PUBACK, 1, 0x97);
+    expect_nothing(old);
+    cr_assert(old->client.read_paused);
+    atomic_store(&sim->broker->keeper->failing, false);
+    sim_tick(sim, 300);
+    settle();
+    cr_assert_not(old->client.read_paused);
+    cr_assert_eq(expect_packet(old, MQTT_PUBACK).packet_id, 1);
+    struct server_packet packet;
+    unsigned got = 0;
+    while (sim_next(a, &packet))
+        got++;
+    cr_assert_eq(got, 2);
+}
