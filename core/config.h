@@ -79,10 +79,10 @@ struct config {
     bool set_tcp_nodelay;             // true
 
     // Persistence.
-    bool persistence;           // false
-    char *persistence_location; // folder; NULL = the working folder
-    char *persistence_file;     // the store's folder in it, "ternmq.db"
-    enum durability durability; // sync
+    bool persistence;                // false
+    char *persistence_location;      // folder; NULL = the working folder
+    char *persistence_file;          // the store's folder in it, "ternmq.db"
+    enum durability durability;      // sync
     uint32_t durability_interval_ms; // 200; with async: what a crash may take
     enum recovery recovery;          // persistence_recovery, refuse
     char *backup_location;           // NULL = persistence_location

@@ -205,9 +205,9 @@ journal_session(struct journal *journal, const struct session *session)
 }
 
 uint64_t
-journal_session_end(struct journal *journal, const struct session *session)
+journal_session_end(struct journal *journal, uint64_t number)
 {
-    return put(journal, &(struct record){.kind = JOURNAL_SESSION_END, .session = session->number});
+    return put(journal, &(struct record){.kind = JOURNAL_SESSION_END, .session = number});
 }
 
 uint64_t

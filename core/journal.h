@@ -30,7 +30,7 @@ bool journal_is_on(const struct journal *journal);
 // Each returns the record's position, 0 when off. Only sessions that outlive their connection are
 // journaled: the caller sees to that.
 uint64_t journal_session(struct journal *journal, const struct session *session);
-uint64_t journal_session_end(struct journal *journal, const struct session *session);
+uint64_t journal_session_end(struct journal *journal, uint64_t number);
 // i: index in session->subs.
 uint64_t journal_subscribe(struct journal *journal, const struct session *session, uint32_t i);
 uint64_t journal_unsubscribe(struct journal *journal, const struct session *session,

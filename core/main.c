@@ -169,7 +169,8 @@ log_store(const struct server *server)
     const struct config *config = server->config;
     if (!server->store) {
         log_line(server->log, LOG_T_INFORMATION,
-                 "persistence false: sessions and messages are in memory and end with the process.");
+                 "persistence false: sessions and messages are in memory and end with the "
+                 "process.");
         return;
     }
     struct store_counts counts;

@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/journal.h"
 #include "core/mqtt.h"
 #include "core/msg.h"
 #include "core/registry.h"
@@ -61,7 +62,12 @@ restore_session(struct shard *shard, const struct record *record,
 {
     must(record->kind == JOURNAL_SESSION && record->session != 0);
     uint32_t hash = registry_hash(shard->registry, record->id);
-    must(!registry_find(shard->registry, record->id, hash));
+    struct session *older = registry_find(shard->registry, record->id, hash);
+    if (older) { // its end was still to be written
+        must(older->number < record->session);
+        journal_session_end(shard->journal, older->number);
+        session_discard(older);
+    }
     struct session *session = session_new(shard, record->id, hash, record->session);
     session->durable = true;
     session->version = record->version;

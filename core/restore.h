@@ -24,8 +24,9 @@ struct restored_queue {
 
 // Is it this shard's? The client identifier decides.
 bool restore_is_here(const struct shard *shard, const struct record *session);
-// A session that was there when the last process ended, however that ended. Returned borrowed, for
-// the calls below, which come before restore_done. wall_ms: now.
+// A session that was there when the last process ended, however that ended. Sessions come in the
+// order of their numbers. Returned borrowed, for the calls below, which come before restore_done.
+// wall_ms: now.
 struct session *restore_session(struct shard *shard, const struct record *session,
                                 const struct restored_queue *queue);
 void restore_subscription(struct session *session, const struct record *subscribe);

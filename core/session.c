@@ -117,7 +117,6 @@ redispatch_all(struct session *session)
         else if (entry->state != DELIVERY_DONE)
             stat_add(&session->shard->stats.dropped_session_end, 1);
     }
-    stat_add(&session->shard->stats.dropped_session_end, out->disk_count);
 }
 
 void
@@ -145,14 +144,17 @@ void
 session_end(struct session *session)
 {
     must(session->magic == SESSION_MAGIC && !session->client);
-    if (session->durable)
-        journal_session_end(session->shard->journal, session); // says all that follows
+    bool later = session_leaves_estate(session);
+    if (session->durable && !later)
+        journal_session_end(session->shard->journal, session->number); // says all that follows
     session_walks_stop(session, (struct trie_handle){0});
     // First, so that neither the Will nor a redispatch comes back to this session.
     session_unsubscribe_all(session);
     if (session->will)
         publish_will(session);
     redispatch_all(session);
+    if (!later)
+        stat_add(&session->shard->stats.dropped_session_end, session->out.disk_count);
     session_discard(session);
 }
 

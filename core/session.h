@@ -169,6 +169,9 @@ struct page;
 void session_on_page(struct shard *shard, struct page *page);
 // Nobody waits for a page any more: the session ends.
 void session_forget_page(struct session *session);
+// The session ends. True: what share groups may give to others is fetched from the disk first, and
+// the end is journaled after that; false: there is nothing of that kind.
+bool session_leaves_estate(struct session *session);
 // The shard ends, and pages that come now are not taken.
 void session_loads_free(struct shard *shard);
 

@@ -1,7 +1,8 @@
 // session_page.c - what of a queue is on the disk alone, and how it comes back.
 //
 // One page at a time is under way for a session. Its request carries the address of a page_load,
-// which outlives the session: when that ends first, the load says so and the page is dropped. What
+// which outlives the session: when that ends first, the load says so and the page is dropped, or
+// its shared messages go to others. What
 // the shard journaled before the request is in the answer, so a page that reports the end says that
 // nothing exists up to where the queue ended then; what came later is behind that.
 #include "core/base/mem.h"
@@ -10,6 +11,7 @@
 #include "core/client.h"
 #include "core/journal.h"
 #include "core/keeper.h"
+#include "core/route.h"
 #include "core/session.h"
 #include "core/shard.h"
 
@@ -21,7 +23,19 @@
 struct page_load {
     struct list node;        // in shard->page_loads
     struct session *session; // NULL: it ended
-    uint64_t tail;           // of its queue when it asked
+    struct estate *estate;   // NULL: the page is for a session that lives
+    uint64_t tail;           // of the queue when it was asked for
+};
+
+// What an ended session leaves: messages on the disk that share groups may give to other members.
+struct estate {
+    uint64_t number; // of the session
+    uint64_t tail;   // of its queue
+    uint32_t count;
+    struct {
+        uint32_t ordinal;
+        struct trie_handle share;
+    } shares[];
 };
 
 static bool
@@ -37,6 +51,28 @@ request(struct shard *shard, const struct page_request *request)
     return true;
 }
 
+// Returns what stands for the page, or NULL when there is no room for the request now.
+static struct page_load *
+ask(struct shard *shard, uint64_t session, uint64_t seq, uint64_t tail)
+{
+    struct page_load *load = mem_zalloc(sizeof *load);
+    load->tail = tail;
+    struct page_request wanted = {
+        .session = session,
+        .seq = seq,
+        .position = journal_barrier(shard->journal),
+        .token = (uint64_t)(uintptr_t)load,
+        .count_max = PAGE_ENTRIES,
+        .bytes_max = PAGE_BYTES,
+    };
+    if (request(shard, &wanted)) {
+        list_push(&shard->page_loads, &load->node);
+        return load;
+    }
+    mem_free(load);
+    return NULL;
+}
+
 void
 session_want_page(struct session *session)
 {
@@ -45,24 +81,10 @@ session_want_page(struct session *session)
     if (session->load || out->queued > PAGE_LOW || out->loaded == out->tail ||
         !journal_is_on(shard->journal))
         return;
-    struct page_load *load = mem_alloc(sizeof *load);
-    *load = (struct page_load){.session = session, .tail = out->tail};
-    struct page_request wanted = {
-        .session = session->number,
-        .seq = out->loaded,
-        .position = journal_barrier(shard->journal),
-        .token = (uint64_t)(uintptr_t)load,
-        .count_max = PAGE_ENTRIES,
-        .bytes_max = PAGE_BYTES,
-    };
-    if (request(shard, &wanted)) {
-        session->load = load;
-        list_push(&shard->page_loads, &load->node);
-        return;
-    }
-    mem_free(load);
-    // Asked again when pages have come, which makes room.
-    if (list_empty(&session->unfinished))
+    session->load = ask(shard, session->number, out->loaded, out->tail);
+    if (session->load)
+        session->load->session = session;
+    else if (list_empty(&session->unfinished)) // asked again when pages come, which makes room
         list_push(&shard->page_waiters, &session->unfinished);
 }
 
@@ -113,23 +135,85 @@ load_page(struct session *session, struct page *page, uint64_t asked_tail)
         deliveries_skip(out, min_u64(known, out->tail));
 }
 
+static void
+page_for_session(struct session *session, const struct page_load *load, struct page *page)
+{
+    must(session->magic == SESSION_MAGIC && session->load == load &&
+         session->number == page->session);
+    session->load = NULL;
+    load_page(session, page, load->tail);
+    if (!session->client)
+        deliveries_unload(&session->out, QUEUE_LOADED_AWAY);
+    session_continue(session);
+}
+
+// ---- What an ended session leaves ---------------------------------------------------------------
+
+bool
+session_leaves_estate(struct session *session)
+{
+    struct shard *shard = session->shard;
+    struct deliveries *out = &session->out;
+    if (!session->durable || session->shared_count == 0 || out->disk_count == 0)
+        return false;
+    struct page_load *load = ask(shard, session->number, out->loaded, out->tail);
+    if (!load)
+        return false;
+    struct estate *estate =
+        mem_zalloc(sizeof *estate + session->shared_count * sizeof estate->shares[0]);
+    estate->number = session->number;
+    estate->tail = out->tail;
+    for (uint32_t i = 0; i < session->sub_count; i++) {
+        if (!session->subs[i].shared)
+            continue;
+        estate->shares[estate->count].ordinal = session->subs[i].ordinal;
+        estate->shares[estate->count++].share = session->subs[i].handle;
+    }
+    load->estate = estate;
+    return true;
+}
+
+static void
+give(struct shard *shard, const struct estate *estate, const struct page_entry *entry)
+{
+    uint32_t i = 0;
+    while (i < estate->count && estate->shares[i].ordinal != entry->ordinal)
+        i++;
+    if (i < estate->count && entry->msg)
+        route_redispatch(shard, entry->msg, estate->shares[i].share);
+    else
+        stat_add(&shard->stats.dropped_session_end, 1);
+}
+
+static void
+page_for_estate(struct shard *shard, struct page_load *load, const struct page *page)
+{
+    struct estate *estate = load->estate;
+    for (uint32_t i = 0; i < page->count; i++)
+        give(shard, estate, &page->entries[i]);
+    if (!page->end) {
+        struct page_load *next = ask(shard, estate->number, page->next, estate->tail);
+        if (next) {
+            next->estate = estate;
+            return;
+        }
+    }
+    // Only now: until here a crash brings the session back, and its end comes again.
+    journal_session_end(shard->journal, estate->number);
+    mem_free(estate);
+}
+
 void
 session_on_page(struct shard *shard, struct page *page)
 {
-    struct page_load *load =
-        (struct page_load *)(uintptr_t)page->token; // NOLINT(performance-no-int-to-ptr)
-    struct session *session = load->session;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): it was made from that pointer, in ask
+    struct page_load *load = (struct page_load *)(uintptr_t)page->token;
     list_remove(&load->node);
     stat_add(&shard->stats.pages_loaded, 1);
-    if (session) {
-        must(session->magic == SESSION_MAGIC && session->load == load &&
-             session->number == page->session);
-        session->load = NULL;
-        load_page(session, page, load->tail);
-        if (!session->client)
-            deliveries_unload(&session->out, QUEUE_LOADED_AWAY);
-        session_continue(session);
-    }
+    if (load->session)
+        page_for_session(load->session, load, page);
+    else if (load->estate)
+        page_for_estate(shard, load, page);
     mem_free(load);
     page_free(page);
 }
@@ -138,6 +222,9 @@ void
 session_loads_free(struct shard *shard)
 {
     struct list *node;
-    while ((node = list_pop(&shard->page_loads)) != NULL)
-        mem_free(container_of(node, struct page_load, node));
+    while ((node = list_pop(&shard->page_loads)) != NULL) {
+        struct page_load *load = container_of(node, struct page_load, node);
+        mem_free(load->estate);
+        mem_free(load);
+    }
 }

@@ -70,10 +70,10 @@ struct shard {
     struct log_limit log_refused, log_bad;
     struct route_scratch *scratch; // targets of the current publication
     struct tickets *tickets;
-    enum outcome outcome; // of the current publication, on this shard
+    enum outcome outcome;   // of the current publication, on this shard
     struct list page_loads; // pages on their way
-    uint64_t hold_ms;     // when a held acknowledgement is due; UINT64_MAX = none
-    bool news;            // what is parked may be due
+    uint64_t hold_ms;       // when a held acknowledgement is due; UINT64_MAX = none
+    bool news;              // what is parked may be due
     struct delivery_totals totals;
     uint64_t in_bytes;    // input buffers of incomplete packets
     bool over_budget;     // the memory budget is reached; decided once a tick

@@ -27,7 +27,8 @@
     /* what was not delivered, by reason */                                                        \
     X(dropped_queue_full)    X(dropped_slow_consumer)  X(dropped_expired)    X(dropped_too_large)  \
     X(dropped_memory)        X(dropped_offline_qos0)   X(dropped_not_allowed) X(dropped_no_member) \
-    X(dropped_retained_full) X(dropped_session_end)    X(dropped_disk)         X(queued_over_limit) \
+    X(dropped_retained_full) X(dropped_session_end)    X(dropped_disk)                            \
+    X(queued_over_limit)                                                                           \
     X(publish_refused)       X(disconnected_slow)      X(reads_paused)       X(pages_loaded)       \
     X(wills_published)
 // clang-format on

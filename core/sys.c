@@ -161,7 +161,8 @@ publish(struct sys *sys, const char *topic, const char *value)
     };
     // At the limit of the retained store the live subscribers still get it next time; nothing is
     // owed.
-    if (route_publish(shard, &pub, NULL) != OK)
+    struct route_result result;
+    if (route_publish(shard, &pub, &result) != OK)
         stat_add(&shard->stats.dropped_retained_full, 1);
     pub_done(&pub);
 }

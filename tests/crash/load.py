@@ -343,6 +343,10 @@ class Subscriber(Actor):
         elif got.type == mqtt.SUBACK:
             self.ready = self.promised = True
 
+    def steady(self):
+        super().steady()
+        self.lag = 0
+
     def on_publish(self, got):
         publisher, number, _ = got.payload.split(b" ", 2)
         key = (publisher.decode(), int(number))

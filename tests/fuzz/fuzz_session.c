@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <sys/random.h>
 
-#include "core/journal.h"
 #include "tests/sim/client_packets.h"
+#include "tests/sim/sim_disk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,6 +35,8 @@ struct peer {
 
 struct fuzz {
     struct sim *sim;
+    struct sim_disk *disk; // NULL: nothing is kept
+    uint32_t bits;         // what the script chose
     struct slice script;
     struct peer peers[PEERS];
 };
@@ -295,64 +297,12 @@ step_tick_one(struct fuzz *fuzz, struct peer *peer)
     sim_tick_shard(fuzz->sim, next_byte(fuzz) % SHARDS);
 }
 
-static void
-check_batch(struct slice batch)
-{
-    while (batch.len > 0) {
-        must(batch.len >= 5 && batch.data[0] >= JOURNAL_SESSION);
-        must(batch.data[0] <= JOURNAL_RETAIN_CLEAR);
-        uint32_t len;
-        memcpy(&len, batch.data + 1, sizeof len);
-        must(len <= batch.len - 5);
-        batch = slice_of(batch.data + 5 + len, batch.len - 5 - len);
-    }
-}
-
-static void
-keep(struct shard *shard, uint64_t back)
-{
-    uint64_t last;
-    struct slice batch = journal_take(shard->journal, &last);
-    check_batch(batch);
-    mem_free(unconst(batch.data));
-    uint64_t safe = journal_safe(shard->journal);
-    shard_on_safe(shard, last - min_u64(back, last - safe));
-}
-
-static void
-step_keeper(struct fuzz *fuzz, struct peer *peer)
-{
-    (void)peer;
-    uint32_t bits = next_byte(fuzz);
-    keep(fuzz->sim->broker->shards[bits % SHARDS], bits >> 1 & 7);
-}
-
-static void
-step_shutdown(struct fuzz *fuzz, struct peer *peer)
-{
-    (void)peer;
-    if (next_byte(fuzz) == 0xff)
-        shard_shutdown(fuzz->sim->broker->shards[0]);
-}
-
-// ---- The run ------------------------------------------------------------------------------------
-
-static const struct step {
-    void (*run)(struct fuzz *fuzz, struct peer *peer);
-    bool needs_connection;
-} steps[16] = {
-    {step_raw, false},    {step_connect, false},    {step_subscribe, true},  {step_publish, true},
-    {step_answer, true},  {step_any_answer, true},  {step_disconnect, true}, {step_close, true},
-    {step_room, true},    {step_unsubscribe, true}, {step_time, false},      {step_tick_one, false},
-    {step_keeper, false}, {step_ping, true},        {step_time, false},      {step_shutdown, false},
-};
-
 static struct config *
 choose(uint32_t bits)
 {
     struct config *config = sim_config();
     config->session_expiry_max_s = 86400;
-    config->queue_full_action = (enum queue_full_action)(bits % 3);
+    config->queue_full_action = (enum queue_full_action)(bits & 3);
     config->queue_qos0_messages = bits & 4;
     if (bits & 8) {
         config->queued_messages_max = 3;
@@ -371,12 +321,61 @@ choose(uint32_t bits)
 }
 
 static void
-journal_all(struct sim *sim)
+step_keeper(struct fuzz *fuzz, struct peer *peer)
 {
-    for (unsigned i = 0; i < SHARDS; i++) {
-        journal_free(sim->broker->shards[i]->journal);
-        sim->broker->shards[i]->journal = journal_new(true);
-    }
+    (void)peer;
+    uint32_t bits = next_byte(fuzz);
+    if (!fuzz->disk)
+        return;
+    if (bits & 2)
+        sim_fetch(fuzz->sim, fuzz->disk);
+    if (bits & 4)
+        sim_commit_shard(fuzz->sim, fuzz->disk, bits % SHARDS);
+    if (bits & 8)
+        (void)sim_answer(fuzz->sim, fuzz->disk, 1 + (bits >> 4));
+}
+
+// What was not committed is lost, and so are all connections.
+static void
+crash(struct fuzz *fuzz)
+{
+    uint64_t now_ms = fuzz->sim->now_ms + 1000;
+    for (unsigned i = 0; i < PEERS; i++)
+        forget(&fuzz->peers[i]);
+    sim_free(fuzz->sim);
+    fuzz->sim = sim_start(SHARDS, choose(fuzz->bits), fuzz->disk, now_ms);
+}
+
+static void
+step_end(struct fuzz *fuzz, struct peer *peer)
+{
+    (void)peer;
+    uint32_t byte = next_byte(fuzz);
+    if (byte == 0xff)
+        shard_shutdown(fuzz->sim->broker->shards[0]);
+    else if (byte >= 0xf0 && fuzz->disk)
+        crash(fuzz);
+}
+
+// ---- The run ------------------------------------------------------------------------------------
+
+static const struct step {
+    void (*run)(struct fuzz *fuzz, struct peer *peer);
+    bool needs_connection;
+} steps[16] = {
+    {step_raw, false},    {step_connect, false},    {step_subscribe, true},  {step_publish, true},
+    {step_answer, true},  {step_any_answer, true},  {step_disconnect, true}, {step_close, true},
+    {step_room, true},    {step_unsubscribe, true}, {step_time, false},      {step_tick_one, false},
+    {step_keeper, false}, {step_ping, true},        {step_time, false},      {step_end, false},
+};
+
+static void
+rest(struct fuzz *fuzz)
+{
+    if (fuzz->disk)
+        sim_settle_kept(fuzz->sim, fuzz->disk);
+    else
+        sim_settle(fuzz->sim);
 }
 
 static void
@@ -384,22 +383,28 @@ end(struct fuzz *fuzz)
 {
     sim_close_all(fuzz->sim);
     read_all(fuzz);
+    rest(fuzz);
     sim_tick(fuzz->sim, UINT64_C(172800000)); // every session's time is over
-    sim_settle(fuzz->sim);
+    rest(fuzz);
     sim_must_be_empty(fuzz->sim);
     for (unsigned i = 0; i < PEERS; i++)
         forget(&fuzz->peers[i]);
     sim_free(fuzz->sim);
+    if (fuzz->disk)
+        sim_disk_free(fuzz->disk);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz fuzz = {.script = slice_of(data, size)};
-    uint32_t bits = next_byte(&fuzz);
-    fuzz.sim = sim_new(SHARDS, choose(bits));
-    if (bits & 128)
-        journal_all(fuzz.sim);
+    fuzz.bits = next_byte(&fuzz);
+    if (fuzz.bits & 128) {
+        fuzz.disk = sim_disk_new();
+        fuzz.sim = sim_start(SHARDS, choose(fuzz.bits), fuzz.disk, SIM_START_MS);
+    } else {
+        fuzz.sim = sim_new(SHARDS, choose(fuzz.bits));
+    }
     while (fuzz.script.len > 0) {
         uint32_t byte = next_byte(&fuzz);
         const struct step *step = &steps[byte & 15];

@@ -394,6 +394,48 @@ Test(restore, what_a_share_group_gave_goes_to_another_member)
     (void)take(b, "shared");
 }
 
+Test(restore, also_what_is_on_the_disk_alone)
+{
+    sim->config->queued_messages_max = 0;
+    struct sim_conn *a = durable("a");
+    subscribe(a, "$share/g/t", 1);
+    sim_close(a, 0);
+    publish_numbers(fleeting("p"), "t", 0, 300);
+    struct sim_conn *b = durable("b");
+    subscribe(b, "$share/g/t", 1);
+    a = sim_connect(sim, &(struct sim_connect){.id = "a", .expiry_s = 1000}); // clean
+    cr_assert_not(a->hello.session_present);
+    take_numbers(b, 0, 300);
+    write_all();
+    crash(0);
+    cr_assert_eq(broker_sessions(sim->broker), 2);
+    b = durable("b");
+    settle();
+    expect_nothing(b);
+}
+
+Test(restore, an_end_that_was_not_written_yet_comes_again)
+{
+    sim->config->queued_messages_max = 0;
+    struct sim_conn *a = durable("a");
+    subscribe(a, "$share/g/t", 1);
+    sim_close(a, 0);
+    publish_numbers(fleeting("p"), "t", 0, 300);
+    a = sim_connect(sim, &(struct sim_connect){.id = "a", .expiry_s = 1000});
+    sim_settle(sim);
+    sim_fetch(sim, disk);
+    sim_commit(sim, disk); // the new session is written, the old one's end is not
+    crash(0);
+    cr_assert_eq(broker_sessions(sim->broker), 1);
+    settle();
+    a = durable("a");
+    cr_assert(a->hello.session_present);
+    settle();
+    expect_nothing(a);
+    crash(0);
+    cr_assert_eq(broker_sessions(sim->broker), 1);
+}
+
 Test(restore, a_full_queue_may_drop_what_is_on_the_disk)
 {
     sim->config->queued_messages_max = 10;
