@@ -57,9 +57,10 @@ struct client {
     struct outq out;
     uint8_t *in; // incomplete packet
     uint32_t in_len, in_cap;
-    uint32_t packet_max;       // Maximum Packet Size of the client
-    uint16_t receive_max;      // of the client
-    uint16_t alias_max_out;    // Topic Alias Maximum of the client, bounded
+    uint32_t packet_max;    // Maximum Packet Size of the client
+    uint16_t receive_max;   // of the client
+    uint16_t alias_max_out; // Topic Alias Maximum of the client, bounded
+    uint64_t base_position; // of what its CONNECT changed: no acknowledgement before that is safe
     struct parked_ack *parked; // acknowledgements whose journal record is not safe yet
     uint32_t parked_head, parked_count, parked_cap;
     struct list parked_node;                      // in shard->parked

@@ -181,7 +181,9 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     // kept by the journal until it ends.
     session->durable |= session->expiry_s > 0;
     if (session->durable)
-        journal_session(shard->journal, session);
+        (void)journal_session(shard->journal, session);
+    // A session that ended for this one counts as well.
+    client->base_position = journal_last(shard->journal);
     client->packet_max = view->packet_max;
     client->problem_info = view->request_problem_info;
     client->alias_max_out = (uint16_t)min_u32(view->topic_alias_max, ALIAS_OUT_MAX);

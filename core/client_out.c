@@ -200,11 +200,13 @@ park(struct client *client, const struct ack_wait *wait, const struct ack_out *a
 void
 client_put_ack_after(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
 {
+    struct ack_wait full = *wait;
+    full.position = max_u64(full.position, client->base_position);
     // Another shard has never answered yet, so a ticket always parks.
-    if (likely(client->parked_count == 0 && !waits(client->shard, wait)))
+    if (likely(client->parked_count == 0 && !waits(client->shard, &full)))
         put_ack(client, ack);
     else
-        park(client, wait, ack);
+        park(client, &full, ack);
 }
 
 // The other shards' answer was more than "taken". True: goes on waiting.

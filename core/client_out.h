@@ -26,7 +26,8 @@ struct ack_wait {
     uint64_t ticket;
     uint64_t hold_ms; // not before (monotonic)
 };
-// Sends an acknowledgement once its time has come; in order with those before it. SUBACK and
+// Sends an acknowledgement once its time has come, and that of what the client's CONNECT changed;
+// in order with those before it. SUBACK and
 // UNSUBACK have reason codes (copied), the others one reason and count 0.
 struct ack_out {
     uint8_t type, reason;

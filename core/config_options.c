@@ -145,7 +145,7 @@ config_write_help(void *file)
                       option->value ? option->value : "", option->help);
     }
     (void)fprintf(out, "\nSignals: HUP reloads the configuration, TERM and INT stop, USR1 reopens "
-                       "the log,\nUSR2 logs the subscriptions.\n");
+                       "the log,\nUSR2 logs the subscriptions, RTMIN copies the store.\n");
     (void)fprintf(out, "\nKeys of the configuration, their defaults and meanings. Each can also "
                        "come from the\nenvironment, as " CONFIG_ENV_PREFIX
                        "MAX_QOS for max_qos, and then wins over the file.\n");

@@ -379,6 +379,14 @@ journal_barrier(struct journal *journal)
     return journal->last;
 }
 
+bool
+journal_is_safe(const struct journal *journal, uint32_t record)
+{
+    // Younger than what is not safe? One that is 2^32 records old may be taken for young, until
+    // all is safe, which is soon.
+    return (uint32_t)journal->last - record >= journal->last - journal->safe;
+}
+
 uint64_t
 journal_last(const struct journal *journal)
 {

@@ -59,6 +59,8 @@ uint64_t journal_message_number(struct journal *journal);
 // The keeper's position by which everything that was journaled so far is on the disk: what stands
 // in the batch is offered with the next tick.
 uint64_t journal_barrier(struct journal *journal);
+// Is the record of which this is the low half of the position on the disk?
+bool journal_is_safe(const struct journal *journal, uint32_t record);
 uint64_t journal_last(const struct journal *journal);
 // All up to this position is safe; as of the last journal_poll.
 uint64_t journal_safe(const struct journal *journal);

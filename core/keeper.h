@@ -52,6 +52,7 @@ struct keeper {
     struct keeper_thread log_thread, state_thread;
     _Atomic bool failing; // the disk is full or fails: what must be kept is refused
     _Atomic bool behind;  // the log is longer than it should be: publishers wait
+    bool quarantined;     // a damaged store was moved aside at the start
     // For $SYS and the log; the keeper's threads write them.
     _Atomic uint64_t commits, records, bytes_written, log_bytes, checkpoints, failures, pages;
     struct keeper_shard shards[TRIE_SHARDS_MAX];

@@ -12,7 +12,7 @@
 #include "core/process.h"
 #include "core/retained.h"
 #include "io/worker.h"
-#include "persist/import.h"
+#include "persist/command.h"
 #include "persist/store.h"
 
 #define IDLE_MS 60000 // nothing to do but to wait for signals
@@ -141,25 +141,13 @@ take_resources(struct server *server)
 // ---- The store ----------------------------------------------------------------------------------
 
 static err_t
-open_store(struct server *server, bool verify)
+open_store(struct server *server)
 {
-    const struct config *config = server->config;
-    struct store_options options = {
-        .folder = config->persistence_location ? config->persistence_location : ".",
-        .name = config->persistence_file,
-        .sync_ms = config->durability == DURABILITY_ASYNC ? config->durability_interval_ms : 0,
-        .quarantine = config->recovery == RECOVERY_QUARANTINE,
-        .verify_in_child = verify,
-        .log = server->log,
-    };
+    struct store_options options = store_options_of(server->config, server->log);
     char problem[STORE_PROBLEM_MAX];
     err_t err = store_open(&options, &server->store, problem);
-    if (err == OK)
-        return OK;
-    if (server->log)
+    if (err != OK)
         log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
-    else
-        (void)fprintf(stderr, "Error: %s\n", problem);
     return err;
 }
 
@@ -236,11 +224,16 @@ start(struct server *server)
         return err; // it told on standard error
     log_start(server);
     if (server->config->persistence)
-        err = open_store(server, true);
+        err = open_store(server);
     if (err != OK)
         return err;
     log_store(server);
     server->keeper = keeper_new(server->worker_count, server->store != NULL);
+    if (server->store) {
+        struct store_counts counts;
+        store_counts(server->store, &counts);
+        server->keeper->quarantined = counts.quarantined;
+    }
     server->broker = broker_new(server->config, server->log, server->worker_count, clock_mono_ms(),
                                 clock_wall_ms());
     if (!server->broker) {
@@ -337,10 +330,26 @@ dump_subscriptions(struct server *server)
              (unsigned long long)dump.seen);
 }
 
+static void
+back_up(struct server *server)
+{
+    char name[512];
+    if (!server->store) {
+        log_line(server->log, LOG_T_WARNING, "Warning: there is no store to copy");
+        return;
+    }
+    store_backup_name(server->config, name, sizeof name);
+    store_backup(server->store, name);
+}
+
 // True: stop.
 static bool
 on_signal(struct server *server, int number)
 {
+    if (number == PROCESS_SIGNAL_BACKUP) { // not a constant of the compiler's
+        back_up(server);
+        return false;
+    }
     switch (number) {
     case SIGHUP:
         reload(server);
@@ -458,6 +467,8 @@ run(struct server *server, int argc, char **argv)
         print_problems(&server->report, stderr);
         return 1;
     }
+    if (command_wanted(&server->options))
+        return command_run(&server->options, server->config);
     err = start(server);
     if (err == OK)
         serve(server);

@@ -36,7 +36,7 @@ process_raise_descriptors(void)
 void
 process_block_signals(sigset_t *ret_set)
 {
-    static const int signals[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+    const int signals[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2, PROCESS_SIGNAL_BACKUP};
     sigemptyset(ret_set);
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         sigaddset(ret_set, signals[i]);

@@ -22,6 +22,9 @@
 #define PROCESS_DUMPABLE 0
 #endif
 
+// Asks for a copy of the store.
+#define PROCESS_SIGNAL_BACKUP SIGRTMIN
+
 // The soft limit of descriptors becomes the hard one. Returns it.
 uint64_t process_raise_descriptors(void);
 

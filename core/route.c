@@ -407,8 +407,8 @@ retain(struct shard *shard, struct pub *pub)
     struct retained *store = shard->broker->retained;
     if (pub->payload.len == 0) {
         uint64_t order;
-        if (retained_clear(store, shard->rcu, pub->topic, &order)) // [MQTT-3.3.1-6]
-            journal_retain_clear(shard->journal, pub->topic, order);
+        if (retained_clear(store, shard->rcu, pub->topic, &order) && pub->publisher != 0)
+            journal_retain_clear(shard->journal, pub->topic, order); // [MQTT-3.3.1-6]
         return OK;
     }
     struct retained_limits limits = {
@@ -416,7 +416,7 @@ retain(struct shard *shard, struct pub *pub)
         .bytes_max = shard->config->retained_bytes_max,
     };
     err_t err = retained_set(store, shard->rcu, pub_msg(pub), &limits);
-    if (err == OK)
+    if (err == OK && pub->publisher != 0) // what the broker itself says ends with it
         journal_retain(shard->journal, pub->msg);
     return err;
 }

@@ -234,6 +234,15 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         session_finish(session, entry);
 }
 
+// A QoS 2 message whose identifier the client has seen must not be forgotten: after a crash another
+// message would get the identifier, and the client would take it for a copy.
+static bool
+must_wait(const struct session *session, const struct delivery *entry)
+{
+    return entry->qos == 2 && entry->record != 0 && entry->state == DELIVERY_QUEUED &&
+           !journal_is_safe(session->shard->journal, entry->record);
+}
+
 void
 session_pump(struct session *session)
 {
@@ -249,6 +258,11 @@ session_pump(struct session *session)
                 return;
             if (!out_has_room(client)) {
                 go_on_later(session);
+                return;
+            }
+            if (unlikely(must_wait(session, entry))) {
+                if (list_empty(&session->unfinished))
+                    list_push(&session->shard->unsafe, &session->unfinished);
                 return;
             }
             uint64_t seq = out->sent++;

@@ -47,6 +47,7 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     list_init(&shard->blocked_reads);
     list_init(&shard->unfinished);
     list_init(&shard->parked);
+    list_init(&shard->unsafe);
     list_init(&shard->page_waiters);
     list_init(&shard->page_loads);
     shard->hold_ms = UINT64_MAX;
@@ -178,12 +179,12 @@ resume_reads(struct shard *shard)
 }
 
 static void
-continue_unfinished(struct shard *shard)
+continue_all(struct list *sessions)
 {
-    // Those that put themselves back wait for the next tick.
+    // Those that put themselves back wait for the next time.
     struct list now, *node;
     list_init(&now);
-    list_splice(&now, &shard->unfinished);
+    list_splice(&now, sessions);
     while ((node = list_pop(&now)) != NULL)
         session_continue(container_of(node, struct session, unfinished));
 }
@@ -204,12 +205,8 @@ drain_pages(struct shard *shard)
         came = true;
     }
     spsc_release(pages);
-    struct list waiters, *node;
-    list_init(&waiters);
     if (came)
-        list_splice(&waiters, &shard->page_waiters);
-    while ((node = list_pop(&waiters)) != NULL)
-        session_continue(container_of(node, struct session, unfinished));
+        continue_all(&shard->page_waiters);
 }
 
 // Acknowledgements for which the journal, other shards or the time was waited for.
@@ -219,6 +216,7 @@ release_parked(struct shard *shard)
     if (likely(!shard->news && shard->now_ms < shard->hold_ms))
         return;
     shard->news = false;
+    continue_all(&shard->unsafe);
     shard->hold_ms = UINT64_MAX; // set again by those that go on waiting
     struct list now, *node;
     list_init(&now);
@@ -241,7 +239,7 @@ shard_timers(struct shard *shard)
     release_parked(shard);
     while ((timer = wheel_next(shard->wheel, shard->now_ms)) != NULL)
         fire(shard, timer);
-    continue_unfinished(shard);
+    continue_all(&shard->unfinished);
     resume_reads(shard);
 }
 
@@ -261,7 +259,8 @@ account(struct shard *shard)
         stat_get(&stats->sessions) * SESSION_BYTES +
         (stat_get(&stats->subscriptions) + stat_get(&stats->shared_subscriptions)) * SUB_BYTES;
     atomic_store_explicit(&stats->memory_bytes, bytes, memory_order_relaxed);
-    atomic_store_explicit(&stats->messages_queued, shard->totals.queued, memory_order_relaxed);
+    atomic_store_explicit(&stats->messages_queued, shard->totals.queued + shard->totals.on_disk,
+                          memory_order_relaxed);
     atomic_store_explicit(&stats->messages_queued_bytes, shard->totals.queued_bytes,
                           memory_order_relaxed);
     atomic_store_explicit(&stats->messages_inflight, shard->totals.inflight, memory_order_relaxed);
@@ -300,7 +299,7 @@ shard_wait_until(const struct shard *shard)
 static bool
 keeper_has_news(const struct shard *shard)
 {
-    bool waits = !list_empty(&shard->parked);
+    bool waits = !list_empty(&shard->parked) || !list_empty(&shard->unsafe);
     if (waits && tickets_pending(shard))
         return true;
     if (!journal_is_on(shard->journal))

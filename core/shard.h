@@ -55,6 +55,7 @@ struct shard {
     uint64_t resume_ms;        // when publishers paused for memory may go on for a moment
     struct list blocked_reads; // clients not read until pressure is gone
     struct list parked;        // clients with acknowledgements that wait
+    struct list unsafe;        // sessions whose next message is not on the disk yet
     struct list page_waiters;  // sessions that ask for a page when there is room for requests
     struct list unfinished;    // sessions with more to send next tick
     struct outq_pool pool;

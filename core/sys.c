@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/keeper.h"
 #include "core/retained.h"
 #include "core/route.h"
 #include "core/shard.h"
@@ -22,6 +23,7 @@ struct totals {
 #undef X
     uint64_t retained_count, retained_bytes, retained_heap, memory;
     uint64_t uptime_s;
+    uint64_t commits, commit_records, commit_bytes, log_bytes, failures, failing, quarantined;
 };
 
 // What Mosquitto publishes as load: events per minute, averaged over 1, 5 and 15 minutes.
@@ -65,7 +67,7 @@ dropped(const struct totals *t)
 {
     return t->dropped_queue_full + t->dropped_slow_consumer + t->dropped_expired +
            t->dropped_too_large + t->dropped_memory + t->dropped_not_allowed +
-           t->dropped_no_member + t->dropped_session_end;
+           t->dropped_no_member + t->dropped_session_end + t->dropped_disk;
 }
 
 static uint64_t
@@ -135,6 +137,17 @@ static const struct topic_row rows[] = {
     AT("dropped/no member", dropped_no_member),
     AT("dropped/retained full", dropped_retained_full),
     AT("dropped/session end", dropped_session_end),
+    AT("dropped/disk", dropped_disk),
+    AT("queued/over limit", queued_over_limit),
+    // The store; all 0 with persistence false.
+    AT("persistence/commits", commits),
+    AT("persistence/records", commit_records),
+    AT("persistence/bytes written", commit_bytes),
+    AT("persistence/log bytes", log_bytes),
+    AT("persistence/pages loaded", pages_loaded),
+    AT("persistence/failures", failures),
+    AT("persistence/failing", failing),         // 1: the disk is full or fails
+    AT("persistence/quarantined", quarantined), // 1: a damaged store was moved aside at the start
     AT("refused/publish", publish_refused),
     AT("refused/connections", connections_refused),
     AT("paused/reads", reads_paused),
@@ -248,6 +261,16 @@ add_up(const struct broker *broker, uint64_t now_ms, struct totals *ret)
     ret->retained_bytes = retained.bytes;
     ret->memory = broker_memory(broker);
     ret->uptime_s = (now_ms - broker->started_ms) / 1000;
+    const struct keeper *keeper = broker->keeper;
+    if (!keeper)
+        return;
+    ret->commits = stat_get(&keeper->commits);
+    ret->commit_records = stat_get(&keeper->records);
+    ret->commit_bytes = stat_get(&keeper->bytes_written);
+    ret->log_bytes = stat_get(&keeper->log_bytes);
+    ret->failures = stat_get(&keeper->failures);
+    ret->failing = atomic_load_explicit(&keeper->failing, memory_order_relaxed);
+    ret->quarantined = keeper->quarantined;
 }
 
 static void

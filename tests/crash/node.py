@@ -1,4 +1,5 @@
 """node.py - a broker with a store that is killed and started again."""
+import atexit
 import random
 import shutil
 import signal
@@ -35,6 +36,7 @@ class Node(Broker):
         self.store.chmod(0o777)  # the broker may give up root before it opens the store
         self.write_config(f"persistence true\npersistence_location {self.store}/\ndurability sync\n"
                           f"max_queued_messages 0\n{config}")
+        atexit.register(self.abandon)
         self.kills, self.asked, self.port_retries = [], False, 0
 
     def launch(self):
@@ -98,13 +100,18 @@ class Node(Broker):
         lines = [l for l in self.log().splitlines() if l.strip()]
         return " / ".join(lines[-4:])[-600:]
 
+    def abandon(self):
+        """No broker outlives the tests."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+
     def finish(self, keep):
         """Ends whatever runs; returns what was wrong with the end."""
         problem = None
         if self.process and self.process.poll() is None:
             self.asked = True
-            self.process.send_signal(signal.SIGTERM)
             try:
+                self.process.send_signal(signal.SIGTERM)
                 self.wait_end()
             except AssertionError as e:
                 problem = str(e)

@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import re
+import signal
 import sys
 import time
 import traceback
@@ -83,6 +84,7 @@ def main():
     options = parser.parse_args()
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1, 1_000_000)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # by way of atexit, which ends the broker
     passed, failed = selftest.run(options.v)
     if not options.self_test:
         if options.gentle:

@@ -29,7 +29,11 @@ class Run:
         self.node = Node(function.config)
         self.loop, self.clients, self.problems, self.story = None, [], [], []
         self.begin = time.monotonic()
-        self.node.restart()
+        try:
+            self.node.restart()
+        except Exception:
+            self.node.finish(keep=False)
+            raise
 
     def tell(self, text):
         """For the account of a failure: when what was done to the broker."""

@@ -126,8 +126,8 @@ class PubLoop(threading.Thread):
 
 
 def mosquitto_sub(run, qos, name):
-    return Program("stdbuf", "-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", run.node.port, "-i", f"{name}-{qos}", "-c",
-                   "-q", qos, "-t", f"prog/{qos}", "-d", "-k", "5")
+    return Program("stdbuf", "-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", run.node.port, "-i", f"{name}-{qos}",
+                   "-c", "-q", qos, "-t", f"prog/{qos}", "-d", "-k", "5")
 
 
 def texts(program, qos, enough, seconds=6):

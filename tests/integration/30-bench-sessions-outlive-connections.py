@@ -73,9 +73,12 @@ def through_a_relay(*options):
         port = free_port()
         command = [sys.executable, __file__, "--relay", str(port), str(broker.port)]
         relay_process = subprocess.Popen(command)
-        wait_listening(port)
-        code, report = run(port, relay_process.pid, " ".join(command), *options)
-        relay_process.wait(10)
+        try:
+            wait_listening(port)
+            code, report = run(port, relay_process.pid, " ".join(command), *options)
+        finally:
+            relay_process.kill()
+            relay_process.wait(10)
     assert code == 0 and report["good"], report
     assert report["sessions_lost"] == report["publisher_sessions_lost"] == 0, report
     assert report["sessions_found"] >= CLIENTS and report["outage_ms"] > 0, report
