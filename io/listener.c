@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/mem.h"
@@ -19,6 +20,10 @@
 #include "io/worker.h"
 
 #define LISTEN_MAGIC 0x6c697374u
+
+// How long a port that is in use is waited for: 1.5 s.
+#define IN_USE_TRIES    30u
+#define IN_USE_PAUSE_NS 50000000L
 
 struct listener {
     char text[160];
@@ -156,11 +161,26 @@ is_free(const struct opening *o, const struct addrinfo *ai)
     return true;
 }
 
+// A broker that was killed a moment ago holds its port until the kernel has taken its rings apart,
+// which goes on after the process has ended.
+static bool
+await_free(const struct opening *o, const struct addrinfo *ai)
+{
+    for (unsigned tries = 0; !is_free(o, ai); tries++) {
+        if (errno != EADDRINUSE || tries == IN_USE_TRIES)
+            return false;
+        struct timespec pause = {.tv_nsec = IN_USE_PAUSE_NS};
+        (void)nanosleep(&pause, NULL);
+        errno = EADDRINUSE;
+    }
+    return true;
+}
+
 // One socket for each worker, or none with errno set.
 static bool
 open_address(const struct opening *o, const struct addrinfo *ai)
 {
-    if (!is_free(o, ai))
+    if (!await_free(o, ai))
         return false;
     for (unsigned w = 0; w < o->set->workers; w++) {
         int fd = open_tcp(o, ai, o->set->workers > 1, true);
