@@ -174,14 +174,12 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     if (view->has_will)
         session_set_will(session, &view->will);
     client->receive_max = view->receive_max;
-    uint32_t limit = shard->config->inflight_messages_max;
-    session->window = (uint16_t)min_u32(view->receive_max, limit ? limit : UINT16_MAX);
     session->version = client->version;
     // One that was made to end with its connection never gets here again, and one that was not is
     // kept by the journal until it ends.
     session->durable |= session->expiry_s > 0;
-    if (session->durable)
-        (void)journal_session(shard->journal, session);
+    session->sent_safe = 0;
+    session_journal(session);
     // A session that ended for this one counts as well.
     client->base_position = journal_last(shard->journal);
     client->packet_max = view->packet_max;

@@ -170,6 +170,7 @@ route(struct client *client, const struct publish_view *view, struct route_resul
         .arrived_ms = shard->now_ms,
         .qos = view->qos,
         .retain = view->retain,
+        .bonded = view->qos == 2 && client->session->durable,
         .may_wait = view->qos > 0 && client->version != MQTT_5,
     };
     uint8_t *stripped = NULL;

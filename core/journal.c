@@ -90,7 +90,7 @@ journal_message_number(struct journal *journal)
 static void
 batch_begin(struct journal *journal, struct journal_batch *batch)
 {
-    batch->len = 0;
+    batch->len = batch->bond_count = 0;
     journal->batch = batch;
     journal->first = journal->last + 1;
     journal->live = 0;
@@ -151,6 +151,25 @@ make_void(struct journal *journal, uint32_t index)
     journal->live--;
 }
 
+void
+journal_bond(struct journal *journal, bool gave, uint64_t ticket, uint64_t shards)
+{
+    if (!journal->on)
+        return;
+    batch_own(journal);
+    struct journal_batch *batch = journal->batch;
+    batch->bonds =
+        mem_grow(batch->bonds, &batch->bond_cap, batch->bond_count + 1, sizeof *batch->bonds);
+    batch->bonds[batch->bond_count++] = (struct journal_bond){.offset = batch->len,
+                                                              .gave = gave,
+                                                              .position = journal->last,
+                                                              .ticket = ticket,
+                                                              .shards = shards};
+    // A message that was journaled before this must come again behind it.
+    journal->message = 0;
+    journal->urgent = journal->barrier = true;
+}
+
 // ---- Records ------------------------------------------------------------------------------------
 
 static uint64_t
@@ -186,9 +205,8 @@ journal_session(struct journal *journal, const struct session *session)
         .user = session->user ? slice_str(session->user) : (struct slice){0},
         .version = session->version,
         .connected = session->client != NULL,
-        .window = session->window,
         .expiry_s = session->expiry_s,
-        .sent = session->out.sent_before,
+        .sent = session->sent_limit,
     };
     if (!session->client)
         record.expires_ms = session->expires_ms == UINT64_MAX
@@ -434,7 +452,7 @@ may_wait(struct journal *journal, uint64_t now_ms)
 void
 journal_offer(struct journal *journal, uint64_t now_ms, bool final)
 {
-    if (!journal->batch || journal->batch->len == 0)
+    if (!journal->batch || (journal->batch->len == 0 && journal->batch->bond_count == 0))
         return;
     if (journal->live == 0 && !journal->barrier && journal->safe + 1 == journal->first) {
         // All that was there is void, and nothing is under way before it: done, without a disk.
@@ -458,7 +476,7 @@ journal_wait_until(const struct journal *journal)
 {
     if (journal->moved)
         return 0;
-    if (!journal->batch || journal->batch->len == 0)
+    if (!journal->batch || (journal->batch->len == 0 && journal->batch->bond_count == 0))
         return UINT64_MAX;
     return journal->urgent || journal->since_ms == 0 ? 0 : journal->since_ms + LAZY_MS;
 }

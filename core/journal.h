@@ -53,6 +53,11 @@ uint64_t journal_released(struct journal *journal, const struct session *session
 uint64_t journal_retain(struct journal *journal, const struct msg *msg);
 uint64_t journal_retain_clear(struct journal *journal, struct slice topic, uint64_t order);
 
+// The records that follow, of one publication, reach the disk together with those of other shards
+// (struct journal_bond). gave: to those shards, with this ticket; else shards is the one that gave
+// it.
+void journal_bond(struct journal *journal, bool gave, uint64_t ticket, uint64_t shards);
+
 // A number for a message that is about to be journaled, here or on another shard; 0 when off.
 uint64_t journal_message_number(struct journal *journal);
 

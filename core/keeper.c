@@ -23,6 +23,7 @@ journal_batch_free(struct journal_batch *batch)
     if (!batch)
         return;
     mem_free(batch->bytes);
+    mem_free(batch->bonds);
     mem_free(batch);
 }
 

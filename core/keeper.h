@@ -23,10 +23,26 @@ struct msg;
 
 #define KEEPER_BATCH_PAUSE (8u << 20)
 
+// A publication that several shards journal together. What the publisher's shard has of it (that a
+// QoS 2 PUBLISH was received, that a Will went out) and what the others have (entries of queues)
+// must reach the disk in one commit: else a crash in between loses the message, or doubles it. So
+// the keeper commits only what is closed: with a bond that gave a ticket, the bonds by which all
+// those shards took it, and with one that took it, the one that gave it. Any prefix of a batch that
+// ends before a bond may be committed on its own.
+struct journal_bond {
+    uint32_t offset;   // in the batch: the records from here on belong to it, or come after it
+    bool gave;         // the publisher's side
+    uint64_t position; // of the last record before it
+    uint64_t ticket;
+    uint64_t shards; // gave: bit i: shard i takes it; took: the bit of the shard that gave it
+};
+
 struct journal_batch {
     uint64_t last; // position of its last record
     uint32_t len, cap;
     uint8_t *bytes; // records, some of them JOURNAL_VOID: cancelled, to be left out
+    uint32_t bond_count, bond_cap;
+    struct journal_bond *bonds; // in order
 };
 
 struct journal_batch *journal_batch_new(void);        // returns new, empty

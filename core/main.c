@@ -411,7 +411,8 @@ stop(struct server *server)
         log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " terminating");
     process_end_on_signal(); // who asks twice does not want to wait
     stop_workers(server);
-    store_stop(server->store);
+    if (server->store)
+        store_stop(server->store);
     if (server->rcu) {
         rcu_online(server->rcu);
         rcu_unregister(server->rcu);

@@ -34,7 +34,8 @@ struct pub {
     uint64_t number; // in the journal; 0 = none yet
     uint8_t qos;
     bool retain;
-    bool may_wait;   // its publisher cannot be refused: a full queue slows it instead (session.h)
+    bool bonded;   // what is journaled for it, on whatever shard, is on the disk at once (keeper.h)
+    bool may_wait; // its publisher cannot be refused: a full queue slows it instead (session.h)
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
 };
 

@@ -59,7 +59,7 @@ body_size(const struct record *r)
 {
     switch (r->kind) {
     case JOURNAL_SESSION:
-        return 8 + 1 + 1 + 4 + 8 + 8 + 2 + 4 + r->id.len + 4 + r->user.len +
+        return 8 + 1 + 1 + 4 + 8 + 8 + 4 + r->id.len + 4 + r->user.len +
                (r->has_will ? 4 + 8 + msg_bytes(&r->msg) : 0);
     case JOURNAL_SESSION_END:
         return 8;
@@ -100,7 +100,6 @@ write_session(uint8_t *dst, const struct record *r)
     dst = put_int(dst, r->expiry_s, 4);
     dst = put_int(dst, r->expires_ms, 8);
     dst = put_int(dst, r->sent, 8);
-    dst = put_int(dst, r->window, 2);
     dst = put_text(put_text(dst, r->id), r->user);
     if (!r->has_will)
         return dst;
@@ -245,7 +244,6 @@ read_session(struct fields *f, struct record *r)
     r->expiry_s = (uint32_t)get_int(f, 4);
     r->expires_ms = get_int(f, 8);
     r->sent = get_int(f, 8);
-    r->window = (uint16_t)get_int(f, 2);
     r->id = get_text(f);
     r->user = get_text(f);
     f->bad |= flags > (FLAG_USER | FLAG_CONNECTED | FLAG_WILL) || r->id.len == 0 ||

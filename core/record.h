@@ -58,7 +58,6 @@ struct record {
     uint8_t version;                    // SESSION: enum mqtt_version
     bool connected;                     // SESSION: it has a connection
     bool has_will;                      // SESSION
-    uint16_t window;                    // SESSION: QoS 1 and 2 messages that may be under way
     uint32_t expiry_s;                  // SESSION: Session Expiry Interval
     uint64_t expires_ms;                // SESSION: deadline; RECORD_NEVER; 0 while connected
     uint64_t sent;                      // SESSION: entries below this seq may have been sent

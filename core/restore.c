@@ -46,16 +46,6 @@ will_msg(const struct session *session, const struct record_msg *stored)
     return msg_new(&pub);
 }
 
-// Which entries may have gone out: those that the last disconnect told of; or, when there was none,
-// as many as the connection may have had under way.
-static uint64_t
-sent_before(const struct record *record, const struct restored_queue *queue)
-{
-    if (!record->connected || queue->count == 0)
-        return record->sent;
-    return max_u64(record->sent, min_u64(queue->first + record->window, queue->end));
-}
-
 struct session *
 restore_session(struct shard *shard, const struct record *record,
                 const struct restored_queue *queue)
@@ -71,17 +61,17 @@ restore_session(struct shard *shard, const struct record *record,
     struct session *session = session_new(shard, record->id, hash, record->session);
     session->durable = true;
     session->version = record->version;
-    session->window = record->window;
     session->expiry_s = record->expiry_s;
     if (record->user.data)
         session->user = mem_strndup(record->user.data, record->user.len);
     struct deliveries *out = &session->out;
-    uint64_t end = max_u64(queue->end, record->sent); // packet identifiers go on from there
+    // Packet identifiers go on from what may have been used.
+    uint64_t end = max_u64(queue->end, record->sent);
     uint64_t first = queue->count ? queue->first : end;
     deliveries_restore(out, first, end, queue->count, queue->bytes);
     if (queue->count == 0)
         deliveries_skip(out, end);
-    out->sent_before = sent_before(record, queue);
+    out->sent_before = record->sent;
     if (record->has_will) {
         session->will = mem_alloc(sizeof *session->will);
         *session->will =

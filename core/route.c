@@ -214,7 +214,7 @@ struct record_head {
     uint32_t ordinary, shares;
     uint8_t qos;
     bool retain, may_wait;
-    uint8_t pad[1];
+    bool bonded; // what is journaled for it reaches the disk together with the publisher's side
 };
 
 static void
@@ -239,6 +239,7 @@ post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket, uint32_
         .qos = pub->qos,
         .retain = pub->retain,
         .may_wait = pub->may_wait,
+        .bonded = ticket != 0 && pub->bonded,
     };
     uint8_t *p = mail_reserve(shard, to, by_ref ? RECORD_PUBLISH_REF : RECORD_PUBLISH,
                               (uint32_t)(sizeof head + handles + (by_ref ? 0 : body)));
@@ -293,6 +294,8 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
     record_pub(record, &head, &pub);
     stat_add(&shard->stats.posts_taken, 1);
     shard->outcome = OUTCOME_TAKEN;
+    if (unlikely(head.bonded))
+        journal_bond(shard->journal, false, head.ticket, UINT64_C(1) << from);
     // Records are 8-byte aligned and the head is a multiple of 8.
     const void *handles = record->data + sizeof head;
     deliver_handles(shard, &pub, handles, head.ordinary, head.shares);
@@ -378,6 +381,8 @@ publish_match(struct shard *shard, struct pub *pub, const struct match *match,
         // The shards' journals are to know it by one number.
         if (pub->number == 0)
             pub->number = journal_message_number(shard->journal);
+        if (pub->bonded)
+            journal_bond(shard->journal, true, ret->ticket, ret->answering);
     }
     for (; others; others &= others - 1) {
         unsigned to = (unsigned)__builtin_ctzll(others);

@@ -37,6 +37,18 @@ session_position(const struct session *session)
     return session->durable ? journal_last(session->shard->journal) : 0;
 }
 
+void
+session_journal(struct session *session)
+{
+    if (!session->durable)
+        return;
+    struct deliveries *out = &session->out;
+    session->sent_limit = max_u64(max_u64(out->sent, out->sent_before), session->sent_limit);
+    if (session->client)
+        session->sent_limit += SENT_AHEAD;
+    session->limit_position = journal_session(session->shard->journal, session);
+}
+
 // ---- The Will -----------------------------------------------------------------------------------
 
 void
@@ -86,6 +98,7 @@ publish_will(struct session *session)
         .arrived_ms = shard->now_ms,
         .qos = msg->qos,
         .retain = msg->retain,
+        .bonded = session->durable, // with the record that it is gone
     };
     struct route_result result;
     if (route_publish(shard, &pub, &result) != OK)
@@ -220,7 +233,8 @@ session_disconnected(struct session *session, bool with_will)
     session_arm_timer(session);
     if (!journal_is_on(shard->journal))
         return;
-    journal_session(shard->journal, session);
+    session->sent_limit = 0;
+    session_journal(session);
     deliveries_unload(&session->out, QUEUE_LOADED_AWAY);
 }
 
@@ -236,7 +250,7 @@ session_on_timer(struct session *session)
     }
     if (session->will_due_ms && session->will_due_ms <= shard->now_ms) {
         publish_will(session);
-        journal_session(shard->journal, session); // it must not be published again
+        session_journal(session); // it must not be published again
     }
     session_arm_timer(session);
 }

@@ -24,6 +24,8 @@ struct retained_walk;
 struct shard;
 
 #define SESSION_MAGIC 0x53455353u
+// Entries that a session may send, as journaled in one go.
+#define SENT_AHEAD 4096u
 // Messages that wait in memory when there is a keeper; more of them wait on the disk alone.
 #define QUEUE_LOADED_AWAY   256u // for a session without a connection
 #define QUEUE_LOADED_ONLINE 4096u
@@ -65,7 +67,6 @@ struct session {
     char *user;           // NULL = none
     bool durable;         // outlives its connection: what it relies on is journaled
     uint8_t version;      // of the last connection
-    uint16_t window;      // QoS 1 and 2 messages that the last connection had under way at most
     struct will *will;    // NULL = none
     uint64_t will_due_ms; // while it waits for its delay
     uint64_t expires_ms;  // while not connected; UINT64_MAX = never
@@ -78,6 +79,10 @@ struct session {
     uint32_t next_ordinal;
 
     struct deliveries out;
+    // The journal says which entries may have been sent, so that after a crash they are marked as
+    // perhaps sent before. It says so in advance, for many at a time: sent_safe of them on the
+    // disk, sent_limit once limit_position is.
+    uint64_t sent_safe, sent_limit, limit_position;
     struct page_load *load; // a page of the queue is on its way; NULL = none (session_page.c)
     struct packet_ids in_qos2;
     struct session_walk *walks;
@@ -103,6 +108,8 @@ void session_on_timer(struct session *session);
 void session_arm_timer(struct session *session);
 // A new connection: everything unacknowledged goes out again.
 void session_resume(struct session *session);
+// Journals it as it is, with entries that may be sent from now on.
+void session_journal(struct session *session);
 void session_set_will(struct session *session, const struct will_view *view);
 void session_drop_will(struct session *session);
 

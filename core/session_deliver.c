@@ -234,13 +234,32 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         session_finish(session, entry);
 }
 
+// May the entry of this place be called sent? The journal is told long before it matters.
+static bool
+sent_is_told(struct session *session, uint64_t seq)
+{
+    struct journal *journal = session->shard->journal;
+    if (likely(seq + SENT_AHEAD / 2 < session->sent_safe))
+        return true;
+    if (session->sent_safe < session->sent_limit &&
+        session->limit_position <= journal_safe(journal))
+        session->sent_safe = session->sent_limit;
+    if (session->sent_safe == session->sent_limit && seq + SENT_AHEAD / 2 >= session->sent_safe)
+        session_journal(session);
+    return seq < session->sent_safe;
+}
+
 // A QoS 2 message whose identifier the client has seen must not be forgotten: after a crash another
 // message would get the identifier, and the client would take it for a copy.
 static bool
-must_wait(const struct session *session, const struct delivery *entry)
+must_wait(struct session *session, const struct delivery *entry, uint64_t seq)
 {
-    return entry->qos == 2 && entry->record != 0 && entry->state == DELIVERY_QUEUED &&
-           !journal_is_safe(session->shard->journal, entry->record);
+    struct journal *journal = session->shard->journal;
+    if (!session->durable || !journal_is_on(journal) || entry->state != DELIVERY_QUEUED)
+        return false;
+    if (entry->qos == 2 && entry->record != 0 && !journal_is_safe(journal, entry->record))
+        return true;
+    return !sent_is_told(session, seq);
 }
 
 void
@@ -260,7 +279,7 @@ session_pump(struct session *session)
                 go_on_later(session);
                 return;
             }
-            if (unlikely(must_wait(session, entry))) {
+            if (unlikely(must_wait(session, entry, out->sent))) {
                 if (list_empty(&session->unfinished))
                     list_push(&session->shard->unsafe, &session->unfinished);
                 return;

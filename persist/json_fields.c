@@ -29,7 +29,6 @@ static const struct json_field session_fields[] = {
     OTHER("expiry_s", expiry_s, FORM_EXPIRY),
     OTHER("expires", expires_ms, FORM_DEADLINE),
     NUMBER("sent", sent, 0, UINT64_MAX),
-    NUMBER("window", window, 0, UINT16_MAX),
 };
 static const struct json_field will_fields[] = {
     NUMBER("delay_s", will_delay_s, 0, UINT32_MAX),

@@ -249,7 +249,6 @@ emit_session(struct emitter *to, const struct model_client *client, uint64_t sen
         .user = client->user,
         // The file does not say; the next CONNECT will. What only MQTT 5 has makes it 5.
         .version = client->has_v5 || client->expiry_s != MQTT_EXPIRY_NEVER ? MQTT_5 : MQTT_311,
-        .window = (uint16_t)to->flight_count,
         .expiry_s = client->expiry_s,
         .expires_ms = RECORD_NEVER,
         .sent = sent,

@@ -36,6 +36,9 @@ NODISCARD err_t store_open(const struct store_options *options, struct store **r
                            char ret_problem[static STORE_PROBLEM_MAX]);
 void store_close(struct store *store); // takes; threads are stopped; NULL is fine
 
+// The process that has this store open; 0 = none, -1: that cannot be told.
+long store_owner(const struct store_options *options);
+
 struct store_counts {
     uint64_t sessions, subscriptions, entries, messages, retained;
     uint64_t next_session, next_message, next_order; // numbers never used so far

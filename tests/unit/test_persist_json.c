@@ -115,20 +115,18 @@ Test(persist_json, session)
         .expiry_s = MQTT_EXPIRY_NEVER,
         .expires_ms = RECORD_NEVER,
         .sent = 3,
-        .window = 20,
     };
     round_trip_as(&r, "{\"type\":\"session\",\"session\":12,\"client_id\":\"lamp\",\"user\":null,"
                       "\"version\":4,\"connected\":false,\"expiry_s\":\"never\","
-                      "\"expires\":\"never\",\"sent\":3,\"window\":20,\"will\":null}");
+                      "\"expires\":\"never\",\"sent\":3,\"will\":null}");
     r.user = BYTES("");
     r.connected = true;
     r.expiry_s = 0xfffffffe;
     r.expires_ms = 0;
     r.version = MQTT_31;
-    r.window = 65535;
     round_trip_as(&r, "{\"type\":\"session\",\"session\":12,\"client_id\":\"lamp\",\"user\":\"\","
                       "\"version\":3,\"connected\":true,\"expiry_s\":4294967294,"
-                      "\"expires\":null,\"sent\":3,\"window\":65535,\"will\":null}");
+                      "\"expires\":null,\"sent\":3,\"will\":null}");
     r.user = BYTES("\"\\/\x01\xc3\xa9\xf0\x9f\x98\x80");
     r.expires_ms = 1;
     r.session = r.sent = UINT64_MAX;
@@ -159,7 +157,7 @@ Test(persist_json, session_with_will)
     };
     round_trip_as(&r, "{\"type\":\"session\",\"session\":1,\"client_id\":\"c\",\"user\":null,"
                       "\"version\":5,\"connected\":false,\"expiry_s\":60,"
-                      "\"expires\":\"2026-09-21T14:13:20.123Z\",\"sent\":0,\"window\":0,"
+                      "\"expires\":\"2026-09-21T14:13:20.123Z\",\"sent\":0,"
                       "\"will\":{\"delay_s\":5,\"due\":\"2026-09-21T14:13:20.000Z\","
                       "\"expiry_ms\":1000,\"topic\":\"gone/c\",\"qos\":2,\"retain\":true,"
                       "\"publisher\":1,\"arrived\":\"2026-05-28T20:26:40.001Z\","

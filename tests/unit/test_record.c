@@ -13,7 +13,6 @@ static const struct record samples[] = {
      .session = 7,
      .version = MQTT_5,
      .connected = true,
-     .window = 20,
      .expiry_s = MQTT_EXPIRY_NEVER,
      .sent = UINT64_MAX - 1,
      .id = {(const uint8_t *)"client", 6}},
@@ -102,7 +101,7 @@ same(const struct record *a, const struct record *b)
            a->message == b->message && a->order == b->order && same_msg(&a->msg, &b->msg) &&
            slice_equal(a->id, b->id) && slice_equal(a->user, b->user) &&
            !a->user.data == !b->user.data && a->version == b->version &&
-           a->connected == b->connected && a->has_will == b->has_will && a->window == b->window &&
+           a->connected == b->connected && a->has_will == b->has_will &&
            a->expiry_s == b->expiry_s && a->expires_ms == b->expires_ms && a->sent == b->sent &&
            a->will_delay_s == b->will_delay_s && a->will_due_ms == b->will_due_ms &&
            a->ordinal == b->ordinal && slice_equal(a->filter, b->filter) &&

@@ -1,0 +1,180 @@
+// state_thread.c - the thread that folds the log into the state and answers page requests.
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+
+#include "core/broker.h"
+#include "persist/page.h"
+#include "persist/store_parts.h"
+
+#define IDLE_MS 5000u // without a fold, until the window's memory is given back
+#define POLL_MS 1000u // the clocks are compared at least so often
+#define RING_MS 5u    // until a full ring of pages is tried again
+
+struct folder {
+    struct store *store;
+    struct keeper *keeper;
+    struct window *window;
+    struct page_desk *desk;
+    uint64_t folded_ms;         // when the last fold ended
+    uint64_t retry_ms, next_ms; // after a failure: the pause, and when to try again; 0 = it works
+    uint64_t told_ms;
+};
+
+// ---- Folding ------------------------------------------------------------------------------------
+
+int
+store_fold(struct store *store, struct window *window, uint64_t until)
+{
+    while (store->state.meta.applied < until) {
+        struct wal_window got;
+        window_clear(window);
+        int rc =
+            wal_read(&store->wal, store->state.meta.applied, until, STORE_WINDOW_MAX, window, &got);
+        if (rc == 0 && got.last == 0)
+            rc = ENV_GAP;
+        if (rc == 0)
+            rc = fold_window(&store->state, window, got.last, NULL);
+        if (rc != 0) {
+            window_clear(window);
+            return rc;
+        }
+        atomic_fetch_add_explicit(&store->shared.folded, got.bytes, memory_order_relaxed);
+        // Release: the log thread deletes what is in the state, which is synced.
+        atomic_store_explicit(&store->shared.trim, got.last, memory_order_release);
+        if (store->keeper)
+            atomic_fetch_add_explicit(&store->keeper->checkpoints, 1, memory_order_relaxed);
+    }
+    window_clear(window);
+    return 0;
+}
+
+static void
+fold_failed(struct folder *f, int rc) ON_PERSIST
+{
+    uint64_t now = clock_mono_ms();
+    bool first = f->retry_ms == 0;
+    f->retry_ms = first ? STORE_RETRY_MIN : min_u64(f->retry_ms * 2, STORE_RETRY_MAX);
+    f->next_ms = now + f->retry_ms;
+    atomic_fetch_add_explicit(&f->keeper->failures, 1, memory_order_relaxed);
+    if (first || now - f->told_ms >= STORE_TELL_MS) {
+        f->told_ms = now;
+        store_say(f->store, LOG_T_ERROR,
+                  "Persistence: bringing the log of %s into the state fails: %s. %s The log grows "
+                  "until it works again.",
+                  f->store->path, env_text(rc), store_advice(rc));
+    }
+    if (rc != ENV_GAP && rc != MDB_CORRUPTED)
+        (void)state_reopen(&f->store->state); // if that fails, so will the next fold
+}
+
+// Everything that is committed by now. False when it failed.
+static bool
+fold_all(struct folder *f) ON_PERSIST
+{
+    uint64_t until = atomic_load(&f->store->shared.committed);
+    if (f->retry_ms != 0 && clock_mono_ms() < f->next_ms)
+        return false;
+    if (!f->store->state.env.mdb && state_reopen(&f->store->state) != 0)
+        return false;
+    int rc = store_fold(f->store, f->window, until);
+    if (rc != 0) {
+        fold_failed(f, rc);
+        return false;
+    }
+    if (f->retry_ms != 0)
+        store_say(f->store, LOG_T_NOTICE, "Persistence: the state of %s is being written again.",
+                  f->store->path);
+    f->retry_ms = 0;
+    f->folded_ms = clock_mono_ms();
+    keeper_wake(&f->keeper->log_thread); // it may trim
+    return true;
+}
+
+static bool
+fold_is_due(const struct folder *f) ON_PERSIST
+{
+    struct store_shared *shared = &f->store->shared;
+    if (f->store->state.meta.applied >= atomic_load(&shared->committed))
+        return false;
+    return atomic_load(&shared->logged) - atomic_load(&shared->folded) >= STORE_LOG_FOLD ||
+           clock_mono_ms() - f->folded_ms >= STORE_FOLD_MS;
+}
+
+// ---- The loop -----------------------------------------------------------------------------------
+
+static void
+backup(struct folder *f, char *to) ON_PERSIST
+{
+    uint64_t begin = clock_mono_ms();
+    int rc = fold_all(f) ? store_copy(f->store, to) : MDB_PANIC;
+    if (rc == 0)
+        store_say(f->store, LOG_T_NOTICE, "Persistence: backup to %s done in %llu ms.", to,
+                  (unsigned long long)(clock_mono_ms() - begin));
+    else
+        store_say(f->store, LOG_T_ERROR, "Persistence: backup to %s failed: %s.", to, env_text(rc));
+    mem_free(to);
+}
+
+static bool
+anything_to_do(void *arg)
+{
+    const struct folder *f = arg;
+    struct store_shared *shared = &f->store->shared;
+    if (atomic_load(&shared->backup) || atomic_load(&shared->stop_state))
+        return true;
+    if (f->retry_ms != 0) // neither folds nor answers before the pause is over
+        return false;
+    return page_desk_ready(f->desk) ||
+           atomic_load(&shared->logged) - atomic_load(&shared->folded) >= STORE_LOG_FOLD;
+}
+
+static uint64_t
+wait_ms(const struct folder *f) ON_PERSIST
+{
+    if (page_desk_is_blocked(f->desk))
+        return RING_MS;
+    return f->retry_ms != 0 ? f->retry_ms : POLL_MS;
+}
+
+static void
+round_once(struct folder *f) ON_PERSIST
+{
+    atomic_store_explicit(&f->store->broker->wall_offset_ms, clock_wall_ms() - clock_mono_ms(),
+                          memory_order_relaxed);
+    page_desk_fetch(f->desk);
+    bool pages = page_desk_is_due(f->desk);
+    if ((pages || fold_is_due(f)) && !fold_all(f))
+        pages = false;
+    if (pages)
+        page_desk_answer(f->desk);
+    page_desk_push(f->desk);
+    char *to = atomic_exchange(&f->store->shared.backup, NULL);
+    if (to)
+        backup(f, to);
+    if (clock_mono_ms() - f->folded_ms >= IDLE_MS)
+        window_release(f->window);
+    store_sleep(&f->keeper->state_thread, wait_ms(f), anything_to_do, f);
+}
+
+void *
+state_thread_main(void *arg)
+{
+    thread_role = ROLE_PERSIST;
+    assert_persist();
+    struct store *store = arg;
+    must(store->magic == STORE_MAGIC && store->keeper);
+    struct folder f = {
+        .store = store,
+        .keeper = store->keeper,
+        .window = window_new(store->state.meta.seed),
+        .desk = page_desk_new(store),
+        .folded_ms = clock_mono_ms(),
+    };
+    while (!atomic_load(&store->shared.stop_state))
+        round_once(&f);
+    f.next_ms = 0;
+    (void)fold_all(&f); // what fails stays in the log and is folded at the next start
+    page_desk_free(f.desk);
+    window_free(f.window);
+    return NULL;
+}

@@ -1,0 +1,70 @@
+// window.h - a stretch of the log in memory, and what is left of it in the end.
+//
+// Job:    takes blobs or single records; remembers for each thing the last that was said of it, so
+//         that what began and ended inside the window costs no write.
+// Owner:  whoever folds (fold.h). Thread: one.
+// Memory: the bytes (as much as the caller puts in) and 64 to 128 bytes for each thing; kept until
+//         window_release.
+// Limits: WINDOW_THINGS, checked between blobs.
+#ifndef TERN_PERSIST_WINDOW_H
+#define TERN_PERSIST_WINDOW_H
+
+#include "core/base/err.h"
+
+#include "core/record.h"
+#include "persist/slots.h"
+
+#define WINDOW_THINGS (1u << 20)
+
+// Kinds of slots: what a and b are.
+enum thing {
+    THING_SESSION = 1,      // session, 0
+    THING_SUBSCRIPTION = 2, // session, ordinal
+    THING_ENTRY = 3,        // session, seq
+    THING_RECEIVED = 4,     // session, packet identifier
+    THING_RETAINED = 5,     // 128 bits of hash of the topic
+};
+
+// Flags of a slot. at: the last SESSION, SUBSCRIBE, ENQUEUE; RETAIN or RETAIN_CLEAR with the
+// highest order.
+enum {
+    THING_GONE = 1,     // ended, unsubscribed, done, released: there is no more of it
+    THING_RELEASED = 2, // ENTRY: PUBREC came
+};
+
+struct window_message {
+    uint64_t number;
+    uint32_t at;
+};
+
+struct window {
+    uint8_t *bytes;
+    uint32_t len, cap;
+    uint64_t seed; // of the store, for topics
+    struct slots things;
+    struct window_message *messages; // in the order of the log, some of them more than once
+    uint32_t message_count, message_cap;
+    uint32_t ended;                                  // sessions
+    uint64_t next_session, next_message, next_order; // above all that was seen
+    uint64_t records;
+};
+
+struct window *window_new(uint64_t seed);   // returns new, empty
+void window_free(struct window *window);    // takes; NULL is fine
+void window_clear(struct window *window);   // keeps the memory
+void window_release(struct window *window); // the same, and gives the memory back
+// About so many bytes of records will come: nothing need grow on the way. It is empty.
+void window_expect(struct window *window, uint64_t bytes);
+
+// Room for len bytes at the end, for window_apply. Moves what is there.
+uint8_t *window_room(struct window *window, uint32_t len);
+// The records in the last len bytes of room. ERR_MALFORMED: some of it is none, which a checksum
+// should have told.
+NODISCARD err_t window_apply(struct window *window, uint32_t len);
+// The same for a good blob, head included.
+NODISCARD err_t window_apply_blob(struct window *window, uint32_t len);
+
+// The whole record that begins there.
+struct slice window_record(const struct window *window, uint32_t at);
+
+#endif
