@@ -122,8 +122,11 @@ append(struct journal *journal, const struct record *record)
     batch_own(journal);
     struct journal_batch *batch = journal->batch;
     uint32_t size = record_size(record), index = (uint32_t)(++journal->last - journal->first);
-    batch->bytes = mem_grow(batch->bytes, &batch->cap, batch->len + size, 1);
-    journal->marks = mem_grow(journal->marks, &journal->mark_cap, index + 1, sizeof(struct mark));
+    if (unlikely(batch->len + size > batch->cap))
+        batch->bytes = mem_grow(batch->bytes, &batch->cap, batch->len + size, 1);
+    if (unlikely(index >= journal->mark_cap))
+        journal->marks =
+            mem_grow(journal->marks, &journal->mark_cap, index + 1, sizeof(struct mark));
     journal->marks[index] = (struct mark){.offset = batch->len};
     const uint8_t *end = record_write(batch->bytes + batch->len, record);
     must_hot(end == batch->bytes + batch->len + size);
@@ -313,14 +316,9 @@ find_enqueue(struct journal *journal, const struct session *session, uint64_t se
     uint32_t index = record - (uint32_t)journal->first;
     if (index >= journal->last + 1 - journal->first)
         return false;
-    struct slice bytes = slice_of(journal->batch->bytes + journal->marks[index].offset,
-                                  journal->batch->len - journal->marks[index].offset);
-    struct record found;
-    uint32_t len;
-    if (bytes.data[0] != JOURNAL_ENQUEUE || record_read(bytes, &found, &len) != OK)
-        return false;
     *ret_index = index;
-    return found.session == session->number && found.seq == seq;
+    return record_is_enqueue(journal->batch->bytes + journal->marks[index].offset, session->number,
+                             seq);
 }
 
 void

@@ -14,15 +14,16 @@
 
 // ---- To bytes -----------------------------------------------------------------------------------
 
-static uint8_t *
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "else put_int and get_int must turn");
+
+static inline uint8_t *
 put_int(uint8_t *dst, uint64_t value, uint32_t bytes)
 {
-    for (uint32_t i = 0; i < bytes; i++)
-        dst[i] = (uint8_t)(value >> (8 * i));
+    memcpy(dst, &value, bytes); // one store: bytes is a constant everywhere
     return dst + bytes;
 }
 
-static uint8_t *
+static inline uint8_t *
 put_bytes(uint8_t *dst, struct slice bytes)
 {
     if (bytes.len)
@@ -186,7 +187,7 @@ struct fields {
     bool bad;
 };
 
-static uint64_t
+static inline uint64_t
 get_int(struct fields *f, uint32_t bytes)
 {
     if (unlikely((size_t)(f->end - f->at) < bytes)) {
@@ -194,8 +195,7 @@ get_int(struct fields *f, uint32_t bytes)
         return 0;
     }
     uint64_t value = 0;
-    for (uint32_t i = 0; i < bytes; i++)
-        value |= (uint64_t)f->at[i] << (8 * i);
+    memcpy(&value, f->at, bytes);
     f->at += bytes;
     return value;
 }
@@ -352,6 +352,16 @@ record_read(struct slice bytes, struct record *ret, uint32_t *ret_len)
     read_body(&f, ret);
     *ret_len = RECORD_HEAD + (uint32_t)len;
     return f.bad || f.at != f.end ? ERR_MALFORMED : OK;
+}
+
+bool
+record_is_enqueue(const uint8_t *bytes, uint64_t session, uint64_t seq)
+{
+    if (bytes[0] != JOURNAL_ENQUEUE)
+        return false;
+    uint64_t fields[2];
+    memcpy(fields, bytes + RECORD_HEAD, sizeof fields); // as write_enqueue puts them
+    return fields[0] == session && fields[1] == seq;
 }
 
 uint32_t

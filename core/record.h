@@ -85,6 +85,9 @@ uint8_t *record_write(uint8_t *dst, const struct record *record);
 // range.
 NODISCARD err_t record_read(struct slice bytes, struct record *ret, uint32_t *ret_len);
 
+// Is this record, which is well formed, the ENQUEUE of that entry?
+bool record_is_enqueue(const uint8_t *bytes, uint64_t session, uint64_t seq);
+
 // The u32 at index i of record->ids.
 uint32_t record_id(const struct record *record, uint32_t i);
 

@@ -4,6 +4,8 @@
 // records are copied and the batch goes back at once, so two of them do for each shard. A position
 // is called safe after the commit that holds it. With sync_ms it is called safe at once and
 // committed within sync_ms: then even the end of the process alone loses what was not committed.
+#include <time.h>
+
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 
@@ -13,6 +15,12 @@
 
 #define BATCH_KEPT (4u << 20) // bytes: a larger batch was an exception, its memory goes
 #define IDLE_MS    1000u
+// Under load a commit is worth waiting for: what its subscribers acknowledge meanwhile is never
+// written, and a sync costs the same for more. Measured with 100 pairs at QoS 1, CPU for a message
+// and rate: 1.62 us and 0.91 M/s without, 1.57 and 0.95 with 3 ms, 1.36 and 1.07 with 6, 1.17 and
+// 1.19 with 10, 1.14 and 0.65 with 20 (then publishers wait).
+#define GATHER_US    8000u
+#define GATHER_BYTES (96u << 10) // in one commit: that is load
 
 struct committer {
     struct store *store;
@@ -22,6 +30,8 @@ struct committer {
     uint64_t last[TRIE_SHARDS_MAX]; // position fetched up to
     uint64_t safe[TRIE_SHARDS_MAX]; // position called safe
     uint64_t since_ms;              // when the oldest of the blobs came
+    uint64_t fetched_us;            // when it was fetched last
+    uint64_t commit_bytes;          // of the last commit
     unsigned next_shard;            // whose batch is fetched first, for fairness
     uint64_t retry_ms, told_ms;     // 0 = it works
 };
@@ -139,8 +149,9 @@ committed(struct committer *c) ON_PERSIST
         atomic_fetch_add_explicit(&keeper->records, c->blobs.records, memory_order_relaxed);
         atomic_fetch_add_explicit(&keeper->bytes_written, c->blobs.bytes, memory_order_relaxed);
         atomic_fetch_add_explicit(&shared->logged, c->blobs.bytes, memory_order_relaxed);
-        blob_list_clear(&c->blobs);
     }
+    c->commit_bytes = c->blobs.bytes;
+    blob_list_clear(&c->blobs);
     c->since_ms = 0;
     // Sequence first: who sees a position sees a sequence number that covers it. Both seq_cst, as
     // is the look at `waiting` below: the state thread says that it waits before it looks at them.
@@ -227,6 +238,19 @@ stop_only(void *arg)
     return atomic_load(&c->store->shared.stop_log);
 }
 
+static void
+gather(struct committer *c) ON_PERSIST
+{
+    uint64_t now = clock_mono_us(), until = c->fetched_us + GATHER_US;
+    if (c->commit_bytes >= GATHER_BYTES && now < until && !atomic_load(&c->store->shared.waiting) &&
+        !stop_only(c)) {
+        struct timespec pause = {.tv_nsec = (long)(until - now) * 1000};
+        (void)nanosleep(&pause, NULL);
+        now = until;
+    }
+    c->fetched_us = now;
+}
+
 // One round. A failing disk: the same blobs again after a while; the shards keep the rest.
 static void
 round_once(struct committer *c) ON_PERSIST
@@ -238,6 +262,7 @@ round_once(struct committer *c) ON_PERSIST
         commit(c);
         return;
     }
+    gather(c);
     fetch(c, STORE_COMMIT_MAX);
     bool moved = false;
     for (unsigned i = 0; i < c->keeper->shard_count; i++)

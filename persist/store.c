@@ -144,6 +144,8 @@ store_stop(struct store *store)
     (void)pthread_join(store->state_thread, NULL);
     mem_free(atomic_exchange(&store->shared.backup, NULL));
     store->running = false;
+    store->broker = NULL;
+    store->keeper = NULL;
     uint64_t applied = store->state.meta.applied;
     int rc = 0;
     while (rc == 0 && store->wal.first <= applied && store->wal.first < store->wal.next)
