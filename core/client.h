@@ -63,6 +63,7 @@ struct client {
     uint64_t base_position; // of what its CONNECT changed: no acknowledgement before that is safe
     struct parked_ack *parked; // acknowledgements whose journal record is not safe yet
     uint32_t parked_head, parked_count, parked_cap;
+    uint32_t parked_quota;                        // of them: PUBACK and PUBCOMP, owed to the client
     struct list parked_node;                      // in shard->parked
     struct alias_table *aliases_in, *aliases_out; // NULL until used
     char peer[64];                                // "1.2.3.4:5" for the log

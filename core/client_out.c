@@ -175,6 +175,14 @@ waits(struct shard *shard, const struct ack_wait *wait)
     return true;
 }
 
+// Is it what ends an exchange that the client began, so that until then the exchange counts against
+// our Receive Maximum? A PUBREC does not: its identifier is in the session's set.
+static bool
+is_owed(const struct ack_out *ack)
+{
+    return ack->type == MQTT_PUBACK || ack->type == MQTT_PUBCOMP;
+}
+
 static void
 park(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
 {
@@ -193,6 +201,7 @@ park(struct client *client, const struct ack_wait *wait, const struct ack_out *a
         memcpy(codes, ack->codes, ack->count);
         client->parked[end].ack.codes = codes;
     }
+    client->parked_quota += is_owed(ack);
     if (list_empty(&client->parked_node))
         list_push(&client->shard->parked, &client->parked_node);
 }
@@ -201,7 +210,8 @@ void
 client_put_ack_after(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
 {
     struct ack_wait full = *wait;
-    full.position = max_u64(full.position, client->base_position);
+    if (ack->type != MQTT_PUBREL) // which answers nothing that this connection asked for
+        full.position = max_u64(full.position, client->base_position);
     // Another shard has never answered yet, so a ticket always parks.
     if (likely(client->parked_count == 0 && !waits(client->shard, &full)))
         put_ack(client, ack);
@@ -233,6 +243,7 @@ unpark(struct client *client)
     must(client->parked_count > 0);
     // The codes are ours since client_put_ack_after copied them.
     mem_free(unconst(client->parked[client->parked_head].ack.codes));
+    client->parked_quota -= is_owed(&client->parked[client->parked_head].ack);
     client->parked_head++;
     client->parked_count--;
 }

@@ -120,17 +120,15 @@ check_pressure(struct client *client)
 // ---- QoS 2
 // ----------------------------------------------------------------------------------------
 
-// OK: a new message. ERR_PACKET_ID_IN_USE: a copy of one that is not released yet.
+// QoS 1 and 2 messages that the client has under way, this one not counted, leave room for it?
 static err_t
-qos2_receive(struct client *client, uint16_t packet_id)
+check_receive_max(const struct client *client)
 {
-    struct packet_ids *ids = &client->session->in_qos2;
-    if (packet_ids_has(ids, packet_id))
-        return ERR_PACKET_ID_IN_USE; // [MQTT-4.3.3-10]
     uint32_t max = client->shard->config->receive_max;
-    if (client->version == MQTT_5 && max && ids->count + client->parked_count >= max)
-        return ERR_RECEIVE_MAX_EXCEEDED; // [MQTT-3.3.4-7]
-    return OK;
+    if (likely(client->version != MQTT_5 || max == 0 ||
+               client->session->in_qos2.count + client->parked_quota < max))
+        return OK;
+    return ERR_RECEIVE_MAX_EXCEEDED; // [MQTT-3.3.4-7]
 }
 
 // ---- Routing
@@ -222,17 +220,16 @@ accept(struct client *client, const struct publish_view *view, uint64_t before,
     acknowledge(client, view, &wait, reason);
 }
 
-// OK: go on. ERR_PACKET_ID_IN_USE: a copy, and answered.
-static err_t
-begin_qos2(struct client *client, const struct publish_view *view)
+// A copy of a message that is not released yet? Then it is answered [MQTT-4.3.3-10].
+static bool
+is_copy(struct client *client, const struct publish_view *view)
 {
-    err_t err = qos2_receive(client, view->packet_id);
-    if (err != ERR_PACKET_ID_IN_USE)
-        return err;
-    // The records of the first copy, sent on an earlier connection, may be under way still.
+    if (!packet_ids_has(&client->session->in_qos2, view->packet_id))
+        return false;
+    // The records of the first one, sent on an earlier connection, may be under way still.
     struct ack_wait wait = {.position = journal_last(client->shard->journal)};
     acknowledge(client, view, &wait, REASON_SUCCESS);
-    return err;
+    return true;
 }
 
 err_t
@@ -252,11 +249,12 @@ client_on_publish(struct client *client, const struct frame *frame)
         err = check(client, &view);
     if (unlikely(err))
         return err;
-    if (view.qos == 2) {
-        err = begin_qos2(client, &view);
-        if (err)
-            return err == ERR_PACKET_ID_IN_USE ? OK : err;
-    }
+    if (view.qos == 2 && is_copy(client, &view))
+        return OK;
+    if (view.qos > 0)
+        err = check_receive_max(client);
+    if (unlikely(err))
+        return err;
     struct route_result result = {0};
     err = refusal(client, &view);
     if (err == OK)

@@ -36,7 +36,8 @@ struct delivery {
     uint8_t state : 2;  // enum delivery_state
     uint8_t retain : 1; // RETAIN flag to send
     uint8_t resend : 1; // was sent on an earlier connection: DUP, and expiry no longer applies
-    uint32_t record;    // low half of the journal position of its ENQUEUE record; 0 = none
+    uint32_t record;    // low half of the journal position of its ENQUEUE record, or, when it is
+                        // RELEASED, of the record that says so; 0 = on the disk, or not journaled
 };
 
 // Its subscription identifiers, u32 each, little-endian as the records have them. Borrowed.

@@ -52,8 +52,8 @@ session_on_pubrec(struct session *session, const struct ack_view *ack)
     if (entry->state == DELIVERY_SENT) {
         deliveries_release(entry);
         if (session->durable)
-            journal_entry_released(session->shard->journal, session,
-                                   deliveries_seq(&session->out, ack->packet_id));
+            entry->record = (uint32_t)journal_entry_released(
+                session->shard->journal, session, deliveries_seq(&session->out, ack->packet_id));
     }
     // Safe before PUBREL: else a crash would send the message again to a client that is done with
     // it.

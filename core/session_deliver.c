@@ -210,8 +210,9 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         deliveries_mark_sent(&session->out, entry);
         struct ack_out pubrel = {.type = MQTT_PUBREL, .packet_id = packet_id};
         // Its record may still be under way: written for the connection before this one.
-        client_put_ack_after(session->client,
-                             &(struct ack_wait){.position = session_position(session)}, &pubrel);
+        bool safe = entry->record == 0 || journal_is_safe(shard->journal, entry->record);
+        struct ack_wait wait = {.position = safe ? 0 : session_position(session)};
+        client_put_ack_after(session->client, &wait, &pubrel);
         return;
     }
     bool first = entry->state == DELIVERY_QUEUED;

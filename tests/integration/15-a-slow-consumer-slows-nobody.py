@@ -47,7 +47,7 @@ def full_queues():
     for action, want in (("drop_newest", [0, 1, 2, 3, 4]), ("drop_oldest", [5, 6, 7, 8, 9])):
         with Broker(f"max_queued_messages 5\nqueue_full_action {action}") as broker:
             assert fill(broker) == want, action
-    with Broker("max_queued_bytes 500") as broker:
+    with Broker("max_queued_bytes 500\nqueue_full_action drop_newest") as broker:
         got = fill(broker)
         assert 0 < len(got) < 6 and got == list(range(len(got))), got
 
