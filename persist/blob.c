@@ -19,6 +19,7 @@ list_push(struct blob_list *list, uint32_t room)
     list->blobs = mem_grow(list->blobs, &list->cap, list->count + 1, sizeof *list->blobs);
     memset(list->blobs + had, 0, (list->cap - had) * sizeof *list->blobs);
     struct blob *blob = &list->blobs[list->count++];
+    must(list->count <= list->cap);
     uint32_t need = max_u32(BLOB_BYTES, BLOB_HEAD + SEGMENT_HEAD + room);
     if (blob->cap < need) {
         mem_free(blob->bytes);
@@ -44,7 +45,7 @@ put_segment(struct blob_list *list, struct blob *blob, struct slice run, uint8_t
         blob->segments++;
         list->bytes += SEGMENT_HEAD;
     }
-    must_hot(run.len <= blob->cap - blob->len);
+    must_hot(blob->len >= BLOB_HEAD && run.len <= blob->cap - blob->len);
     memcpy(blob->bytes + blob->len, run.data, run.len);
     blob->len += run.len;
     list->bytes += run.len;
@@ -83,6 +84,7 @@ blob_list_add(struct blob_list *list, struct slice records)
         at += len;
         list->records++;
     }
+    must(at == end);
     if (blob)
         put_segment(list, blob, slice_of(run, (size_t)(at - run)), &segment);
 }
@@ -139,6 +141,7 @@ blob_segment(struct slice *rest, struct slice *ret, bool *ret_bad)
         *ret_bad = true;
         return false;
     }
+    must_hot(SEGMENT_HEAD + (uint64_t)len <= rest->len);
     *ret = slice_of(rest->data + SEGMENT_HEAD, len);
     *rest = slice_of(rest->data + SEGMENT_HEAD + len, rest->len - SEGMENT_HEAD - len);
     return true;

@@ -30,6 +30,7 @@ int
 store_copy(struct store *store, const char *folder)
 {
     enum folder_kind kind;
+    must(store->magic == STORE_MAGIC && folder[0] != '\0');
     int rc = folder_look(folder, &kind);
     if (rc != 0 || kind != FOLDER_ABSENT)
         return rc != 0 ? rc : EEXIST;

@@ -101,6 +101,7 @@ sorted_refs(const struct slots *refs, uint32_t *ret_count)
     for (uint32_t i = 0; i < refs->size; i++)
         if (refs->slots[i].kind != 0 && refs->slots[i].delta != 0)
             list[count++] = refs->slots[i];
+    must(count <= refs->used);
     *ret_count = count;
     return list;
 }
@@ -120,6 +121,7 @@ put_refs(struct fold *fold, const struct table_key *key, uint32_t was, uint32_t 
         return 0;
     if (refs < 2)
         return was < 2 ? 0 : table_delete(cursor, key, NULL);
+    must(refs >= 2);
     uint8_t bytes[4];
     (void)put_le32(bytes, refs);
     return table_put(cursor, TABLE_REFS, key, slice_of(bytes, 4), (struct slice){0}, 0);
@@ -132,6 +134,7 @@ fold_message(struct fold *fold, const struct slot *ref)
     MDB_cursor *cursor = fold->txn.cursors[TABLE_MESSAGES];
     uint32_t was = 0;
     int rc;
+    must(ref->delta != 0);
     table_key_number(&key, ref->a);
     if (ref->at != 0 && ref->delta > 0) {
         rc = table_put(cursor, TABLE_MESSAGES, &key, window_record(fold->window, ref->at),
@@ -208,6 +211,7 @@ write_all(struct fold *fold)
 static int
 fold_once(struct fold *fold)
 {
+    must(fold->meta.folds == fold->state->meta.folds + 1);
     int rc = state_begin(fold->state, true, &fold->txn);
     if (rc != 0)
         return rc;
@@ -244,6 +248,7 @@ fold_window(struct state *state, const struct window *window, uint64_t applied,
     }
     if (rc == 0)
         state->meta = fold.meta;
+    must(rc != 0 || state->meta.applied == applied);
     if (rc == 0 && ret)
         *ret = fold.result;
     slots_free(&fold.refs);

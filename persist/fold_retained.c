@@ -48,6 +48,7 @@ static int
 put_tombstone(struct fold *fold, const struct table_key *topic, struct slice record)
 {
     struct table_key key;
+    must(fold->meta.folds > 0 && record.len > RECORD_HEAD + 8);
     uint8_t head[1 + FOLD_BYTES] = {JOURNAL_RETAIN_CLEAR};
     (void)put_le64(head + 1, fold->meta.folds);
     int rc = table_put(fold->txn.cursors[TABLE_RETAINED], TABLE_RETAINED, topic,
@@ -69,10 +70,12 @@ fold_retained(struct fold *fold, const struct survivor *thing)
     struct slice bytes = window_record(fold->window, thing->at);
     if (record_read(bytes, &record, &len) != OK)
         return MDB_CORRUPTED;
+    must(record.kind == JOURNAL_RETAIN || record.kind == JOURNAL_RETAIN_CLEAR);
     table_key_topic(&key, record.msg.topic, fold->meta.seed);
     int rc = look_up(fold, &key, &order, &old_fold);
     if (rc != 0 || record.order < order)
         return rc;
+    must(old_fold < fold->meta.folds);
     if (old_fold != 0) {
         table_key_tombstone(&tombstone, old_fold, &key);
         rc = table_delete(fold->txn.cursors[TABLE_TOMBSTONES], &tombstone, NULL);

@@ -38,6 +38,7 @@ fold_subscription(struct fold *fold, const struct survivor *thing)
     struct table_key key;
     bool there;
     MDB_cursor *cursor = fold->txn.cursors[TABLE_SUBSCRIPTIONS];
+    must(thing->b > 0 && thing->b <= UINT32_MAX);
     table_key_pair(&key, thing->a, thing->b, 4);
     if (thing->flags & THING_GONE)
         return table_delete(cursor, &key, NULL);
@@ -54,6 +55,7 @@ fold_received(struct fold *fold, const struct survivor *thing)
     struct table_key key;
     bool there;
     MDB_cursor *cursor = fold->txn.cursors[TABLE_RECEIVED];
+    must(thing->b > 0 && thing->b <= UINT16_MAX);
     table_key_pair(&key, thing->a, thing->b, 2);
     if (thing->flags & THING_GONE)
         return table_delete(cursor, &key, NULL);
@@ -73,6 +75,7 @@ lose_reference(struct fold *fold, struct slice payload)
         return MDB_CORRUPTED;
     if (payload.data[0] == ENTRY_RELEASED)
         return 0;
+    must_hot(payload.data[1] == JOURNAL_ENQUEUE); // a checksum says that we wrote it
     uint64_t message = field_enqueue_message(payload.data + 1);
     slots_at(&fold->refs, THING_MESSAGE, message, 0)->delta--;
     return 0;
@@ -111,6 +114,7 @@ static int
 new_entry(struct fold *fold, const struct survivor *thing, const struct table_key *key)
 {
     struct slice record = window_record(fold->window, thing->at);
+    must_hot(field_number(record.data) == thing->a && field_seq(record.data) == thing->b);
     bool there, released = thing->flags & THING_RELEASED;
     int rc = session_is_there(fold, thing->a, &there);
     if (rc != 0 || !there)
@@ -122,6 +126,7 @@ new_entry(struct fold *fold, const struct survivor *thing, const struct table_ke
     rc = message_is_there(fold, ref, &there);
     if (rc != 0 || !there)
         return rc;
+    must_hot(ref->delta < INT32_MAX);
     ref->delta++;
     return put_entry(fold, key, 0, record);
 }
@@ -145,6 +150,7 @@ fold_entry(struct fold *fold, const struct survivor *thing)
         return rc;
     if (thing->flags & THING_GONE)
         return mdb_cursor_del(cursor, 0);
+    must(thing->flags & THING_RELEASED);
     if (old.data[0] == ENTRY_RELEASED)
         return 0;
     // The subscription identifiers have gone out with the message: a released entry is of one size.

@@ -30,6 +30,7 @@ folder_path(const char *format, ...)
 static int
 make_one(const char *path)
 {
+    must(path[0] != '\0');
     if (mkdir(path, 0700) == 0)
         return folder_sync_parent(path);
     return errno;
@@ -39,6 +40,7 @@ int
 folder_make(const char *path)
 {
     struct stat st;
+    must(path && path[0] != '\0');
     if (stat(path, &st) == 0)
         return S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
     char *copy = mem_strdup(path);
@@ -97,12 +99,14 @@ folder_sync_parent(const char *path)
 int
 folder_rename(const char *from, const char *to)
 {
+    must(strcmp(from, to) != 0);
     return rename(from, to) == 0 ? folder_sync_parent(to) : errno;
 }
 
 int
 folder_exchange(const char *one, const char *two)
 {
+    must(strcmp(one, two) != 0);
     if (renameat2(AT_FDCWD, one, AT_FDCWD, two, RENAME_EXCHANGE) != 0)
         return errno;
     return folder_sync_parent(two);

@@ -98,6 +98,7 @@ load_queue(struct rows *entries, uint64_t session, struct restored_queue *ret)
         if (payload.len < 1 + ENQUEUE_BYTES)
             return MDB_CORRUPTED;
         uint64_t seq = field_seq(payload.data + 1);
+        must_hot(ret->count == 0 || seq >= ret->end); // in the order of the keys
         if (ret->count == 0)
             ret->first = seq;
         ret->end = seq + 1;
@@ -156,7 +157,9 @@ load_session(struct loader *loader, struct tables *tables)
     rc = load_queue(&tables->entries, record.session, &queue);
     if (rc != 0)
         return rc;
+    must(queue.count == 0 || queue.end - queue.first >= queue.count);
     struct session *session = restore_session(loader->shard, &record, &queue);
+    must(session);
     rc = load_subscriptions(&tables->subscriptions, record.session, session);
     if (rc == 0)
         rc = load_received(&tables->received, record.session, session);
@@ -187,6 +190,7 @@ store_load_shard(struct store *store, struct shard *shard)
     must(store->magic == STORE_MAGIC && !store->running);
     struct loader loader = {.store = store, .shard = shard, .wall_ms = clock_wall_ms()};
     struct tables tables;
+    must(shard);
     int rc = state_begin(&store->state, false, &loader.txn);
     if (rc != 0)
         return damaged(store, rc);

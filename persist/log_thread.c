@@ -34,6 +34,7 @@ struct committer {
     uint64_t commit_bytes;          // of the last commit
     unsigned next_shard;            // whose batch is fetched first, for fairness
     uint64_t retry_ms, told_ms;     // 0 = it works
+    int told_rc;                    // why it does not, as the log says
 };
 
 // ---- Fetching -----------------------------------------------------------------------------------
@@ -90,6 +91,7 @@ static void
 fetch(struct committer *c, uint64_t bytes_max) ON_PERSIST
 {
     unsigned count = c->keeper->shard_count;
+    must(count > 0 && c->next_shard < count);
     for (unsigned i = 0; i < count && c->blobs.bytes < bytes_max; i++)
         fetch_shard(c, (c->next_shard + i) % count);
     c->next_shard = (c->next_shard + 1) % count;
@@ -172,13 +174,16 @@ failed(struct committer *c, int rc) ON_PERSIST
     c->retry_ms = first ? STORE_RETRY_MIN : min_u64(c->retry_ms * 2, STORE_RETRY_MAX);
     atomic_store_explicit(&c->keeper->failing, true, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->keeper->failures, 1, memory_order_relaxed);
-    if (first || now - c->told_ms >= STORE_TELL_MS) {
+    // A disk that fills up cuts one write short, which LMDB calls EIO, and refuses the next.
+    if (first || rc != c->told_rc || now - c->told_ms >= STORE_TELL_MS) {
         c->told_ms = now;
+        c->told_rc = rc;
         store_say(c->store, LOG_T_ERROR,
                   "Persistence: writing to %s fails: %s. %s Nothing that must be kept is "
                   "acknowledged until it works again.",
                   c->store->path, env_text(rc), store_advice(rc));
     }
+    keeper_wake(&c->keeper->state_thread); // what it folds need not stay in the log
     if (rc == MDB_MAP_FULL)
         return;
     // What the kernel said of one sync it does not say again: the pages count as written. So all is
@@ -216,6 +221,18 @@ trim_is_due(const struct committer *c) ON_PERSIST
 {
     uint64_t trim = atomic_load_explicit(&c->store->shared.trim, memory_order_acquire);
     return c->store->wal.first <= trim && c->store->wal.first < c->store->wal.next;
+}
+
+// Some of what the state has. True when there may be more of it.
+static bool
+trim(struct committer *c) ON_PERSIST
+{
+    if (!trim_is_due(c))
+        return false;
+    int rc = wal_commit(&c->store->wal, NULL, atomic_load(&c->store->shared.trim));
+    if (rc != 0 && rc != MDB_MAP_FULL)
+        (void)wal_reopen(&c->store->wal); // as in failed(); the next commit tells, if it fails too
+    return rc == 0;
 }
 
 // How long nothing need be done, in ms; 0 = commit now.
@@ -259,6 +276,10 @@ round_once(struct committer *c) ON_PERSIST
         uint64_t until = clock_mono_ms() + c->retry_ms, now;
         while ((now = clock_mono_ms()) < until && !stop_only(c)) // offers wake it as well
             store_sleep(&c->keeper->log_thread, until - now, stop_only, c);
+        // A full disk has room again when what is in the state already goes, in commits before
+        // ours: LMDB does not use a page again in the transaction that freed it.
+        while (!stop_only(c) && trim(c))
+            continue;
         commit(c);
         return;
     }
@@ -275,7 +296,7 @@ round_once(struct committer *c) ON_PERSIST
     if (moved) // sync_ms: safe although it is not on the disk
         call_safe(c);
     tell_lag(c);
-    if (trim_is_due(c) && wal_commit(&c->store->wal, NULL, c->store->shared.trim) == 0)
+    if (trim(c))
         return;
     store_sleep(&c->keeper->log_thread, wait, anything_offered, c);
 }

@@ -56,6 +56,7 @@ read_message(struct reader *r, uint64_t number, struct msg **ret)
 static struct page_entry *
 push_entry(struct reader *r)
 {
+    must_hot(r->page->count <= r->cap && r->cap <= 2 * PAGE_ENTRIES_MAX);
     if (r->page->count == r->cap) {
         r->cap *= 2;
         r->page = mem_realloc(r->page, sizeof *r->page + r->cap * sizeof(struct page_entry));
@@ -69,6 +70,7 @@ add_entry(struct reader *r, uint8_t state, const struct record *record)
     struct msg *msg = NULL;
     if (state != ENTRY_RELEASED) {
         struct slot *seen = slots_at(&r->seen, 1, record->message, 0);
+        must_hot(seen->at <= r->page->count);
         if (seen->at != 0) {
             msg = msg_ref(r->page->entries[seen->at - 1].msg);
         } else {
@@ -93,6 +95,7 @@ add_entry(struct reader *r, uint8_t state, const struct record *record)
         for (uint32_t i = 0; i < entry->id_count; i++)
             entry->ids[i] = record_id(record, i);
     }
+    must_hot(record->seq >= r->page->next);
     r->page->next = record->seq + 1;
     return 0;
 }
@@ -154,7 +157,7 @@ int
 page_read(struct state_txn *txn, const struct page_request *request, uint64_t wall_offset,
           struct page **ret)
 {
-    must(request->session != 0);
+    must(txn->txn && request->session != 0);
     struct reader r = {.txn = txn, .request = request, .wall_offset = wall_offset, .cap = 8};
     r.page = mem_alloc(sizeof *r.page + r.cap * sizeof(struct page_entry));
     *r.page = (struct page){

@@ -34,6 +34,7 @@ struct page_desk *
 page_desk_new(struct store *store)
 {
     struct page_desk *desk = mem_zalloc(sizeof *desk);
+    must(store->keeper);
     desk->store = store;
     desk->keeper = store->keeper;
     return desk;
@@ -117,6 +118,7 @@ static bool
 answer(struct page_desk *desk, struct state_txn *txn, const struct waiting *waiting)
 {
     struct page *page;
+    must(waiting->due && waiting->shard < desk->keeper->shard_count);
     uint64_t offset = clock_wall_ms() - clock_mono_ms();
     int rc = page_read(txn, &waiting->request, offset, &page);
     if (rc != 0) {
@@ -145,6 +147,7 @@ page_desk_answer(struct page_desk *desk)
         }
     }
     state_abort(&txn);
+    must(left <= desk->waiting_count);
     desk->waiting_count = left;
     atomic_store(&desk->store->shared.waiting, left);
 }
@@ -168,6 +171,7 @@ page_desk_push(struct page_desk *desk)
             desk->pages[left++] = *ready;
         }
     }
+    must(left <= desk->page_count);
     desk->page_count = left;
     for (unsigned shard = 0; woken; shard++, woken >>= 1) {
         if (!(woken & 1))

@@ -66,6 +66,7 @@ get_meta(struct state_txn *txn, struct state_meta *ret)
     int rc = table_get(txn->cursors[TABLE_META], TABLE_META, &key_numbers, &payload);
     if (rc != 0)
         return rc;
+    must(payload.data);
     if (payload.len != 6 * 8)
         return MDB_CORRUPTED;
     *ret = (struct state_meta){
@@ -82,6 +83,7 @@ get_meta(struct state_txn *txn, struct state_meta *ret)
 static int
 upgrade(struct state *state, struct state_txn *txn, uint32_t version)
 {
+    must(version < STATE_VERSION);
     for (size_t i = 0; version < STATE_VERSION && i < ARRAY_LEN(upgrades); i++) {
         if (upgrades[i].from != version || !upgrades[i].step)
             continue;
@@ -168,6 +170,7 @@ read_meta(struct state *state)
 int
 state_open(struct state *ret, const char *path, unsigned flags, uint32_t *ret_version)
 {
+    must(path && !(flags & MDB_CREATE));
     *ret = (struct state){0};
     *ret_version = 0;
     int rc = env_open(&ret->env, path, MAP_FIRST, TABLE_COUNT, flags);
@@ -251,6 +254,7 @@ state_rows(const struct state *state, const struct state_txn *txn, enum table ta
            uint64_t *ret_rows)
 {
     MDB_stat stat;
+    must(txn->txn && table < TABLE_COUNT);
     int rc = mdb_stat(txn->txn, state->tables[table], &stat);
     *ret_rows = rc == 0 ? stat.ms_entries : 0;
     return rc;
@@ -261,6 +265,7 @@ state_message_refs(struct state_txn *txn, uint64_t message, uint32_t *ret_refs)
 {
     struct table_key key;
     struct slice payload;
+    must(txn->txn);
     table_key_number(&key, message);
     *ret_refs = 0;
     MDB_val k = table_val(&key), v;

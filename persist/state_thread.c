@@ -25,6 +25,7 @@ struct folder {
 int
 store_fold(struct store *store, struct window *window, uint64_t until)
 {
+    must(window->seed == store->state.meta.seed);
     while (store->state.meta.applied < until) {
         struct wal_window got;
         window_clear(window);
@@ -32,6 +33,7 @@ store_fold(struct store *store, struct window *window, uint64_t until)
             wal_read(&store->wal, store->state.meta.applied, until, STORE_WINDOW_MAX, window, &got);
         if (rc == 0 && got.last == 0)
             rc = ENV_GAP;
+        must(rc != 0 || (got.last > store->state.meta.applied && got.last <= until));
         if (rc == 0)
             rc = fold_window(&store->state, window, got.last, NULL);
         if (rc != 0) {
@@ -54,6 +56,7 @@ fold_failed(struct folder *f, int rc) ON_PERSIST
     uint64_t now = clock_mono_ms();
     bool first = f->retry_ms == 0;
     f->retry_ms = first ? STORE_RETRY_MIN : min_u64(f->retry_ms * 2, STORE_RETRY_MAX);
+    must(rc != 0 && f->retry_ms <= STORE_RETRY_MAX);
     f->next_ms = now + f->retry_ms;
     atomic_fetch_add_explicit(&f->keeper->failures, 1, memory_order_relaxed);
     if (first || now - f->told_ms >= STORE_TELL_MS) {
@@ -96,8 +99,9 @@ fold_is_due(const struct folder *f) ON_PERSIST
     struct store_shared *shared = &f->store->shared;
     if (f->store->state.meta.applied >= atomic_load(&shared->committed))
         return false;
+    // When the log cannot be written, folding makes room in it.
     return atomic_load(&shared->logged) - atomic_load(&shared->folded) >= STORE_LOG_FOLD ||
-           clock_mono_ms() - f->folded_ms >= STORE_FOLD_MS;
+           clock_mono_ms() - f->folded_ms >= STORE_FOLD_MS || f->keeper->failing;
 }
 
 // ---- The loop -----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ store_say(const struct store *store, enum log_type type, const char *format, ...
     char text[LOG_LINE_MAX];
     va_list args;
     va_start(args, format);
+    must(store->magic == STORE_MAGIC);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (store->log)
@@ -82,6 +83,7 @@ store_sleep(struct keeper_thread *thread, uint64_t ms, bool (*ready)(void *arg),
         (void)poll(&fd, 1, (int)min_u64(ms, 60000));
     }
     atomic_store(&thread->asleep, 0);
+    must(thread->wake_fd >= 0);
     eventfd_t count; // non-blocking: there may be nothing in it
     (void)eventfd_read(thread->wake_fd, &count);
 }

@@ -33,6 +33,7 @@ make_part(const char *path, const char *part, int (*create)(const char *path))
 int
 store_make(const char *path)
 {
+    must(path && path[0] != '\0');
     char *fresh = folder_path("%s.new", path);
     int rc = folder_remove_store(fresh);
     if (rc == 0 && mkdir(fresh, 0700) != 0)
@@ -77,6 +78,7 @@ int
 store_count(struct store *store)
 {
     struct state_txn txn;
+    must(store->magic == STORE_MAGIC && !store->running);
     struct store_counts *counts = &store->counts;
     uint64_t tombstones;
     int rc = state_begin(&store->state, false, &txn);
@@ -101,6 +103,7 @@ static int
 recover(struct store *store)
 {
     uint64_t last = store->wal.next - 1, begin = clock_mono_ms();
+    must(last >= store->state.meta.applied && !store->running);
     uint64_t blobs = last - store->state.meta.applied;
     if (blobs > 0) {
         struct window *window = window_new(store->state.meta.seed);
@@ -151,6 +154,7 @@ explain(const struct store *store, int rc, uint32_t version,
                              "the store %s has format version %u, this program reads version %u: "
                              "use the program that wrote it, or another folder",
                              store->path, version, STATE_VERSION);
+    must(rc != 0);
     *ret_damaged = env_is_damage(rc) || rc == ENOENT;
     if (*ret_damaged)
         return store_problem(ret_problem, ERR_IO,

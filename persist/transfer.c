@@ -63,6 +63,7 @@ export_message(struct exporter *e, uint64_t message)
     struct slice payload;
     struct record record;
     uint32_t refs;
+    must(e->txn.txn);
     int rc = state_message_refs(&e->txn, message, &refs);
     if (rc != 0)
         return rc;
@@ -256,6 +257,7 @@ static int
 flush(struct transfer *t)
 {
     struct fold_result result = {0};
+    must(t->window && !t->failed);
     int rc = fold_window(&t->state, t->window, 0, &result);
     window_clear(t->window);
     t->orphans += result.orphans;

@@ -47,6 +47,7 @@ take_free_list(struct free_pages *f, const MDB_val *value)
     size_t count, page;
     if (value->mv_size < sizeof count)
         return verify_bad(f->v, "free pages: a list that is none");
+    must(f->seen && f->pages >= 2);
     memcpy(&count, value->mv_data, sizeof count);
     if (count > value->mv_size / sizeof page - 1)
         return verify_bad(f->v, "free pages: a list that is none");
@@ -109,10 +110,11 @@ check_pages(struct verifier *v, MDB_env *env)
         rc = mdb_env_stat(env, &stat);
     if (rc != 0)
         return rc;
-    struct free_pages f = {.v = v, .pages = info.me_last_pgno + 1};
+    must(stat.ms_psize >= 512);
+    struct free_pages f = {.v = v, .pages = (uint64_t)info.me_last_pgno + 1};
     if (f.pages > info.me_mapsize / stat.ms_psize)
         return verify_bad(v, "more pages than its map has");
-    f.seen = mem_zalloc(f.pages / 8 + 1);
+    f.seen = mem_zalloc((size_t)(f.pages / 8) + 1);
     rc = walk_free_lists(&f, env);
     if (rc == 0)
         rc = check_end(&f, env, stat.ms_psize);
@@ -153,7 +155,7 @@ verify_log(struct verifier *v, const char *path)
     // From the first that is there, also those that only wait to be trimmed.
     for (uint64_t at = wal.first - 1; at + 1 < wal.next && rc == 0; at = got.last) {
         window_clear(window);
-        rc = wal_read(&wal, at, wal.next - 1, BLOB_BYTES * 16, window, &got);
+        rc = wal_read(&wal, at, wal.next - 1, (uint64_t)BLOB_BYTES * 16, window, &got);
         if (rc == 0 && got.last == 0)
             rc = applied < wal.next - 1 ? ENV_GAP : MDB_NOTFOUND;
         if (rc == MDB_NOTFOUND)
@@ -230,6 +232,7 @@ enum verdict
 verify_in_child(const char *path, char ret_text[static VERIFY_TEXT_MAX])
 {
     int ends[2];
+    must(path && path[0] != '\0');
     ret_text[0] = '\0';
     if (pipe2(ends, O_CLOEXEC) != 0) {
         (void)snprintf(ret_text, VERIFY_TEXT_MAX, "no pipe for the checking process");

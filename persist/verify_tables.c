@@ -20,6 +20,7 @@ static int
 check_order(struct walk *w)
 {
     const struct table_key *last = &w->last;
+    must(last->len <= TABLE_KEY_MAX);
     if (w->key.mv_size == 0 || w->key.mv_size > TABLE_KEY_MAX)
         return verify_bad(w->v, "table %s: a key of %zu bytes", table_name(w->table),
                           w->key.mv_size);
@@ -52,6 +53,7 @@ check_owner(struct walk *w)
 static int
 walk_table(struct verifier *v, enum table table, enum table owner, int (*check)(struct walk *w))
 {
+    must(v->txn.txn && check);
     struct walk w = {.v = v, .table = table, .cursor = v->txn.cursors[table]};
     if (owner != TABLE_META) {
         w.owners = v->txn.cursors[owner];
@@ -83,6 +85,7 @@ bad_row(struct walk *w)
 static uint64_t
 key_number(const struct walk *w)
 {
+    must_hot(w->key.mv_size >= 8);
     return get_be64(w->key.mv_data);
 }
 

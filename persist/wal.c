@@ -141,6 +141,7 @@ put_blobs(struct wal *wal, MDB_cursor *cursor, const struct blob_list *list)
     for (uint32_t i = 0; i < list->count && rc == 0; i++) {
         struct blob *blob = &list->blobs[i];
         uint64_t sequence = wal->next + i;
+        must(blob->bytes && sequence > 0);
         blob_seal(blob, sequence);
         MDB_val k = val_of(&sequence), v = {blob->len, blob->bytes};
         rc = mdb_cursor_put(cursor, &k, &v, MDB_APPEND);
@@ -170,6 +171,7 @@ trim_blobs(struct wal *wal, MDB_cursor *cursor, uint64_t trim, uint64_t *ret_fir
             return rc;
         first = sequence + 1;
     }
+    must(first <= wal->next);
     *ret_first = first;
     return 0;
 }
@@ -195,25 +197,49 @@ commit_once(struct wal *wal, const struct blob_list *list, uint64_t trim, uint64
     return rc;
 }
 
+// Readers hold no transaction while we hold their lock.
+static int
+grow_map(struct wal *wal, size_t bytes)
+{
+    (void)pthread_mutex_lock(&wal->readers);
+    int rc = env_grow(&wal->env, wal->env.map_bytes + bytes);
+    (void)pthread_mutex_unlock(&wal->readers);
+    return rc;
+}
+
+// The map is full. Deleting asks for a few pages as well. And when all is deleted there is room,
+// but not yet: what a transaction frees the next but one may use, and there will be none.
+static int
+commit_in_full_map(struct wal *wal, const struct blob_list *list, uint64_t trim,
+                   uint64_t *ret_first)
+{
+    int rc = MDB_MAP_FULL;
+    if (wal->first == wal->next) {
+        must(list);
+        rc = grow_map(wal, WAL_MAP_STEP + 2 * list->bytes);
+        return rc != 0 ? rc : commit_once(wal, list, trim, ret_first);
+    }
+    if (wal->first > trim)
+        return rc; // the state has to come first
+    rc = grow_map(wal, WAL_MAP_STEP);
+    if (rc == 0)
+        rc = commit_once(wal, NULL, trim, ret_first);
+    if (rc == 0)
+        wal->first = *ret_first;
+    return rc == 0 && list ? MDB_MAP_FULL : rc;
+}
+
 int
 wal_commit(struct wal *wal, const struct blob_list *list, uint64_t trim)
 {
     must(trim < wal->next || trim == 0);
+    must(!list || list->count > 0);
     uint64_t first = wal->first;
     if (!wal->env.mdb)
         return MDB_PANIC;
     int rc = commit_once(wal, list, trim, &first);
-    if (rc == MDB_MAP_FULL && wal->first <= trim && wal->first < wal->next) {
-        // Deleting asks for a few pages as well. Readers hold no transaction while we hold this.
-        (void)pthread_mutex_lock(&wal->readers);
-        rc = env_grow(&wal->env, wal->env.map_bytes + WAL_MAP_STEP);
-        (void)pthread_mutex_unlock(&wal->readers);
-        if (rc == 0)
-            rc = commit_once(wal, NULL, trim, &first);
-        if (rc == 0)
-            wal->first = first;
-        return rc == 0 && list && list->count > 0 ? MDB_MAP_FULL : rc;
-    }
+    if (rc == MDB_MAP_FULL && (list || wal->first < wal->next))
+        rc = commit_in_full_map(wal, list, trim, &first);
     if (rc != 0)
         return rc;
     wal->first = first;
@@ -239,6 +265,7 @@ read_blobs(MDB_cursor *cursor, uint64_t after, uint64_t until, uint64_t bytes_ma
            struct window *window, struct wal_window *ret)
 {
     uint64_t wanted = after + 1;
+    must(window && bytes_max > 0);
     MDB_val k = val_of(&wanted), v;
     int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
     while (rc == 0 && wanted <= until) {
@@ -266,6 +293,7 @@ wal_read(struct wal *wal, uint64_t after, uint64_t until, uint64_t bytes_max, st
 {
     MDB_txn *txn = NULL;
     MDB_cursor *cursor;
+    must(until > after); // wal->next is the log thread's, who may be writing it
     *ret = (struct wal_window){0};
     (void)pthread_mutex_lock(&wal->readers);
     int rc = wal->env.mdb ? mdb_txn_begin(wal->env.mdb, NULL, MDB_RDONLY, &txn) : MDB_PANIC;

@@ -37,7 +37,7 @@ int wal_reopen(struct wal *wal);
 
 // Appends the blobs as next, next + 1 ... and trims up to trim, at most WAL_TRIM_MAX blobs, in one
 // synced transaction. Seals the blobs. When it fails nothing has changed, or a part that the next
-// call with the same blobs repeats. list may be NULL or empty.
+// call with the same blobs repeats. list: NULL, or with blobs in it.
 int wal_commit(struct wal *wal, const struct blob_list *list, uint64_t trim);
 
 struct wal_window {

@@ -388,6 +388,29 @@ Test(persist_store, a_disk_that_fails_delays_and_loses_nothing)
                             "session 3 c expires 5000\n");
 }
 
+Test(persist_store, a_full_map_waits_for_the_state_and_goes_on)
+{
+    char *large = malloc(200001);
+    memset(large, 'L', 200000);
+    large[200000] = '\0';
+    cr_assert_eq(mdb_env_set_mapsize(rig.store->wal.env.mdb, 2 << 20), 0);
+    rig.store->wal.env.map_bytes = 2 << 20;
+    rig_start(&rig);
+    rig_put(&rig, 0, rec_session(1, "a"));
+    for (uint64_t i = 1; i <= 60; i++) {
+        rig_put(&rig, 0, rec_message(i, large));
+        rig_put(&rig, 0, rec_enqueue(1, i, i));
+        rig_commit(&rig);
+    }
+    cr_assert_gt(rig.keeper->failures, 0, "else this shows nothing");
+    cr_assert_not(rig.keeper->failing);
+    rig_close(&rig);
+    rig.options.verify_in_child = true;
+    rig_open(&rig);
+    cr_assert_eq(rig.store->counts.entries, 60);
+    free(large);
+}
+
 // ---- Pages --------------------------------------------------------------------------------------
 
 static void
