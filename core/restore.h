@@ -27,15 +27,15 @@ bool restore_is_here(const struct shard *shard, const struct record *session);
 // A session that was there when the last process ended, however that ended. Sessions come in the
 // order of their numbers. Returned borrowed, for the calls below, which come before restore_done.
 // wall_ms: now.
-struct session *restore_session(struct shard *shard, const struct record *session,
+struct session *restore_session(struct shard *shard, const struct record *record,
                                 const struct restored_queue *queue);
-void restore_subscription(struct session *session, const struct record *subscribe);
+void restore_subscription(struct session *session, const struct record *record);
 void restore_received(struct session *session, uint16_t packet_id);
 // Its deadlines run from here on; one that has passed fires in the first tick.
 void restore_done(struct session *session, const struct record *record, uint64_t wall_ms);
 
 // A retained message; one that has expired is left out. reader: the caller's, online.
-void restore_retained(struct broker *broker, struct rcu_reader *reader, const struct record *retain,
+void restore_retained(struct broker *broker, struct rcu_reader *reader, const struct record *record,
                       uint64_t now_ms, uint64_t wall_ms);
 
 #endif

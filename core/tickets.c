@@ -140,7 +140,7 @@ tickets_owe(struct shard *shard, unsigned to, uint64_t ticket, enum outcome outc
         last->ticket = ticket; // stands for the earlier one
         return;
     }
-    if (tickets->debt_head > 64 && tickets->debt_head * 2 > tickets->debt_count) {
+    if (tickets->debts && tickets->debt_head > 64 && tickets->debt_head * 2 > tickets->debt_count) {
         tickets->debt_count -= tickets->debt_head;
         memmove(tickets->debts, tickets->debts + tickets->debt_head,
                 tickets->debt_count * sizeof *tickets->debts);

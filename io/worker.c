@@ -352,8 +352,8 @@ run(void *arg)
 // ---- Main's side --------------------------------------------------------------------------------
 
 struct worker *
-worker_new(struct broker *broker, const struct listen_set *set, unsigned index,
-           worker_load_fn load, void *load_arg)
+worker_new(struct broker *broker, const struct listen_set *set, unsigned index, worker_load_fn load,
+           void *load_arg)
 {
     must(index < broker->shard_count && index < CREW_MAX);
     struct worker *worker = mem_zalloc(sizeof *worker);

@@ -14,7 +14,7 @@
 #include "core/record.h"
 #include "persist/slots.h"
 
-#define WINDOW_THINGS (1u << 20)
+#define WINDOW_THINGS (1u << 18) // a fold of so many takes a second or two when all must be written
 
 // Kinds of slots: what a and b are.
 enum thing {

@@ -22,6 +22,7 @@
 
 #define SESSIONS     100u
 #define BATCH_PAIRS  4096u
+#define LOAD_PAIRS   32768u // what a shard gathers while a commit is under way, at millions a second
 #define PAYLOAD      60u
 #define WINDOW_ROUND 40u
 
@@ -68,10 +69,10 @@ append_message(struct journal_batch *batch, uint64_t n, uint64_t lag, bool done)
 }
 
 static struct journal_batch *
-make_batch(uint64_t first, bool done)
+make_batch(uint64_t first, uint64_t count, bool done)
 {
     struct journal_batch *batch = journal_batch_new();
-    for (uint64_t n = first; n < first + BATCH_PAIRS; n++)
+    for (uint64_t n = first; n < first + count; n++)
         append_message(batch, n, 300, done);
     return batch;
 }
@@ -79,7 +80,7 @@ make_batch(uint64_t first, bool done)
 static void
 measure_gathering(bool voids)
 {
-    struct journal_batch *batch = make_batch(1000, true);
+    struct journal_batch *batch = make_batch(1000, BATCH_PAIRS, true);
     struct blob_list list = {0};
     if (voids) { // every other message was acknowledged before its batch was fetched
         uint32_t n = 0;
@@ -152,7 +153,8 @@ measure_folding(struct store *store, struct window *window, bool done)
         put_session(window, s);
     uint64_t base = done ? 1 : UINT64_C(1) << 24, records = 0;
     for (unsigned i = 0; i < WINDOW_ROUND; i++) {
-        struct journal_batch *batch = make_batch(base + (uint64_t)i * BATCH_PAIRS, done);
+        struct journal_batch *batch =
+            make_batch(base + (uint64_t)i * BATCH_PAIRS, BATCH_PAIRS, done);
         double begin = now_ns();
         memcpy(window_room(window, batch->len), batch->bytes, batch->len);
         err_t err = window_apply(window, batch->len);
@@ -187,8 +189,8 @@ measure_threads(struct store *store)
     double begin = now_ns(), end = begin + 5e9;
     struct timespec cpu;
     while (now_ns() < end) {
-        struct journal_batch *batch = make_batch(next, true);
-        next += BATCH_PAIRS;
+        struct journal_batch *batch = make_batch(next, LOAD_PAIRS, true);
+        next += LOAD_PAIRS;
         last = batch->last += last;
         while (atomic_load(&slot->offered) || keeper->behind)
             (void)poll(NULL, 0, 1);
