@@ -235,6 +235,7 @@ session_disconnected(struct session *session, bool with_will)
         return;
     session->sent_limit = 0;
     session_journal(session);
+    session_forget_page(session); // it would begin where the queue in memory ends now
     deliveries_unload(&session->out, QUEUE_LOADED_AWAY);
 }
 

@@ -22,7 +22,7 @@
 
 #define SESSIONS     100u
 #define BATCH_PAIRS  4096u
-#define LOAD_PAIRS   32768u // what a shard gathers while a commit is under way, at millions a second
+#define LOAD_PAIRS   32768u // what a shard gathers during a commit, at millions a second
 #define PAYLOAD      60u
 #define WINDOW_ROUND 40u
 
