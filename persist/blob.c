@@ -113,11 +113,11 @@ blob_list_free(struct blob_list *list)
 }
 
 void
-blob_seal(struct blob *blob, uint64_t sequence)
+blob_seal(struct blob *blob, uint64_t sequence, uint32_t left)
 {
     must(blob->len > BLOB_HEAD && blob->segments > 0);
     (void)put_le32(blob->bytes, BLOB_MAGIC);
-    (void)put_le32(blob->bytes + 12, blob->segments);
+    (void)put_le32(blob->bytes + 12, left);
     (void)put_le64(blob->bytes + 4, checksum_bytes(blob->bytes + 12, blob->len - 12, sequence));
 }
 
@@ -128,6 +128,13 @@ blob_is_good(struct slice blob, uint64_t sequence)
 {
     return blob.len > BLOB_HEAD && get_le32(blob.data) == BLOB_MAGIC &&
            get_le64(blob.data + 4) == checksum_bytes(blob.data + 12, blob.len - 12, sequence);
+}
+
+uint32_t
+blob_left(struct slice blob)
+{
+    must(blob.len > BLOB_HEAD);
+    return get_le32(blob.data + 12);
 }
 
 bool

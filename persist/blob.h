@@ -7,15 +7,16 @@
 // Limits: BLOB_BYTES a blob, unless a single record is larger.
 //
 // Form: u32 magic and version, u64 checksum of the rest (XXH3 seeded with the sequence number), u32
-// count of segments; each segment a u32 length and records (core/record.h). Little-endian. The
-// records of one shard stand in their order; a large batch goes on in the next blob.
+// count of the blobs that follow in the same commit; then segments, each a u32 length and records
+// (core/record.h). Little-endian. The records of one shard stand in their order; a large batch goes
+// on in the next blob.
 #ifndef TERN_PERSIST_BLOB_H
 #define TERN_PERSIST_BLOB_H
 
 #include "core/keeper.h"
 
 #define BLOB_MAGIC  0x31474c54u        // "TLG1": the digit is the version
-#define BLOB_HEAD   16u                // magic, checksum, count
+#define BLOB_HEAD   16u                // magic, checksum, blobs left
 #define BLOB_BYTES  (256u * 1024 - 16) // with LMDB's page header: 64 whole pages
 #define BLOB_SPARES 64u
 
@@ -35,11 +36,13 @@ struct blob_list {
 void blob_list_add(struct blob_list *list, struct slice records);
 void blob_list_clear(struct blob_list *list); // keeps some buffers
 void blob_list_free(struct blob_list *list);  // frees what it holds
-// Fills in the head.
-void blob_seal(struct blob *blob, uint64_t sequence);
+// Fills in the head. left: blobs that follow in the same commit.
+void blob_seal(struct blob *blob, uint64_t sequence, uint32_t left);
 
 // Is this a blob, and the one of this sequence number?
 bool blob_is_good(struct slice blob, uint64_t sequence);
+// Of a good blob: how many more its commit has.
+uint32_t blob_left(struct slice blob);
 // Takes the next segment off the front of *rest, which begins as the good blob without its head.
 // False at the end; *ret_bad when the rest is none.
 bool blob_segment(struct slice *rest, struct slice *ret, bool *ret_bad);

@@ -28,6 +28,7 @@ store_fold(struct store *store, struct window *window, uint64_t until)
     must(window->seed == store->state.meta.seed);
     while (store->state.meta.applied < until) {
         struct wal_window got;
+        struct fold_result result = {0};
         window_clear(window);
         int rc =
             wal_read(&store->wal, store->state.meta.applied, until, STORE_WINDOW_MAX, window, &got);
@@ -35,11 +36,15 @@ store_fold(struct store *store, struct window *window, uint64_t until)
             rc = ENV_GAP;
         must(rc != 0 || (got.last > store->state.meta.applied && got.last <= until));
         if (rc == 0)
-            rc = fold_window(&store->state, window, got.last, NULL);
+            rc = fold_window(&store->state, window, got.last, &result);
         if (rc != 0) {
             window_clear(window);
             return rc;
         }
+        if (result.orphans > 0)
+            store_say(store, LOG_T_WARNING,
+                      "Persistence: %llu records of the log belong to nothing and are left out.",
+                      (unsigned long long)result.orphans);
         atomic_fetch_add_explicit(&store->shared.folded, got.bytes, memory_order_relaxed);
         // Release: the log thread deletes what is in the state, which is synced.
         atomic_store_explicit(&store->shared.trim, got.last, memory_order_release);

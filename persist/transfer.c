@@ -271,9 +271,10 @@ store_import_put(struct store *store, const struct record *record)
     must(t);
     if (t->failed)
         return ERR_IO;
-    // A STATE follows its ENQUEUE: the two belong into one window, for a released entry names a
-    // message that need not be there.
-    if (t->window->len >= TRANSFER_WINDOW && record->kind != JOURNAL_STATE) {
+    // An ENQUEUE follows the message that it names, and a STATE its ENQUEUE: these belong into one
+    // window, for what is named by nothing in a window is not kept.
+    if (t->window->len >= TRANSFER_WINDOW && record->kind != JOURNAL_STATE &&
+        record->kind != JOURNAL_ENQUEUE) {
         int rc = flush(t);
         if (rc != 0) {
             t->failed = true;

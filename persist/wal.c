@@ -142,7 +142,7 @@ put_blobs(struct wal *wal, MDB_cursor *cursor, const struct blob_list *list)
         struct blob *blob = &list->blobs[i];
         uint64_t sequence = wal->next + i;
         must(blob->bytes && sequence > 0);
-        blob_seal(blob, sequence);
+        blob_seal(blob, sequence, list->count - 1 - i);
         MDB_val k = val_of(&sequence), v = {blob->len, blob->bytes};
         rc = mdb_cursor_put(cursor, &k, &v, MDB_APPEND);
         // A commit that failed late may be there after all; then this is the same blob again.
@@ -268,17 +268,20 @@ read_blobs(MDB_cursor *cursor, uint64_t after, uint64_t until, uint64_t bytes_ma
     must(window && bytes_max > 0);
     MDB_val k = val_of(&wanted), v;
     int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    bool whole = true; // no commit is taken in part: a message may be before the end of a blob, and
+                       // the entry that names it behind
     while (rc == 0 && wanted <= until) {
         uint64_t sequence;
         if ((rc = sequence_of(&k, &sequence)) != 0)
             return rc;
         if (sequence != wanted)
             return ENV_GAP;
-        if (ret->last != 0 &&
+        if (ret->last != 0 && whole &&
             (ret->bytes + v.mv_size > bytes_max || window->things.used > WINDOW_THINGS))
             return 0;
         if ((rc = take_blob(&v, sequence, window)) != 0)
             return rc;
+        whole = blob_left(slice_of(v.mv_data, v.mv_size)) == 0;
         ret->last = sequence;
         ret->bytes += v.mv_size;
         wanted++;

@@ -44,8 +44,9 @@ struct wal_window {
     uint64_t last;  // sequence number of the last blob taken; 0 = there was none
     uint64_t bytes; // of the blobs
 };
-// Copies blobs behind `after` up to `until` into the window and applies them, until it is full:
-// bytes_max (one blob may be larger) or WINDOW_THINGS. MDB_CORRUPTED, ENV_GAP: damage.
+// Copies blobs behind `after` up to `until`, which ends a commit, into the window and applies them,
+// until it is full: bytes_max (one commit may be larger) or WINDOW_THINGS. MDB_CORRUPTED, ENV_GAP:
+// damage.
 int wal_read(struct wal *wal, uint64_t after, uint64_t until, uint64_t bytes_max,
              struct window *window, struct wal_window *ret);
 

@@ -97,7 +97,7 @@ measure_gathering(bool voids)
     for (unsigned i = 0; i < rounds; i++) {
         blob_list_add(&list, slice_of(batch->bytes, batch->len));
         for (uint32_t b = 0; b < list.count; b++)
-            blob_seal(&list.blobs[b], b);
+            blob_seal(&list.blobs[b], b, 0);
         blob_list_clear(&list);
     }
     printf("%s %.1f ns/record\n", voids ? "gather_and_seal_half_void" : "gather_and_seal",
