@@ -462,6 +462,7 @@ journal_offer(struct journal *journal, uint64_t now_ms, bool final)
     if (!final && may_wait(journal, now_ms))
         return;
     journal->batch->last = journal->last;
+    atomic_store_explicit(&journal->slot->offered_len, journal->batch->len, memory_order_relaxed);
     struct journal_batch *none =
         atomic_exchange_explicit(&journal->slot->offered, journal->batch, memory_order_seq_cst);
     must(!none); // it was taken back before anything was added

@@ -56,6 +56,7 @@ struct CACHE_ALIGNED keeper_thread {
 
 struct CACHE_ALIGNED keeper_shard {
     _Atomic(struct journal_batch *) offered;
+    _Atomic uint32_t offered_len;          // shard: bytes of the batch that it offered last
     _Atomic(struct journal_batch *) spare; // empty, from the keeper, to be used again; or NULL
     _Atomic uint64_t safe;                 // keeper: all up to this position is on the disk
     struct spsc *requests;                 // shard to state thread: struct page_request

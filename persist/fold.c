@@ -47,6 +47,9 @@ survives(const struct window *window, const struct slot *slot)
 {
     if (slot->kind == THING_ENTRY && slot->at != 0 && slot->flags & THING_GONE)
         return false; // came and went in this window
+    if (slot->kind == THING_ENTRY && slot->flags & THING_GONE &&
+        slots_find(&window->known, THING_ENTRY, slot->a, slot->b))
+        return false; // this end was seen from an earlier window, and nothing was written
     if (window->ended == 0 || slot->kind == THING_SESSION || slot->kind == THING_RETAINED)
         return true;
     return !session_ended(window, slot->a);

@@ -22,19 +22,28 @@ struct folder {
 
 // ---- Folding ------------------------------------------------------------------------------------
 
+static uint64_t
+unfolded(struct store *store)
+{
+    return atomic_load(&store->shared.logged) - atomic_load(&store->shared.folded);
+}
+
 int
-store_fold(struct store *store, struct window *window, uint64_t until)
+store_fold(struct store *store, struct window *window, uint64_t until, uint64_t keep)
 {
     must(window->seed == store->state.meta.seed);
-    while (store->state.meta.applied < until) {
+    while (store->state.meta.applied < until && (keep == 0 || unfolded(store) > 2 * keep)) {
+        uint64_t bytes_max =
+            keep ? min_u64(unfolded(store) - keep, STORE_WINDOW_MAX) : STORE_WINDOW_MAX;
         struct wal_window got;
         struct fold_result result = {0};
         window_clear(window);
-        int rc =
-            wal_read(&store->wal, store->state.meta.applied, until, STORE_WINDOW_MAX, window, &got);
+        int rc = wal_read(&store->wal, store->state.meta.applied, until, bytes_max, window, &got);
         if (rc == 0 && got.last == 0)
             rc = ENV_GAP;
         must(rc != 0 || (got.last > store->state.meta.applied && got.last <= until));
+        if (rc == 0 && got.last < until)
+            rc = wal_look_ahead(&store->wal, got.last, until, 2 * STORE_LOG_KEEP, window);
         if (rc == 0)
             rc = fold_window(&store->state, window, got.last, &result);
         if (rc != 0) {
@@ -45,6 +54,7 @@ store_fold(struct store *store, struct window *window, uint64_t until)
             store_say(store, LOG_T_WARNING,
                       "Persistence: %llu records of the log belong to nothing and are left out.",
                       (unsigned long long)result.orphans);
+        window_folded(window);
         atomic_fetch_add_explicit(&store->shared.folded, got.bytes, memory_order_relaxed);
         // Release: the log thread deletes what is in the state, which is synced.
         atomic_store_explicit(&store->shared.trim, got.last, memory_order_release);
@@ -75,16 +85,16 @@ fold_failed(struct folder *f, int rc) ON_PERSIST
         (void)state_reopen(&f->store->state); // if that fails, so will the next fold
 }
 
-// Everything that is committed by now. False when it failed.
+// What is committed by now; with keep, not the last of it. False when it failed.
 static bool
-fold_all(struct folder *f) ON_PERSIST
+fold(struct folder *f, uint64_t keep) ON_PERSIST
 {
     uint64_t until = atomic_load(&f->store->shared.committed);
     if (f->retry_ms != 0 && clock_mono_ms() < f->next_ms)
         return false;
     if (!f->store->state.env.mdb && state_reopen(&f->store->state) != 0)
         return false;
-    int rc = store_fold(f->store, f->window, until);
+    int rc = store_fold(f->store, f->window, until, keep);
     if (rc != 0) {
         fold_failed(f, rc);
         return false;
@@ -98,15 +108,16 @@ fold_all(struct folder *f) ON_PERSIST
     return true;
 }
 
-static bool
-fold_is_due(const struct folder *f) ON_PERSIST
+static void
+fold_if_due(struct folder *f) ON_PERSIST
 {
-    struct store_shared *shared = &f->store->shared;
-    if (f->store->state.meta.applied >= atomic_load(&shared->committed))
-        return false;
+    if (f->store->state.meta.applied >= atomic_load(&f->store->shared.committed))
+        return;
     // When the log cannot be written, folding makes room in it.
-    return atomic_load(&shared->logged) - atomic_load(&shared->folded) >= STORE_LOG_FOLD ||
-           clock_mono_ms() - f->folded_ms >= STORE_FOLD_MS || f->keeper->failing;
+    if (clock_mono_ms() - f->folded_ms >= STORE_FOLD_MS || f->keeper->failing)
+        (void)fold(f, 0);
+    else if (unfolded(f->store) >= STORE_LOG_FOLD)
+        (void)fold(f, STORE_LOG_KEEP);
 }
 
 // ---- The loop -----------------------------------------------------------------------------------
@@ -115,7 +126,7 @@ static void
 backup(struct folder *f, char *to) ON_PERSIST
 {
     uint64_t begin = clock_mono_ms();
-    int rc = fold_all(f) ? store_copy(f->store, to) : MDB_PANIC;
+    int rc = fold(f, 0) ? store_copy(f->store, to) : MDB_PANIC;
     if (rc == 0)
         store_say(f->store, LOG_T_NOTICE, "Persistence: backup to %s done in %llu ms.", to,
                   (unsigned long long)(clock_mono_ms() - begin));
@@ -133,8 +144,7 @@ anything_to_do(void *arg)
         return true;
     if (f->retry_ms != 0) // neither folds nor answers before the pause is over
         return false;
-    return page_desk_ready(f->desk) ||
-           atomic_load(&shared->logged) - atomic_load(&shared->folded) >= STORE_LOG_FOLD;
+    return page_desk_ready(f->desk) || unfolded(f->store) >= STORE_LOG_FOLD;
 }
 
 static uint64_t
@@ -151,10 +161,9 @@ round_once(struct folder *f) ON_PERSIST
     atomic_store_explicit(&f->store->broker->wall_offset_ms, clock_wall_ms() - clock_mono_ms(),
                           memory_order_relaxed);
     page_desk_fetch(f->desk);
-    bool pages = page_desk_is_due(f->desk);
-    if ((pages || fold_is_due(f)) && !fold_all(f))
-        pages = false;
-    if (pages)
+    if (!page_desk_is_due(f->desk))
+        fold_if_due(f);
+    else if (fold(f, 0)) // all of it: what is asked for may have come last
         page_desk_answer(f->desk);
     page_desk_push(f->desk);
     char *to = atomic_exchange(&f->store->shared.backup, NULL);
@@ -182,7 +191,7 @@ state_thread_main(void *arg)
     while (!atomic_load(&store->shared.stop_state))
         round_once(&f);
     f.next_ms = 0;
-    (void)fold_all(&f); // what fails stays in the log and is folded at the next start
+    (void)fold(&f, 0); // what fails stays in the log and is folded at the next start
     page_desk_free(f.desk);
     window_free(f.window);
     return NULL;

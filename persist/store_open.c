@@ -107,7 +107,7 @@ recover(struct store *store)
     uint64_t blobs = last - store->state.meta.applied;
     if (blobs > 0) {
         struct window *window = window_new(store->state.meta.seed);
-        int rc = store_fold(store, window, last);
+        int rc = store_fold(store, window, last, 0);
         window_free(window);
         if (rc != 0)
             return rc;

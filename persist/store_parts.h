@@ -19,7 +19,8 @@
 
 #define STORE_MAGIC      0x53544f52u
 
-#define STORE_LOG_FOLD   ((uint64_t)16 << 20) // bytes of log that start a fold
+#define STORE_LOG_FOLD   ((uint64_t)32 << 20) // bytes of log that start a fold
+#define STORE_LOG_KEEP   ((uint64_t)8 << 20)  // of them stay: what is under way ends there
 #define STORE_LOG_MAX    ((uint64_t)1 << 30)  // beyond it publishers wait
 #define STORE_WINDOW_MAX ((uint64_t)32 << 20) // bytes of log in one fold
 #define STORE_COMMIT_MAX ((uint64_t)16 << 20) // bytes gathered for one commit
@@ -83,8 +84,10 @@ int store_count(struct store *store); // fills in counts
 
 void *log_thread_main(void *arg);   // log_thread.c; arg: the store
 void *state_thread_main(void *arg); // state_thread.c
-// Folds what the log has behind the state, up to this sequence number. 0 or env.h's numbers.
-int store_fold(struct store *store, struct window *window, uint64_t until);
+// Folds what the log has behind the state, up to this sequence number, which ends a commit; with
+// keep, only as long as at least so many bytes are left in the log behind it, to look ahead into. 0
+// or env.h's numbers.
+int store_fold(struct store *store, struct window *window, uint64_t until, uint64_t keep);
 // Waits until the thread is woken, or for ms. `ready` is asked after the flag is set.
 void store_sleep(struct keeper_thread *thread, uint64_t ms, bool (*ready)(void *arg), void *arg);
 // A copy in a folder that does not exist yet (copy.c). On the state thread. 0 or errno's or LMDB's

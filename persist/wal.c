@@ -290,6 +290,43 @@ read_blobs(MDB_cursor *cursor, uint64_t after, uint64_t until, uint64_t bytes_ma
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+static int
+show_blobs(MDB_cursor *cursor, uint64_t after, uint64_t until, uint64_t bytes_max,
+           struct window *window)
+{
+    uint64_t wanted = after + 1, sequence, bytes = 0;
+    MDB_val k = val_of(&wanted), v;
+    int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    while (rc == 0 && bytes < bytes_max && (rc = sequence_of(&k, &sequence)) == 0 &&
+           sequence <= until) {
+        if (v.mv_size > BLOB_HEAD && v.mv_size <= UINT32_MAX) // its turn to be checked comes
+            window_look_ahead(window, slice_of(v.mv_data, v.mv_size));
+        bytes += v.mv_size;
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int
+wal_look_ahead(struct wal *wal, uint64_t after, uint64_t until, uint64_t bytes_max,
+               struct window *window)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor;
+    (void)pthread_mutex_lock(&wal->readers);
+    int rc = wal->env.mdb ? mdb_txn_begin(wal->env.mdb, NULL, MDB_RDONLY, &txn) : MDB_PANIC;
+    if (rc == 0) {
+        rc = mdb_cursor_open(txn, wal->table, &cursor);
+        if (rc == 0) {
+            rc = show_blobs(cursor, after, until, bytes_max, window);
+            mdb_cursor_close(cursor);
+        }
+        mdb_txn_abort(txn);
+    }
+    (void)pthread_mutex_unlock(&wal->readers);
+    return rc;
+}
+
 int
 wal_read(struct wal *wal, uint64_t after, uint64_t until, uint64_t bytes_max, struct window *window,
          struct wal_window *ret)

@@ -44,6 +44,9 @@ struct wal_window {
     uint64_t last;  // sequence number of the last blob taken; 0 = there was none
     uint64_t bytes; // of the blobs
 };
+// Shows blobs behind `after` up to `until`, about bytes_max of them, to window_look_ahead.
+int wal_look_ahead(struct wal *wal, uint64_t after, uint64_t until, uint64_t bytes_max,
+                   struct window *window);
 // Copies blobs behind `after` up to `until`, which ends a commit, into the window and applies them,
 // until it is full: bytes_max (one commit may be larger) or WINDOW_THINGS. MDB_CORRUPTED, ENV_GAP:
 // damage.

@@ -33,6 +33,8 @@ window_free(struct window *window)
     mem_free(window->bytes);
     mem_free(window->messages);
     slots_free(&window->things);
+    slots_free(&window->passed);
+    slots_free(&window->known);
     mem_free(window);
 }
 
@@ -40,6 +42,7 @@ void
 window_clear(struct window *window)
 {
     slots_clear(&window->things);
+    slots_clear(&window->passed);
     window->len = FIRST_AT;
     window->message_count = window->ended = 0;
     window->next_session = window->next_message = window->next_order = 0;
@@ -263,4 +266,37 @@ window_apply_blob(struct window *window, uint32_t len)
             return err;
     }
     return bad ? ERR_MALFORMED : OK;
+}
+
+// ---- What comes later ---------------------------------------------------------------------------
+
+void
+window_look_ahead(struct window *window, struct slice blob)
+{
+    struct slice rest = slice_of(blob.data + BLOB_HEAD, blob.len - BLOB_HEAD), segment;
+    bool bad = false;
+    while (blob_segment(&rest, &segment, &bad)) {
+        for (const uint8_t *at = segment.data, *end = at + segment.len; at < end;) {
+            uint64_t len = RECORD_HEAD + (uint64_t)get_le32(at + 1);
+            const uint8_t *record = at;
+            at += min_u64(len, (uint64_t)(end - at));
+            if (*record != JOURNAL_STATE || len != STATE_BYTES || field_state(record) != ENTRY_DONE)
+                continue;
+            uint64_t session = field_number(record), seq = field_seq(record);
+            struct slot *slot = slots_find(&window->things, THING_ENTRY, session, seq);
+            if (!slot || slot->at == 0 || slot->flags & THING_GONE)
+                continue;
+            slot->flags |= THING_GONE;
+            (void)slots_at(&window->passed, THING_ENTRY, session, seq);
+        }
+    }
+}
+
+void
+window_folded(struct window *window)
+{
+    struct slots known = window->known;
+    window->known = window->passed;
+    window->passed = known;
+    slots_clear(&window->passed);
 }

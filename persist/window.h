@@ -44,7 +44,10 @@ struct window {
     struct slots things;
     struct window_message *messages; // in the order of the log, some of them more than once
     uint32_t message_count, message_cap;
-    uint32_t ended;                                  // sessions
+    uint32_t ended; // sessions
+    // Entries whose ENQUEUE was left out because their end stands further on in the log: `passed`
+    // in this window, `known` in earlier ones, whose ends may be in this one.
+    struct slots passed, known;
     uint64_t next_session, next_message, next_order; // above all that was seen
     uint64_t records;
 };
@@ -63,6 +66,11 @@ uint8_t *window_room(struct window *window, uint32_t len);
 NODISCARD err_t window_apply(struct window *window, uint32_t len);
 // The same for a good blob, head included.
 NODISCARD err_t window_apply_blob(struct window *window, uint32_t len);
+
+// Looks at a good blob that comes later: entries of the window that end there are as good as gone.
+void window_look_ahead(struct window *window, struct slice blob);
+// The window is in the state: what its look ahead found is known from now on.
+void window_folded(struct window *window);
 
 // The whole record that begins there.
 struct slice window_record(const struct window *window, uint32_t at);

@@ -260,7 +260,7 @@ measure_start(const char *folder)
 int
 main(int argc, char **argv)
 {
-    char folder[512], command[600];
+    char folder[512], command[1300];
     uint64_t sessions = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
     (void)snprintf(folder, sizeof folder, "%s/micro-store-XXXXXX", argc > 1 ? argv[1] : "/tmp");
     if (!mkdtemp(folder))

@@ -271,7 +271,7 @@ crash(void)
     }
     uint64_t behind = store->wal.next - 1 - store->state.meta.applied;
     struct window *window = window_new(store->state.meta.seed);
-    cr_assert_eq(store_fold(store, window, store->state.meta.applied + draw(behind + 1)), 0);
+    cr_assert_eq(store_fold(store, window, store->state.meta.applied + draw(behind + 1), 0), 0);
     window_free(window);
     store_close(store);
     rig.options.verify_in_child = draw(2);

@@ -146,7 +146,7 @@ Test(persist_store, a_state_ahead_of_the_trimming_is_no_harm)
     WRITE_LOG(rec_session(1, "one"), rec_message(1, "m"), rec_enqueue(1, 1, 1));
     WRITE_LOG(rec_message(2, "n"), rec_enqueue(1, 2, 2));
     struct window *window = window_new(rig.store->state.meta.seed);
-    cr_assert_eq(store_fold(rig.store, window, 1), 0); // half of it, and nothing is trimmed
+    cr_assert_eq(store_fold(rig.store, window, 1, 0), 0); // half of it, and nothing is trimmed
     window_free(window);
     reopen();
     expect_store(rig.store, "session 1 one expires 5000\nmessage 1 m\nentry 1 1 1\n"
