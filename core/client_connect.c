@@ -21,7 +21,8 @@ struct connecting {
     bool assigned;
     bool session_present;
     uint16_t keep_alive_s;
-    bool has_keep_alive; // Server Keep Alive is sent
+    bool has_keep_alive;     // Server Keep Alive is sent
+    uint64_t journal_before; // where the journal stood: an older session may end for this one
 };
 
 static const struct listener_config *
@@ -180,8 +181,8 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     session->durable |= session->expiry_s > 0;
     session->sent_safe = 0;
     session_journal(session);
-    // A session that ended for this one counts as well.
-    client->base_position = journal_last(shard->journal);
+    uint64_t last = journal_last(shard->journal);
+    client->base_position = last == c->journal_before ? 0 : last;
     client->packet_max = view->packet_max;
     client->problem_info = view->request_problem_info;
     client->alias_max_out = (uint16_t)min_u32(view->topic_alias_max, ALIAS_OUT_MAX);
@@ -258,6 +259,7 @@ client_on_connect(struct client *client, const struct frame *frame)
     err = check(client, &c);
     if (err)
         return refuse(client, err);
+    c.journal_before = journal_last(client->shard->journal);
     struct session *session = find_or_make(client, &c, &err);
     if (!session)
         return refuse(client, err);
