@@ -37,8 +37,8 @@ static const struct option_row option_rows[] = {
     {NUMBER("--port", port, 1883, 1, 65535), .help = "broker's TCP port"},
     {.name = "--scenario", .value_name = "NAME", .kind = KIND_SCENARIO,
      .offset = offsetof(struct options, scenario), .initial = SCENARIO_PAIRS,
-     .help = "pairs, fan-in, fan-out, idle, connect, durable-pairs, offline-queue or recover "
-             "(pairs)"},
+     .help = "pairs, fan-in, fan-out, idle, connect, durable-pairs (durable-qos1, durable-qos2: "
+             "the same with --qos), offline-queue or recover (pairs)"},
     {NUMBER("--clients", clients, 50, 1, 1000000),
      .help = "pairs; publishers of fan-in; subscribers of fan-out; connections; sessions"},
     {NUMBER("--qos", qos, 0, 0, 2), .help = "of publishing and of subscribing"},
@@ -117,11 +117,19 @@ parse_number(const struct option_row *row, const char *text, uint64_t *ret_numbe
 }
 
 static err_t
-parse_scenario(const char *text, uint64_t *ret_scenario)
+parse_scenario(const char *text, struct options *options)
 {
     for (uint64_t i = 0; i < ARRAY_LEN(scenario_names); i++) {
         if (strcmp(text, scenario_names[i]) == 0) {
-            *ret_scenario = i;
+            options->scenario = i;
+            return OK;
+        }
+    }
+    // durable-pairs and its QoS in one word
+    for (uint64_t qos = 1; qos <= 2; qos++) {
+        if (strcmp(text, qos == 1 ? "durable-qos1" : "durable-qos2") == 0) {
+            options->scenario = SCENARIO_DURABLE_PAIRS;
+            options->qos = qos;
             return OK;
         }
     }
@@ -167,7 +175,7 @@ set_option(const struct option_row *row, const char *value, struct options *opti
     case KIND_NUMBER:
         return parse_number(row, value, field);
     case KIND_SCENARIO:
-        return parse_scenario(value, field);
+        return parse_scenario(value, options);
     }
     must(false);
     return ERR_CONFIG;

@@ -124,9 +124,9 @@ restore_retained(struct broker *broker, struct rcu_reader *reader, const struct 
 {
     must(record->kind == JOURNAL_RETAIN);
     const struct record_msg *stored = &record->msg;
-    if ((stored->expires_ms && stored->expires_ms <= wall_ms) || stored->payload.len == 0 ||
-        topic_name_check(stored->topic) != OK)
+    if (stored->payload.len == 0 || topic_name_check(stored->topic) != OK)
         return;
+    // One that has expired is nobody's any more, and the sweep removes it from the disk as well.
     struct pub pub = {
         .topic = stored->topic,
         .props = stored->props,

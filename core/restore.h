@@ -34,7 +34,7 @@ void restore_received(struct session *session, uint16_t packet_id);
 // Its deadlines run from here on; one that has passed fires in the first tick.
 void restore_done(struct session *session, const struct record *record, uint64_t wall_ms);
 
-// A retained message; one that has expired is left out. reader: the caller's, online.
+// A retained message. reader: the caller's, online.
 void restore_retained(struct broker *broker, struct rcu_reader *reader, const struct record *record,
                       uint64_t now_ms, uint64_t wall_ms);
 

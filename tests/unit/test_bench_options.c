@@ -33,6 +33,15 @@ Test(bench_options, defaults)
     cr_assert_str_eq(o.restart_command, "");
 }
 
+Test(bench_options, two_names_say_the_qos_as_well)
+{
+    cr_assert_eq(parse("--scenario durable-qos1"), OK);
+    cr_assert(o.scenario == SCENARIO_DURABLE_PAIRS && o.qos == 1);
+    cr_assert_eq(parse("--scenario durable-qos2"), OK);
+    cr_assert(o.scenario == SCENARIO_DURABLE_PAIRS && o.qos == 2);
+    cr_assert_neq(parse("--scenario durable-qos3"), OK);
+}
+
 Test(bench_options, every_scenario_is_found_by_its_name)
 {
     for (uint64_t s = SCENARIO_PAIRS; s <= SCENARIO_RECOVER; s++) {
