@@ -13,6 +13,9 @@
 // A client that does not read what it is sent is not read either, beyond this much.
 #define PAUSE_AT  (UINT64_C(1) << 20)
 #define RESUME_AT (UINT64_C(1) << 18)
+// Nor one that sends on though more is unacknowledged than it has identifiers for.
+#define PARKED_PAUSE  65536u
+#define PARKED_RESUME 32768u
 
 void
 client_mark_dirty(struct client *client)
@@ -26,14 +29,15 @@ client_check_pause(struct client *client)
 {
     uint64_t bytes = outq_bytes(&client->out);
     if (likely(!client->read_paused)) {
-        if (unlikely(bytes > PAUSE_AT)) {
+        if (unlikely(bytes > PAUSE_AT || client->parked_count > PARKED_PAUSE)) {
             client->read_paused = true;
             stat_add(&client->shard->stats.reads_paused, 1);
             client_mark_dirty(client);
         }
         return;
     }
-    if (bytes < RESUME_AT && list_empty(&client->blocked_node)) {
+    if (bytes < RESUME_AT && client->parked_count < PARKED_RESUME &&
+        list_empty(&client->blocked_node)) {
         client->read_paused = false;
         client_mark_dirty(client);
     }
@@ -265,6 +269,7 @@ client_release_parked(struct client *client)
         unpark(client);
     }
     client_drop_parked(client);
+    client_check_pause(client);
 }
 
 void

@@ -278,10 +278,10 @@ deliveries_push_disk(struct deliveries *d, uint32_t size)
 }
 
 void
-deliveries_unload(struct deliveries *d, uint32_t keep)
+deliveries_unload(struct deliveries *d, uint32_t keep, uint64_t keep_bytes)
 {
     must(d->sent == d->head && d->inflight == 0);
-    while (d->queued > keep) {
+    while (d->queued > keep || d->queued_bytes > keep_bytes) {
         struct delivery *last = deliveries_at(d, d->loaded - 1);
         if (last->state != DELIVERY_QUEUED && last->state != DELIVERY_DONE)
             break; // what may be under way stays

@@ -122,9 +122,9 @@ void deliveries_restore(struct deliveries *d, uint64_t first, uint64_t end, uint
                         uint64_t bytes);
 // An entry of this size goes to the disk alone, at d->tail.
 void deliveries_push_disk(struct deliveries *d, uint32_t size);
-// Keeps at most so many QUEUED entries in memory: the newer ones are on the disk alone from now on.
-// All of them have been journaled. Only for a session without a connection.
-void deliveries_unload(struct deliveries *d, uint32_t keep);
+// Keeps at most so many QUEUED entries, of so many bytes, in memory: the newer ones are on the disk
+// alone from now on. All of them have been journaled. Only for a session without a connection.
+void deliveries_unload(struct deliveries *d, uint32_t keep, uint64_t keep_bytes);
 // The entry of place seq >= loaded came back, in state QUEUED, SENT with resend, or RELEASED with
 // resend; entries in between do not exist. Takes over as deliveries_push. size: as it was queued.
 void deliveries_load(struct deliveries *d, uint64_t seq, const struct delivery *entry,

@@ -198,7 +198,7 @@ deliver_handles(struct shard *shard, struct pub *pub, const struct trie_handle *
     for (uint32_t i = ordinary; i < ordinary + shares; i++) {
         struct sub_vector *vector = subs_find(shard->subs, handles[i]);
         if (!vector || !deliver_share(shard, vector, pub))
-            route_redispatch(shard, pub_msg(pub), handles[i]);
+            route_redispatch(shard, pub_msg(pub), handles[i], false);
     }
 }
 
@@ -446,29 +446,41 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
     return OK;
 }
 
+static void
+post_share(struct shard *shard, unsigned to, struct pub *pub, struct trie_handle share, bool bonded)
+{
+    struct route_scratch *scratch = shard->scratch;
+    scratch->handles =
+        mem_grow(scratch->handles, &scratch->handle_cap, 1, sizeof *scratch->handles);
+    scratch->handles[0] = share;
+    uint64_t ticket = 0;
+    if (bonded) {
+        ticket = tickets_next(shard);
+        pub->bonded = true;
+        journal_bond(shard->journal, true, ticket, UINT64_C(1) << to);
+    }
+    post(shard, to, pub, ticket, 0, 1);
+}
+
 void
-route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share)
+route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share, bool lasting)
 {
     const struct match *match = match_cache_get(shard->matches, msg_topic(msg));
     int to = -1;
+    bool durable = false;
     for (uint32_t i = match->count - match->shares; i < match->count && to < 0; i++) {
         const struct match_entry *entry = &match->entries[i];
         if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
-            to = trie_share_pick(entry->share, &shard->share_rotor, NULL);
+            to = trie_share_pick(entry->share, &shard->share_rotor, &durable);
     }
     struct sub_vector *vector = subs_find(shard->subs, share);
     struct pub pub;
     pub_from_msg(&pub, msg);
-    if (to == (int)shard->index && vector) {
+    if (to == (int)shard->index && vector)
         (void)deliver_share(shard, vector, &pub);
-    } else if (to >= 0 && to != (int)shard->index) {
-        struct route_scratch *scratch = shard->scratch;
-        scratch->handles =
-            mem_grow(scratch->handles, &scratch->handle_cap, 1, sizeof *scratch->handles);
-        scratch->handles[0] = share;
-        post(shard, (unsigned)to, &pub, 0, 0, 1);
-    } else {
+    else if (to >= 0 && to != (int)shard->index)
+        post_share(shard, (unsigned)to, &pub, share, lasting && durable);
+    else
         stat_add(&shard->stats.dropped_no_member, 1);
-    }
     pub_done(&pub);
 }

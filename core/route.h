@@ -40,6 +40,8 @@ void route_on_record(struct shard *shard, unsigned from, const struct spsc_recor
 // Releases what an undelivered record holds (the broker ends).
 void route_drop_record(const struct spsc_record *record);
 // Gives a message of a share group to another member, on any shard. Counted when there is none.
-void route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share);
+// lasting: it was a durable session's; what that journals next, to give it up, reaches the disk
+// together with what the other member's shard journals.
+void route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share, bool lasting);
 
 #endif

@@ -126,7 +126,7 @@ redispatch_all(struct session *session)
     for (uint64_t seq = out->head; seq != out->loaded; seq++) {
         const struct delivery *entry = deliveries_at(out, seq);
         if (may_redispatch(entry))
-            route_redispatch(session->shard, entry->msg, entry->share);
+            route_redispatch(session->shard, entry->msg, entry->share, session->durable);
         else if (entry->state != DELIVERY_DONE)
             stat_add(&session->shard->stats.dropped_session_end, 1);
     }
@@ -158,8 +158,6 @@ session_end(struct session *session)
 {
     must(session->magic == SESSION_MAGIC && !session->client);
     bool later = session_leaves_estate(session);
-    if (session->durable && !later)
-        journal_session_end(session->shard->journal, session->number); // says all that follows
     session_walks_stop(session, (struct trie_handle){0});
     // First, so that neither the Will nor a redispatch comes back to this session.
     session_unsubscribe_all(session);
@@ -168,6 +166,9 @@ session_end(struct session *session)
     redispatch_all(session);
     if (!later)
         stat_add(&session->shard->stats.dropped_session_end, session->out.disk_count);
+    // Last: what others were given reaches the disk before this, or with it (bonds).
+    if (session->durable && !later)
+        journal_session_end(session->shard->journal, session->number);
     session_discard(session);
 }
 
@@ -198,10 +199,11 @@ redispatch_waiting(struct session *session)
         if (entry->state != DELIVERY_QUEUED || entry->share.generation == 0 ||
             !trie_share_connected(session->shard->broker->trie, entry->share))
             continue;
+        // First given, then given up. Who gets it may be this session once more, which moves the
+        // ring.
         struct msg *msg = msg_ref(entry->msg);
-        struct trie_handle share = entry->share;
-        session_finish(session, entry);
-        route_redispatch(session->shard, msg, share);
+        route_redispatch(session->shard, msg, entry->share, session->durable);
+        session_finish(session, deliveries_at(out, seq));
         msg_unref(msg);
     }
 }
@@ -236,7 +238,7 @@ session_disconnected(struct session *session, bool with_will)
     session->sent_limit = 0;
     session_journal(session);
     session_forget_page(session); // it would begin where the queue in memory ends now
-    deliveries_unload(&session->out, QUEUE_LOADED_AWAY);
+    deliveries_unload(&session->out, QUEUE_AWAY_MESSAGES, QUEUE_AWAY_BYTES);
 }
 
 void

@@ -27,9 +27,10 @@ struct shard;
 // Entries that a session may send, as journaled in one go.
 #define SENT_AHEAD 4096u
 // Messages that wait in memory when there is a keeper; more of them wait on the disk alone.
-#define QUEUE_LOADED_AWAY   256u // for a session without a connection
-#define QUEUE_LOADED_ONLINE 4096u
-#define QUEUE_LOADED_BYTES  (UINT64_C(4) << 20)
+#define QUEUE_AWAY_MESSAGES   256u // for a session without a connection
+#define QUEUE_AWAY_BYTES      (UINT64_C(256) << 10)
+#define QUEUE_ONLINE_MESSAGES 4096u
+#define QUEUE_ONLINE_BYTES    (UINT64_C(4) << 20)
 
 struct will {
     struct msg *msg;

@@ -120,9 +120,12 @@ static bool
 is_long(const struct session *session)
 {
     const struct deliveries *out = &session->out;
-    uint32_t max = session->client ? QUEUE_LOADED_ONLINE : QUEUE_LOADED_AWAY;
-    return out->loaded != out->tail || out->queued >= max ||
-           out->queued_bytes >= QUEUE_LOADED_BYTES;
+    if (out->loaded != out->tail)
+        return true;
+    if (session->client)
+        return out->queued >= QUEUE_ONLINE_MESSAGES || out->queued_bytes >= QUEUE_ONLINE_BYTES;
+    return out->queued >= QUEUE_AWAY_MESSAGES || out->queued_bytes >= QUEUE_AWAY_BYTES ||
+           session->shard->over_budget;
 }
 
 static void

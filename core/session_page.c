@@ -143,7 +143,7 @@ page_for_session(struct session *session, const struct page_load *load, struct p
     session->load = NULL;
     load_page(session, page, load->tail);
     if (!session->client)
-        deliveries_unload(&session->out, QUEUE_LOADED_AWAY);
+        deliveries_unload(&session->out, QUEUE_AWAY_MESSAGES, QUEUE_AWAY_BYTES);
     session_continue(session);
 }
 
@@ -180,7 +180,7 @@ give(struct shard *shard, const struct estate *estate, const struct page_entry *
     while (i < estate->count && estate->shares[i].ordinal != entry->ordinal)
         i++;
     if (i < estate->count && entry->msg)
-        route_redispatch(shard, entry->msg, estate->shares[i].share);
+        route_redispatch(shard, entry->msg, estate->shares[i].share, true);
     else
         stat_add(&shard->stats.dropped_session_end, 1);
 }

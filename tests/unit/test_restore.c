@@ -299,8 +299,8 @@ Test(restore, a_long_queue_is_on_the_disk_and_comes_in_pages)
     sim_close(a, 0);
     struct shard *home = sim->broker->shards[broker_home(sim->broker, slice_str("a"))];
     publish_numbers(p, "t", 0, 600);
-    cr_assert_eq(home->totals.queued, QUEUE_LOADED_AWAY);
-    cr_assert_eq(home->totals.on_disk, 600 - QUEUE_LOADED_AWAY);
+    cr_assert_eq(home->totals.queued, QUEUE_AWAY_MESSAGES);
+    cr_assert_eq(home->totals.on_disk, 600 - QUEUE_AWAY_MESSAGES);
     a = durable("a");
     take_numbers(a, 0, 300);
     publish_numbers(p, "t", 600, 650);
