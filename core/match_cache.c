@@ -174,7 +174,7 @@ entry_add(struct match_cache *cache)
 static void
 add_shares(struct match_cache *cache, const struct filter *filter)
 {
-    const struct trie_share *share = atomic_load_explicit(&filter->shares, memory_order_acquire);
+    const struct trie_share *share = filter_shares(filter);
     while (share) {
         *entry_add(cache) = (struct match_entry){.handle = share->handle, .share = share};
         cache->match->shares++;
@@ -192,12 +192,16 @@ collect(struct match_cache *cache)
     for (uint32_t i = 0; i < cache->found_count; i++) {
         const struct filter *filter = cache->found[i];
         uint64_t shards = atomic_load_explicit(&filter->shards, memory_order_acquire);
-        shared |= atomic_load_explicit(&filter->shares, memory_order_acquire) != NULL;
+        const struct filter_extra *extra =
+            atomic_load_explicit(&filter->extra, memory_order_acquire);
+        if (unlikely(extra)) {
+            shared |= atomic_load_explicit(&extra->shares, memory_order_acquire) != NULL;
+            cache->match->durable |= atomic_load_explicit(&extra->durable, memory_order_acquire);
+        }
         if (!shards) // it is for share groups alone, or about to go
             continue;
         *entry_add(cache) = (struct match_entry){.handle = filter->handle, .shards = shards};
         cache->match->shards |= shards;
-        cache->match->durable |= atomic_load_explicit(&filter->durable, memory_order_acquire);
     }
     for (uint32_t i = 0; unlikely(shared) && i < cache->found_count; i++)
         add_shares(cache, cache->found[i]);

@@ -322,13 +322,26 @@ wild_make(struct trie *trie, struct rcu_reader *self, struct slice text, uint64_
     return filter;
 }
 
+static struct filter_extra *
+extra_make(struct trie *trie, struct filter *filter)
+{
+    struct filter_extra *extra = atomic_load_explicit(&filter->extra, memory_order_relaxed);
+    if (extra)
+        return extra;
+    extra = mem_zalloc(sizeof *extra);
+    atomic_store_explicit(&filter->extra, extra, memory_order_release);
+    count(&trie->bytes, sizeof *extra);
+    return extra;
+}
+
 // Frees the filter when nobody wants it any more: deferred, so it can still be read here.
 static void
 filter_retire(struct trie *trie, struct rcu_reader *self, struct filter *filter)
 {
     if (atomic_load_explicit(&filter->shards, memory_order_relaxed) != 0 ||
-        atomic_load_explicit(&filter->shares, memory_order_relaxed) != NULL)
+        filter_shares(filter) != NULL)
         return;
+    struct filter_extra *extra = atomic_load_explicit(&filter->extra, memory_order_relaxed);
     struct slice text = filter_text(filter);
     if (topic_filter_is_wild(text)) {
         _Atomic(struct filter *) *link = path_make(trie, self, text); // all of it is there
@@ -342,7 +355,9 @@ filter_retire(struct trie *trie, struct rcu_reader *self, struct filter *filter)
     }
     slot_free(trie, filter->handle);
     count(&trie->filters, (uint64_t)-1);
-    count(&trie->bytes, (uint64_t)0 - (sizeof *filter + text.len));
+    count(&trie->bytes, (uint64_t)0 - (sizeof *filter + text.len + (extra ? sizeof *extra : 0)));
+    if (extra)
+        rcu_defer(self, extra, mem_free);
     rcu_defer(self, filter, mem_free);
 }
 
@@ -351,7 +366,7 @@ filter_retire(struct trie *trie, struct rcu_reader *self, struct filter *filter)
 static struct trie_share *
 share_find(const struct filter *filter, struct slice group)
 {
-    struct trie_share *share = atomic_load_explicit(&filter->shares, memory_order_relaxed);
+    struct trie_share *share = filter_shares(filter);
     while (share && !slice_equal(slice_of(share->name, share->name_len), group))
         share = atomic_load_explicit(&share->next, memory_order_relaxed);
     return share;
@@ -368,9 +383,10 @@ share_new(struct trie *trie, struct filter *filter, struct slice group)
         mem_free(share);
         return NULL;
     }
-    atomic_store_explicit(&share->next, atomic_load_explicit(&filter->shares, memory_order_relaxed),
+    struct filter_extra *extra = extra_make(trie, filter);
+    atomic_store_explicit(&share->next, atomic_load_explicit(&extra->shares, memory_order_relaxed),
                           memory_order_relaxed);
-    atomic_store_explicit(&filter->shares, share, memory_order_release);
+    atomic_store_explicit(&extra->shares, share, memory_order_release);
     count(&trie->share_groups, 1);
     count(&trie->bytes, sizeof *share + group.len);
     return share;
@@ -379,7 +395,9 @@ share_new(struct trie *trie, struct filter *filter, struct slice group)
 static void
 share_retire(struct trie *trie, struct rcu_reader *self, struct trie_share *share)
 {
-    _Atomic(struct trie_share *) *link = &share->filter->shares;
+    struct filter_extra *extra = atomic_load_explicit(&share->filter->extra, memory_order_relaxed);
+    must(extra);
+    _Atomic(struct trie_share *) *link = &extra->shares;
     while (atomic_load_explicit(link, memory_order_relaxed) != share)
         link = &atomic_load_explicit(link, memory_order_relaxed)->next;
     atomic_store_explicit(link, atomic_load_explicit(&share->next, memory_order_relaxed),
@@ -523,7 +541,10 @@ trie_remove(struct trie *trie, struct rcu_reader *self, struct trie_handle handl
         uint64_t before =
             atomic_fetch_and_explicit(&named.filter->shards, ~bit, memory_order_release);
         must(before & bit);
-        atomic_fetch_and_explicit(&named.filter->durable, ~bit, memory_order_release);
+        struct filter_extra *extra =
+            atomic_load_explicit(&named.filter->extra, memory_order_relaxed);
+        if (extra)
+            atomic_fetch_and_explicit(&extra->durable, ~bit, memory_order_release);
         filter_retire(trie, self, named.filter);
         bump(trie, named.filter);
     }
@@ -545,10 +566,11 @@ trie_durable(struct trie *trie, struct trie_handle handle, unsigned shard, bool 
         // Read with each pick, so no kept result depends on it.
         atomic_store_explicit(&cell->durable, durable, memory_order_release);
     } else {
+        struct filter_extra *extra = extra_make(trie, named.filter);
         if (durable)
-            atomic_fetch_or_explicit(&named.filter->durable, bit, memory_order_release);
+            atomic_fetch_or_explicit(&extra->durable, bit, memory_order_release);
         else
-            atomic_fetch_and_explicit(&named.filter->durable, ~bit, memory_order_release);
+            atomic_fetch_and_explicit(&extra->durable, ~bit, memory_order_release);
         bump(trie, named.filter);
     }
     unlock(trie);
@@ -641,6 +663,8 @@ static void
 record_free(struct named named)
 {
     if (!named.share) {
+        if (named.filter)
+            mem_free(atomic_load(&named.filter->extra));
         mem_free(named.filter);
         return;
     }

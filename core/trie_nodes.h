@@ -4,8 +4,8 @@
 // Owner:  struct trie.
 // Thread: readers follow only the _Atomic pointers, under RCU; everything else belongs to the
 //         writer that holds the mutex, or never changes.
-// Memory: a filter 40 bytes and its text, 8 in the slot directory, 8 to 13 in the flat table; a
-//         node 48 bytes and its level.
+// Memory: a filter 32 bytes and its text, 16 more with share groups or durable subscribers, 8 in
+//         the slot directory, 8 to 13 in the flat table; a node 48 bytes and its level.
 // Limits: SLOTS_MAX filters and share groups together.
 #ifndef TERN_CORE_TRIE_NODES_H
 #define TERN_CORE_TRIE_NODES_H
@@ -65,11 +65,18 @@ struct trie_share {
     uint8_t name[];
 };
 
+// What only some filters have. Made when it is first needed, and there until the filter goes.
+struct filter_extra {
+    _Atomic uint64_t durable; // bit i: shard i has a subscriber that outlives its connection
+    _Atomic(struct trie_share *) shares;
+};
+
+// A match reads it whole, and its text: with 32 bytes before that most lie in two cache lines.
 struct filter {
     struct trie_handle handle;
-    _Atomic uint64_t shards, durable;
-    _Atomic(struct trie_share *) shares;
-    uint64_t key; // of text
+    _Atomic uint64_t shards;
+    _Atomic(struct filter_extra *) extra; // NULL: no shares, nobody durable
+    uint64_t key;                         // of text
     uint8_t text[];
 };
 
@@ -84,6 +91,14 @@ struct node {
     uint64_t key;                   // of the level's text; 0 for the root and '+'
     uint8_t text[];
 };
+
+// Share groups of the filter, or NULL.
+static inline struct trie_share *
+filter_shares(const struct filter *filter)
+{
+    const struct filter_extra *extra = atomic_load_explicit(&filter->extra, memory_order_acquire);
+    return extra ? atomic_load_explicit(&extra->shares, memory_order_acquire) : NULL;
+}
 
 static inline struct slice
 filter_text(const struct filter *filter)

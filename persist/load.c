@@ -12,8 +12,8 @@
 #include "persist/store_parts.h"
 #include "persist/window_fields.h"
 
-#define PROGRESS_SESSIONS 100000u
-#define SKIP_STEPS        8u // rows of other shards' sessions that are passed before a search pays
+#define PROGRESS_EVERY 100000u // sessions or retained messages
+#define SKIP_STEPS     8u // rows of other shards' sessions that are passed before a search pays
 
 struct loader {
     struct store *store;
@@ -166,7 +166,7 @@ load_session(struct loader *loader, struct tables *tables)
     if (rc != 0)
         return rc;
     restore_done(session, &record, loader->wall_ms);
-    if (++loader->loaded % PROGRESS_SESSIONS == 0)
+    if (++loader->loaded % PROGRESS_EVERY == 0)
         store_say(loader->store, LOG_T_INFORMATION, "Persistence: shard %u has %llu sessions back.",
                   loader->shard->index, (unsigned long long)loader->loaded);
     return 0;
@@ -209,7 +209,8 @@ store_load_shard(struct store *store, struct shard *shard)
 // ---- Retained messages --------------------------------------------------------------------------
 
 static int
-load_retained(struct rows *rows, struct broker *broker, struct rcu_reader *reader)
+load_retained(struct loader *loader, struct rows *rows, struct broker *broker,
+              struct rcu_reader *reader)
 {
     uint64_t now_ms = clock_mono_ms(), wall_ms = clock_wall_ms();
     for (; rows->rc == 0; rows_next(rows)) {
@@ -223,6 +224,11 @@ load_retained(struct rows *rows, struct broker *broker, struct rcu_reader *reade
         if ((rc = table_record(payload, JOURNAL_RETAIN, &record)) != 0)
             return rc;
         restore_retained(broker, reader, &record, now_ms, wall_ms);
+        if (++loader->loaded % PROGRESS_EVERY > 0)
+            continue;
+        rcu_quiescent(reader); // tables that were outgrown go
+        store_say(loader->store, LOG_T_INFORMATION, "Persistence: %llu retained messages are back.",
+                  (unsigned long long)loader->loaded);
     }
     return rows_end(rows);
 }
@@ -237,7 +243,7 @@ store_load_retained(struct store *store, struct broker *broker, struct rcu_reade
     if (rc != 0)
         return damaged(store, rc);
     rows_begin(&rows, &loader, TABLE_RETAINED);
-    rc = load_retained(&rows, broker, reader);
+    rc = load_retained(&loader, &rows, broker, reader);
     state_abort(&loader.txn);
     return damaged(store, rc);
 }

@@ -150,7 +150,7 @@ static void
 be(uint64_t value, uint32_t bytes)
 {
     while (bytes-- > 0)
-        put((uint8_t[]){bytes < 8 ? (uint8_t)(value >> (8 * bytes)) : 0}, 1);
+        put((uint8_t[]){(uint8_t)(bytes < 8 ? value >> (8 * bytes) : 0)}, 1);
 }
 
 static void
