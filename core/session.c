@@ -14,14 +14,14 @@
 struct session *
 session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number)
 {
-    struct session *session = mem_zalloc(sizeof *session);
+    struct session *session = mem_zalloc(sizeof *session + id.len + 1u);
     session->magic = SESSION_MAGIC;
     session->shard = shard;
     session->number = number ? number
                              : atomic_fetch_add_explicit(&shard->broker->next_session_number, 1,
                                                          memory_order_relaxed);
     session->hash = hash;
-    session->id = mem_strndup(id.data, id.len);
+    memcpy(session->id, id.data, id.len);
     session->id_len = id.len;
     timer_init(&session->timer, TIMER_SESSION);
     list_init(&session->unfinished);
@@ -148,7 +148,6 @@ session_discard(struct session *session)
     registry_remove(shard->registry, session);
     stat_sub(&shard->stats.sessions, 1);
     mem_free(session->user);
-    mem_free(session->id);
     session->magic = 0;
     mem_free(session);
 }

@@ -64,20 +64,19 @@ struct session {
     uint64_t number;       // identity for No Local; never reused
     uint32_t hash;         // registry
     uint32_t id_len;
-    char *id;             // NUL-terminated for the log
-    char *user;           // NULL = none
-    bool durable;         // outlives its connection: what it relies on is journaled
-    uint8_t version;      // of the last connection
-    struct will *will;    // NULL = none
-    uint64_t will_due_ms; // while it waits for its delay
-    uint64_t expires_ms;  // while not connected; UINT64_MAX = never
-    struct timer timer;   // the earlier of the two
+    char *user;            // NULL = none
+    bool durable;          // outlives its connection: what it relies on is journaled
+    uint8_t version;       // of the last connection
+    uint32_t next_ordinal; // the last one given to a subscription
+    struct will *will;     // NULL = none
+    uint64_t will_due_ms;  // while it waits for its delay
+    uint64_t expires_ms;   // while not connected; UINT64_MAX = never
+    struct timer timer;    // the earlier of the two
 
     struct session_sub *subs; // order is not significant
     uint32_t *sub_index;      // hash -> index + 1 in subs; NULL while there are few
     uint32_t sub_count, sub_cap, sub_index_cap;
     uint32_t shared_count;
-    uint32_t next_ordinal;
 
     struct deliveries out;
     // The journal says which entries may have been sent, so that after a crash they are marked as
@@ -91,6 +90,7 @@ struct session {
 
     uint64_t stamp; // publication that has this session as target (route.c)
     uint32_t target;
+    char id[]; // client identifier, NUL-terminated for the log
 };
 
 // ---- Life (session.c) ---------------------------------------------------------------------------

@@ -5,16 +5,32 @@
 enum { MANY = 10000 };
 
 static struct registry *registry;
-static struct session sessions[MANY];
-static char ids[MANY][8];
+static struct session *sessions[MANY];
+
+static struct session *
+make_of(struct slice id, uint32_t hash)
+{
+    struct session *session = mem_zalloc(sizeof *session + id.len + 1);
+    memcpy(session->id, id.data, id.len);
+    session->id_len = id.len;
+    session->hash = hash;
+    return session;
+}
 
 static struct session *
 make(unsigned i, uint32_t hash)
 {
-    struct session *session = &sessions[i];
-    (void)snprintf(ids[i], sizeof ids[i], "%u", i);
-    *session = (struct session){.id = ids[i], .id_len = (uint32_t)strlen(ids[i]), .hash = hash};
-    return session;
+    char text[16];
+    (void)snprintf(text, sizeof text, "%u", i);
+    return sessions[i] = make_of(slice_str(text), hash);
+}
+
+// Takes it out of the registry, too.
+static void
+drop(struct session *session)
+{
+    registry_remove(registry, session);
+    mem_free(session);
 }
 
 static void
@@ -35,13 +51,17 @@ Test(registry, finds_each_of_many_and_no_other)
     }
     cr_assert_eq(registry_count(registry), MANY);
     for (unsigned i = 0; i < MANY; i += 2)
-        registry_remove(registry, &sessions[i]);
+        registry_remove(registry, sessions[i]);
     for (unsigned i = 0; i < MANY; i++) {
-        struct session *found = registry_find(registry, session_id(&sessions[i]), sessions[i].hash);
-        cr_assert_eq(found, i % 2 ? &sessions[i] : NULL);
+        struct session *found = registry_find(registry, session_id(sessions[i]), sessions[i]->hash);
+        cr_assert_eq(found, i % 2 ? sessions[i] : NULL);
     }
-    for (unsigned i = 1; i < MANY; i += 2)
-        registry_remove(registry, &sessions[i]);
+    for (unsigned i = 0; i < MANY; i++) {
+        if (i % 2)
+            drop(sessions[i]);
+        else
+            mem_free(sessions[i]);
+    }
     cr_assert_eq(registry_count(registry), 0);
     registry_free(registry);
 }
@@ -51,23 +71,23 @@ Test(registry, identifiers_with_one_hash_are_still_different)
     for (unsigned i = 0; i < 200; i++)
         registry_add(registry, make(i, 77));
     for (unsigned i = 0; i < 200; i++)
-        cr_assert_eq(registry_find(registry, slice_str(ids[i]), 77), &sessions[i]);
+        cr_assert_eq(registry_find(registry, session_id(sessions[i]), 77), sessions[i]);
     cr_assert_null(registry_find(registry, slice_str("200"), 77));
     cr_assert_null(registry_find(registry, slice_str("1"), 78), "and one text has one hash");
     for (unsigned i = 0; i < 200; i++)
-        registry_remove(registry, &sessions[i]);
+        drop(sessions[i]);
     registry_free(registry);
     registry_free(NULL);
 }
 
 Test(registry, a_zero_byte_is_a_byte)
 {
-    struct session a = {.id = (char[]){'a', 0, 'b'}, .id_len = 3, .hash = 1};
-    registry_add(registry, &a);
+    struct session *a = make_of(slice_of("a\0b", 3), 1);
+    registry_add(registry, a);
     cr_assert_null(registry_find(registry, slice_of("a\0c", 3), 1));
     cr_assert_null(registry_find(registry, slice_of("a", 1), 1));
-    cr_assert_eq(registry_find(registry, slice_of("a\0b", 3), 1), &a);
-    registry_remove(registry, &a);
+    cr_assert_eq(registry_find(registry, slice_of("a\0b", 3), 1), a);
+    drop(a);
     registry_free(registry);
 }
 
@@ -77,7 +97,7 @@ static void
 leave(struct session *session)
 {
     met++;
-    registry_remove(registry, session);
+    drop(session);
 }
 
 Test(registry, each_may_end_the_session_it_is_given)
