@@ -12,6 +12,8 @@
 #include "core/base/mem.h"
 #include "core/base/rcu.h"
 
+#include "tests/race/random.h"
+
 #define THREADS 4
 #define TABLE   16
 #define LIVES   3
@@ -39,13 +41,6 @@ struct worker {
     pthread_t thread;
     uint64_t random;
 };
-
-static uint32_t
-next_random(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*state >> 33);
-}
 
 static struct object *
 object_new(struct shared *shared, uint64_t value)

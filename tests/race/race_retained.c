@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "core/retained.h"
+#include "tests/race/random.h"
 
 #define WRITERS       2
 #define READERS       2
@@ -39,13 +40,6 @@ struct worker {
 struct payload {
     uint64_t number, inverted;
 };
-
-static uint32_t
-next_random(struct worker *w)
-{
-    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(w->random >> 33);
-}
 
 static void
 complain(struct shared *shared, bool wrong)
@@ -89,7 +83,7 @@ write_hot(struct worker *w)
 {
     char text[TEXT_MAX];
     uint64_t order;
-    uint32_t dice = next_random(w);
+    uint32_t dice = next_random(&w->random);
     struct slice topic = topic_of(text, "hot", dice % HOT);
     switch (dice / HOT % 6) {
     case 0:
@@ -114,7 +108,7 @@ write_messages(void *arg)
     char text[TEXT_MAX];
     w->self = rcu_register(w->shared->rcu);
     for (unsigned round = 0; round < WRITER_ROUNDS; round++) {
-        unsigned i = next_random(w) % (OWN / WRITERS) * WRITERS + w->index;
+        unsigned i = next_random(&w->random) % (OWN / WRITERS) * WRITERS + w->index;
         set(w, topic_of(text, "own", i), ++w->numbers[i], 0);
         atomic_store_explicit(&w->shared->written[i], w->numbers[i], memory_order_release);
         for (unsigned k = 0; k < 3; k++)
@@ -133,13 +127,13 @@ static void
 look_up(struct worker *w)
 {
     char text[TEXT_MAX];
-    unsigned i = next_random(w) % OWN;
+    unsigned i = next_random(&w->random) % OWN;
     uint64_t written = atomic_load_explicit(&w->shared->written[i], memory_order_acquire);
     struct msg *msg = retained_get(w->shared->store, topic_of(text, "own", i));
     uint64_t number = msg ? number_of(w->shared, msg) : 0;
     complain(w->shared, number < written || number < w->numbers[i]);
     w->numbers[i] = number;
-    msg = retained_get(w->shared->store, topic_of(text, "hot", next_random(w) % HOT));
+    msg = retained_get(w->shared->store, topic_of(text, "hot", next_random(&w->random) % HOT));
     if (msg)
         (void)number_of(w->shared, msg);
 }
@@ -149,14 +143,14 @@ static void
 walk(struct worker *w)
 {
     static const char *const filters[] = {"#", "+/#", "stays/#", "hot/+/below/+"};
-    unsigned kind = next_random(w) % 4;
+    unsigned kind = next_random(&w->random) % 4;
     struct retained_walk *walk = retained_walk_new(w->shared->store, slice_str(filters[kind]));
-    unsigned seen[STAYS] = {0}, patience = kind == 3 ? next_random(w) % 8 : UINT32_MAX;
+    unsigned seen[STAYS] = {0}, patience = kind == 3 ? next_random(&w->random) % 8 : UINT32_MAX;
     bool done = false;
     for (unsigned n = 0; !done && n < patience; n++) {
-        struct msg *msg = retained_walk_next(walk, 1 + next_random(w) % 8, &done);
+        struct msg *msg = retained_walk_next(walk, 1 + next_random(&w->random) % 8, &done);
         rcu_quiescent(w->self);
-        if (next_random(w) % 16 == 0) {
+        if (next_random(&w->random) % 16 == 0) {
             rcu_offline(w->self);
             (void)sched_yield();
             rcu_online(w->self);

@@ -12,6 +12,8 @@
 
 #include "core/base/spsc.h"
 
+#include "tests/race/random.h"
+
 #define RECORDS        400000
 #define RING           8192
 #define WAKE_TIMEOUT_S 10
@@ -22,13 +24,6 @@ struct shared {
     sem_t wake;
     unsigned sleeps;
 };
-
-static uint32_t
-next_random(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*state >> 33);
-}
 
 static void
 wake(struct shared *s)

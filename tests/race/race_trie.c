@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "core/trie.h"
+#include "tests/race/random.h"
 
 #define WRITERS       2
 #define READERS       2
@@ -42,13 +43,6 @@ struct worker {
     unsigned index;
     uint64_t random;
 };
-
-static uint32_t
-next_random(struct worker *w)
-{
-    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(w->random >> 33);
-}
 
 // One kind for each bucket of versions that a filter may fall into, and a share group.
 static void
@@ -108,7 +102,7 @@ toggle(struct worker *w, struct rcu_reader *self, struct probe *probe, struct tr
 static void
 noise(struct worker *w, struct rcu_reader *self, struct trie_handle handles[NOISE])
 {
-    uint32_t dice = next_random(w), i = dice % NOISE;
+    uint32_t dice = next_random(&w->random), i = dice % NOISE;
     static const char *const ends[] = {"", "/+", "/#", "/a/+/b"};
     char text[TEXT_MAX];
     if (handles[i].generation) {
@@ -133,7 +127,7 @@ write_filters(void *arg)
     struct rcu_reader *self = rcu_register(shared->rcu);
     struct trie_handle probes[PROBES] = {0}, noises[NOISE] = {0};
     for (unsigned round = 0; round < WRITER_ROUNDS; round++) {
-        unsigned i = next_random(w) % (PROBES / WRITERS) * WRITERS + w->index;
+        unsigned i = next_random(&w->random) % (PROBES / WRITERS) * WRITERS + w->index;
         toggle(w, self, &shared->probes[i], &probes[i]);
         for (unsigned k = 0; k < 4; k++)
             noise(w, self, noises);
@@ -197,16 +191,17 @@ read_matches(void *arg)
     while (!last) {
         last = atomic_load(&shared->writers) == 0; // and once more after they are done
         for (unsigned k = 0; k < 32; k++) {
-            check_probe(shared, cache, &shared->probes[next_random(w) % PROBES]);
-            (void)snprintf(text, sizeof text, "n/%u/a/%u/b", next_random(w) % NOISE, k % 2);
-            text[4 + next_random(w) % 8] = 0;
+            check_probe(shared, cache, &shared->probes[next_random(&w->random) % PROBES]);
+            (void)snprintf(text, sizeof text, "n/%u/a/%u/b", next_random(&w->random) % NOISE,
+                           k % 2);
+            text[4 + next_random(&w->random) % 8] = 0;
             const struct match *match = k % 8 ? match_cache_get(cache, slice_str(text))
                                               : match_uncached(cache, slice_str(text));
             check_entries(shared, match);
             complain(shared, match->count < STABLE);
         }
         rcu_quiescent(self);
-        if (next_random(w) % 16 == 0) {
+        if (next_random(&w->random) % 16 == 0) {
             rcu_offline(self);
             (void)sched_yield();
             rcu_online(self);

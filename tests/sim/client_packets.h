@@ -87,6 +87,13 @@ sim_connect(struct sim *sim, const struct sim_connect *c)
     return conn;
 }
 
+// One whose session outlives its connections.
+static inline struct sim_conn *
+sim_connect_durable(struct sim *sim, const char *id)
+{
+    return sim_connect(sim, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
+}
+
 // ---- The others ---------------------------------------------------------------------------------
 
 struct sim_subscribe {

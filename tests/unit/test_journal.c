@@ -28,12 +28,6 @@ tear_down(void)
 TestSuite(journal, .init = set_up, .fini = tear_down);
 
 static struct sim_conn *
-durable(const char *id)
-{
-    return sim_connect(sim, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
-}
-
-static struct sim_conn *
 fleeting(const char *id)
 {
     return sim_connect(sim, &(struct sim_connect){.id = id});
@@ -186,7 +180,7 @@ Test(journal, the_life_of_a_durable_session_record_by_record)
 
 Test(journal, both_ends_of_qos_2_record_by_record)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 2});
     keep_all();
     expect_packet(a, MQTT_SUBACK);
@@ -216,7 +210,7 @@ Test(journal, both_ends_of_qos_2_record_by_record)
 
 Test(journal, disconnect_with_another_expiry_is_a_change)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     keep_all();
     seen = disk->count;
     sim_disconnect_expiry(a, 50);
@@ -230,7 +224,8 @@ Test(journal, disconnect_with_another_expiry_is_a_change)
 
 Test(journal, what_is_acknowledged_before_it_is_fetched_is_never_written)
 {
-    struct sim_conn *a = durable("a"), *b = durable("b"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *b = sim_connect_durable(sim, "b"),
+                    *p = fleeting("p");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 1});
     sim_subscribe(b, &(struct sim_subscribe){.filter = "t", .options = 1});
     keep_all();
@@ -262,7 +257,7 @@ Test(journal, what_is_acknowledged_before_it_is_fetched_is_never_written)
 
 Test(journal, an_end_that_nobody_waits_for_waits_for_company)
 {
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 1});
     keep_all();
     expect_packet(a, MQTT_SUBACK);
@@ -283,7 +278,7 @@ Test(journal, an_end_that_nobody_waits_for_waits_for_company)
 
 Test(journal, a_durable_subscription_is_acknowledged_when_it_is_safe)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 1, .packet_id = 5});
     sim_settle(sim);
     expect_nothing(a);
@@ -300,7 +295,7 @@ Test(journal, a_durable_subscription_is_acknowledged_when_it_is_safe)
 
 Test(journal, a_message_for_a_durable_session_is_acknowledged_when_it_is_safe)
 {
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 2});
     keep_all();
     for (uint8_t qos = 1; qos <= 2; qos++) {
@@ -317,7 +312,7 @@ Test(journal, a_message_for_a_durable_session_is_acknowledged_when_it_is_safe)
 
 Test(journal, acknowledgements_keep_their_order_though_some_need_not_wait)
 {
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 1});
     keep_all();
     for (uint16_t i = 1; i <= 40; i++)
@@ -357,7 +352,7 @@ Test(journal, nothing_is_held_among_sessions_that_end_with_their_connection)
 
 Test(journal, qos_2_of_a_durable_session_waits_at_each_step)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 2});
     keep_all();
     expect_packet(a, MQTT_SUBACK);
@@ -387,11 +382,11 @@ Test(journal, qos_2_of_a_durable_session_waits_at_each_step)
 
 Test(journal, a_repeated_publish_waits_for_the_record_of_the_first)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     keep_all();
     publish_text(a, "t", 2, "m");
     sim_close(a, 0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     uint64_t session = journal_last(shard->journal);
     sim_publish(
         a, &(struct sim_publish){.topic = "t", .qos = 2, .dup = true, .payload = slice_str("m")});
@@ -406,12 +401,12 @@ Test(journal, a_repeated_publish_waits_for_the_record_of_the_first)
 
 Test(journal, a_repeated_pubrel_waits_for_the_record_of_the_first)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     publish_text(a, "t", 2, "m");
     keep_all();
     sim_ack(a, MQTT_PUBREL, 1);
     sim_close(a, 0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     sim_ack(a, MQTT_PUBREL, 1);
     sim_settle(sim);
     expect_nothing(a);
@@ -421,7 +416,7 @@ Test(journal, a_repeated_pubrel_waits_for_the_record_of_the_first)
 
 Test(journal, a_pubrel_of_ours_waits_for_its_record_on_a_new_connection_too)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 2});
     keep_all();
     expect_packet(a, MQTT_SUBACK);
@@ -430,7 +425,7 @@ Test(journal, a_pubrel_of_ours_waits_for_its_record_on_a_new_connection_too)
     uint16_t id = expect_publish(a, 2, "m").packet_id;
     sim_ack(a, MQTT_PUBREC, id);
     sim_close(a, 0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     sim_settle(sim);
     expect_nothing(a);
     keep_all();
@@ -439,13 +434,13 @@ Test(journal, a_pubrel_of_ours_waits_for_its_record_on_a_new_connection_too)
 
 Test(journal, what_was_held_for_a_connection_that_went_is_forgotten)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     for (uint16_t i = 1; i < 20; i++)
         sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .packet_id = i});
     sim_close(a, 0);
     cr_assert(list_empty(&shard->parked));
     keep_all();
-    struct sim_conn *b = durable("b");
+    struct sim_conn *b = sim_connect_durable(sim, "b");
     sim_subscribe(b, &(struct sim_subscribe){.filter = "t", .packet_id = 3});
     sim_feed(b, "\0\0", 2); // a mistake: the connection ends, the answer is not given
     keep_all();

@@ -24,12 +24,6 @@ tear_down(void)
 TestSuite(restore, .init = set_up, .fini = tear_down);
 
 static struct sim_conn *
-durable(const char *id)
-{
-    return sim_connect(sim, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
-}
-
-static struct sim_conn *
 fleeting(const char *id)
 {
     return sim_connect(sim, &(struct sim_connect){.id = id});
@@ -116,7 +110,7 @@ take_numbers(struct sim_conn *conn, unsigned from, unsigned to)
 
 Test(restore, a_session_with_its_subscriptions)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t/+", .options = 1, .id = 7});
     subscribe(a, "u", 2);
     sim_unsubscribe(a, "u");
@@ -131,7 +125,7 @@ Test(restore, a_session_with_its_subscriptions)
     settle();
     expect_answer(p, MQTT_PUBACK, 1, 0);
     expect_answer(p, MQTT_PUBACK, 2, 0x10);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     cr_assert(a->hello.session_present);
     settle();
     struct server_packet packet = take(a, "kept");
@@ -143,7 +137,7 @@ Test(restore, a_session_with_its_subscriptions)
     sim_unsubscribe(a, "t/+");
     settle();
     crash(0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     settle();
     publish(fleeting("p"), "t/1", 1, 1, "too late");
     settle();
@@ -152,8 +146,8 @@ Test(restore, a_session_with_its_subscriptions)
 
 Test(restore, its_time_runs_from_the_disconnect_or_from_the_crash)
 {
-    (void)durable("connected");
-    struct sim_conn *left = durable("left");
+    (void)sim_connect_durable(sim, "connected");
+    struct sim_conn *left = sim_connect_durable(sim, "left");
     settle();
     sim_disconnect(left, 0);
     settle();
@@ -183,11 +177,11 @@ Test(restore, a_will_of_who_was_connected_is_due)
                                                                 .will_payload = "gone",
                                                                 .will_qos = 1,
                                                                 .will_delay_s = 5});
-    struct sim_conn *w = durable("watcher");
+    struct sim_conn *w = sim_connect_durable(sim, "watcher");
     subscribe(w, "w", 1);
     (void)a;
     crash(0);
-    w = durable("watcher");
+    w = sim_connect_durable(sim, "watcher");
     settle();
     expect_nothing(w);
     sim_tick(sim, 5000);
@@ -195,7 +189,7 @@ Test(restore, a_will_of_who_was_connected_is_due)
     (void)take(w, "gone");
     write_all();
     crash(0);
-    w = durable("watcher");
+    w = sim_connect_durable(sim, "watcher");
     sim_tick(sim, 6000);
     settle();
     expect_nothing(w);
@@ -205,7 +199,7 @@ Test(restore, a_will_of_who_was_connected_is_due)
 
 Test(restore, acknowledged_messages_are_there_in_order_and_once_more_if_they_may_be)
 {
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     subscribe(a, "t", 1);
     publish(p, "t", 1, 1, "0");
     settle();
@@ -214,7 +208,7 @@ Test(restore, acknowledged_messages_are_there_in_order_and_once_more_if_they_may
     sim_close(a, 0);
     publish_numbers(p, "t", 1, 40);
     crash(0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     settle();
     struct server_packet packet = take(a, "0");
     cr_assert(packet.dup && packet.packet_id == id, "the same identifier");
@@ -223,14 +217,14 @@ Test(restore, acknowledged_messages_are_there_in_order_and_once_more_if_they_may
     take_numbers(a, 2, 40);
     write_all();
     crash(0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     settle();
     expect_nothing(a);
 }
 
 Test(restore, what_was_not_safe_was_not_acknowledged)
 {
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     subscribe(a, "t", 1);
     sim_close(a, 0);
     settle();
@@ -243,7 +237,7 @@ Test(restore, what_was_not_safe_was_not_acknowledged)
     sim_settle(sim);
     expect_nothing(p);
     crash(0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     settle();
     (void)take(a, "kept");
     settle();
@@ -252,15 +246,15 @@ Test(restore, what_was_not_safe_was_not_acknowledged)
 
 Test(restore, qos_2_both_ways)
 {
-    struct sim_conn *a = durable("a"), *p = durable("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = sim_connect_durable(sim, "p");
     subscribe(a, "t", 2);
     publish(p, "t", 2, 1, "once");
     settle();
     expect_answer(p, MQTT_PUBREC, 1, 0);
     uint16_t id = expect_publish(a, 2, "once").packet_id;
     crash(0);
-    a = durable("a");
-    p = durable("p");
+    a = sim_connect_durable(sim, "a");
+    p = sim_connect_durable(sim, "p");
     // The publisher did not see the PUBREC: its copy is known.
     sim_publish(
         p, &(struct sim_publish){
@@ -276,8 +270,8 @@ Test(restore, qos_2_both_ways)
     expect_answer(a, MQTT_PUBREL, id, 0);
     expect_answer(p, MQTT_PUBCOMP, 1, 0);
     crash(0);
-    a = durable("a");
-    p = durable("p");
+    a = sim_connect_durable(sim, "a");
+    p = sim_connect_durable(sim, "p");
     sim_ack(p, MQTT_PUBREL, 1);
     settle();
     expect_answer(p, MQTT_PUBCOMP, 1, 0x92);
@@ -286,7 +280,7 @@ Test(restore, qos_2_both_ways)
     sim_ack(a, MQTT_PUBCOMP, id);
     write_all();
     crash(0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     settle();
     expect_nothing(a);
 }
@@ -294,14 +288,14 @@ Test(restore, qos_2_both_ways)
 Test(restore, a_long_queue_is_on_the_disk_and_comes_in_pages)
 {
     sim->config->queued_messages_max = 0;
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     subscribe(a, "t", 1);
     sim_close(a, 0);
     struct shard *home = sim->broker->shards[broker_home(sim->broker, slice_str("a"))];
     publish_numbers(p, "t", 0, 600);
     cr_assert_eq(home->totals.queued, QUEUE_AWAY_MESSAGES);
     cr_assert_eq(home->totals.on_disk, 600 - QUEUE_AWAY_MESSAGES);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     take_numbers(a, 0, 300);
     publish_numbers(p, "t", 600, 650);
     take_numbers(a, 300, 650);
@@ -315,17 +309,17 @@ Test(restore, a_long_queue_is_on_the_disk_and_comes_in_pages)
 Test(restore, the_same_after_a_crash_in_the_middle)
 {
     sim->config->queued_messages_max = 0;
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     subscribe(a, "t", 1);
     sim_close(a, 0);
     publish_numbers(fleeting("p"), "t", 0, 400);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     take_numbers(a, 0, 200);
     write_all();
     crash(0);
     sim->config->queued_messages_max = 0;
     publish_numbers(fleeting("p"), "t", 400, 420);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     take_numbers(a, 200, 420);
     settle();
     expect_nothing(a);
@@ -334,12 +328,12 @@ Test(restore, the_same_after_a_crash_in_the_middle)
 Test(restore, a_session_may_end_while_a_page_is_on_its_way)
 {
     sim->config->queued_messages_max = 0;
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     subscribe(a, "t", 1);
     sim_close(a, 0);
     publish_numbers(p, "t", 0, 300);
     crash(0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     sim_settle(sim); // asks
     sim_close(a, 0);
     a = sim_connect(sim, &(struct sim_connect){.id = "a", .expiry_s = 1000});
@@ -351,7 +345,7 @@ Test(restore, a_session_may_end_while_a_page_is_on_its_way)
 
 Test(restore, expired_messages_are_not_delivered)
 {
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     subscribe(a, "t", 1);
     sim_close(a, 0);
     sim_publish(p, &(struct sim_publish){.topic = "t",
@@ -367,7 +361,7 @@ Test(restore, expired_messages_are_not_delivered)
                                          .expiry_s = 20});
     settle();
     crash(5000);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     settle();
     struct server_packet packet = take(a, "fresh");
     cr_assert(packet.has_expiry && packet.expiry_s == 15);
@@ -377,16 +371,16 @@ Test(restore, expired_messages_are_not_delivered)
 
 Test(restore, what_a_share_group_gave_goes_to_another_member)
 {
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     subscribe(a, "$share/g/t", 1);
     sim_close(a, 0);
     publish(fleeting("p"), "t", 1, 1, "shared");
     settle();
     crash(0);
-    struct sim_conn *b = durable("b");
+    struct sim_conn *b = sim_connect_durable(sim, "b");
     subscribe(b, "$share/g/t", 1);
     expect_nothing(b);
-    a = durable("a"); // its page comes
+    a = sim_connect_durable(sim, "a"); // its page comes
     settle();
     cr_assert_eq(expect_publish(a, 1, "shared").dup, false);
     sim_disconnect_expiry(a, 0); // its session ends, unacknowledged
@@ -397,11 +391,11 @@ Test(restore, what_a_share_group_gave_goes_to_another_member)
 Test(restore, also_what_is_on_the_disk_alone)
 {
     sim->config->queued_messages_max = 0;
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     subscribe(a, "$share/g/t", 1);
     sim_close(a, 0);
     publish_numbers(fleeting("p"), "t", 0, 300);
-    struct sim_conn *b = durable("b");
+    struct sim_conn *b = sim_connect_durable(sim, "b");
     subscribe(b, "$share/g/t", 1);
     a = sim_connect(sim, &(struct sim_connect){.id = "a", .expiry_s = 1000}); // clean
     cr_assert_not(a->hello.session_present);
@@ -409,7 +403,7 @@ Test(restore, also_what_is_on_the_disk_alone)
     write_all();
     crash(0);
     cr_assert_eq(broker_sessions(sim->broker), 2);
-    b = durable("b");
+    b = sim_connect_durable(sim, "b");
     settle();
     expect_nothing(b);
 }
@@ -417,7 +411,7 @@ Test(restore, also_what_is_on_the_disk_alone)
 Test(restore, an_end_that_was_not_written_yet_comes_again)
 {
     sim->config->queued_messages_max = 0;
-    struct sim_conn *a = durable("a");
+    struct sim_conn *a = sim_connect_durable(sim, "a");
     subscribe(a, "$share/g/t", 1);
     sim_close(a, 0);
     publish_numbers(fleeting("p"), "t", 0, 300);
@@ -428,7 +422,7 @@ Test(restore, an_end_that_was_not_written_yet_comes_again)
     crash(0);
     cr_assert_eq(broker_sessions(sim->broker), 1);
     settle();
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     cr_assert(a->hello.session_present);
     settle();
     expect_nothing(a);
@@ -440,7 +434,7 @@ Test(restore, a_full_queue_may_drop_what_is_on_the_disk)
 {
     sim->config->queued_messages_max = 10;
     sim->config->queue_full_action = QUEUE_FULL_DROP_OLDEST;
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     subscribe(a, "t", 1);
     sim_close(a, 0);
     publish_numbers(p, "t", 0, 10);
@@ -449,7 +443,7 @@ Test(restore, a_full_queue_may_drop_what_is_on_the_disk)
     sim->config->queue_full_action = QUEUE_FULL_DROP_OLDEST;
     publish_numbers(fleeting("p"), "t", 10, 14);
     crash(0);
-    a = durable("a");
+    a = sim_connect_durable(sim, "a");
     take_numbers(a, 4, 14);
     settle();
     expect_nothing(a);
@@ -491,7 +485,7 @@ client_on(unsigned shard, bool keep, char *id)
     for (unsigned i = 0;; i++) {
         (void)snprintf(id, 16, "%c%u-%u", keep ? 'd' : 'f', shard, i);
         if (broker_home(sim->broker, slice_str(id)) == shard)
-            return keep ? durable(id) : fleeting(id);
+            return keep ? sim_connect_durable(sim, id) : fleeting(id);
     }
 }
 
@@ -587,7 +581,7 @@ Test(restore, who_cannot_be_told_of_a_full_queue_is_slowed)
 
 Test(restore, a_full_disk_refuses_or_makes_wait_and_loses_nothing)
 {
-    struct sim_conn *a = durable("a"), *p = fleeting("p");
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
     struct sim_conn *old = sim_connect(sim, &(struct sim_connect){.id = "o", .version = MQTT_311});
     subscribe(a, "t", 1);
     atomic_store(&sim->broker->keeper->failing, true);

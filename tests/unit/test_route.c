@@ -35,7 +35,7 @@ static struct sim_conn *
 durable_on(unsigned shard, const char **ret_id)
 {
     *ret_id = id_on(sim, shard);
-    return sim_connect(sim, &(struct sim_connect){.id = *ret_id, .keep = true, .expiry_s = 1000});
+    return sim_connect_durable(sim, *ret_id);
 }
 
 static struct shard *
@@ -343,7 +343,7 @@ Test(route, absent_members_get_nothing_while_one_is_there)
     sim_close(b, 0);
     publish_number(p, "t", 1, 10); // all are absent: one of them keeps it
     sim_settle(sim);
-    a = sim_connect(sim, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
+    a = sim_connect_durable(sim, id);
     expect_number(a, 1, 10);
     expect_nothing(a);
 }
@@ -365,7 +365,7 @@ Test(route, what_waits_for_an_absent_member_goes_to_those_who_are_there)
     for (unsigned n = 2; n < 10; n++)
         expect_number(b, 1, n); // 0 and 1 were sent to a, who may come back
     expect_nothing(b);
-    a = sim_connect(sim, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
+    a = sim_connect_durable(sim, id);
     cr_assert(expect_number(a, 1, 0).dup);
     cr_assert(expect_number(a, 1, 1).dup);
     expect_nothing(a);
@@ -409,7 +409,7 @@ Test(route, identifiers_outlive_the_queue)
     sim_close(a, 0);
     publish_text(p, "t", 1, "kept");
     sim_settle(sim);
-    a = sim_connect(sim, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
+    a = sim_connect_durable(sim, id);
     struct server_packet packet = expect_publish(a, 1, "kept");
     cr_assert_eq(packet.id_count, 2);
     cr_assert_eq(packet.ids[0] + packet.ids[1], 1 + 3, "the third replaced the second");
@@ -425,7 +425,7 @@ Test(route, no_local_holds_across_overlap_and_reconnection)
     expect_answer(a, MQTT_PUBACK, 1, 0);
     expect_nothing(a);
     sim_close(a, 0);
-    a = sim_connect(sim, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
+    a = sim_connect_durable(sim, id);
     subscribed(sim, a, "#", 0);
     publish_text(a, "t", 1, "own");
     sim_settle(sim);

@@ -61,8 +61,7 @@ Test(sys, is_there_for_the_first_client)
 Test(sys, counts_what_happens_on_all_shards)
 {
     struct sim_conn *a = sim_connect(sim, &(struct sim_connect){.id = id_on(sim, 0)});
-    struct sim_conn *b = sim_connect(
-        sim, &(struct sim_connect){.id = id_on(sim, 1), .keep = true, .expiry_s = 1000});
+    struct sim_conn *b = sim_connect_durable(sim, id_on(sim, 1));
     subscribed(sim, a, "t/#", 1);
     subscribed(sim, b, "t/#", 1);
     subscribed(sim, b, "$share/g/u", 0);
