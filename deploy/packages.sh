@@ -27,4 +27,5 @@ need() {
         "${wanted[@]}" >/dev/null
 }
 
-build_packages=(cmake gcc libc6-dev make liburing-dev libjemalloc-dev liblmdb-dev libxxhash-dev libjansson-dev)
+build_packages=(cmake gcc libc6-dev make liburing-dev libjemalloc-dev liblmdb-dev libxxhash-dev libjansson-dev
+    libwslay-dev dpkg-dev) # the last one for deploy/wolfssl

@@ -1,0 +1,126 @@
+// tls_check.c - would a client take the response that we staple? Asked before it is served.
+#include <wolfssl/options.h>
+// Behind the options, on which everything of wolfSSL depends.
+#include <wolfssl/error-ssl.h>
+#include <wolfssl/ssl.h>
+
+#include "core/base/mem.h"
+
+#include "io/tls.h"
+
+#define ROUNDS_MAX 16 // a handshake takes three
+
+struct pipe {
+    struct slice from_server; // not read yet by the client
+    uint8_t to_server[16384];
+    uint32_t to_server_len;
+    struct outq_pool pool;
+};
+
+static int
+client_receive(WOLFSSL *ssl, char *to, int len, void *arg)
+{
+    (void)ssl;
+    struct pipe *pipe = arg;
+    if (pipe->from_server.len == 0)
+        return WOLFSSL_CBIO_ERR_WANT_READ;
+    uint32_t n = min_u32((uint32_t)len, pipe->from_server.len);
+    memcpy(to, pipe->from_server.data, n);
+    pipe->from_server = slice_of(pipe->from_server.data + n, pipe->from_server.len - n);
+    return (int)n;
+}
+
+static int
+client_send(WOLFSSL *ssl, char *from, int len, void *arg)
+{
+    (void)ssl;
+    struct pipe *pipe = arg;
+    if ((uint32_t)len > sizeof pipe->to_server - pipe->to_server_len)
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    memcpy(pipe->to_server + pipe->to_server_len, from, (size_t)len);
+    pipe->to_server_len += (uint32_t)len;
+    return len;
+}
+
+// What the server has to say to what the client said, in out.
+static void
+serve(struct tls *tls, struct pipe *pipe, struct outq *out)
+{
+    uint8_t plain[256];
+    tls_input(tls, slice_of(pipe->to_server, pipe->to_server_len));
+    while (tls_read(tls, out, &pipe->pool, plain, sizeof plain) > 0)
+        ;
+    pipe->to_server_len = 0;
+}
+
+// 0, or the client's error.
+static int
+shake_hands(struct tls_context *context, WOLFSSL *client, struct pipe *pipe)
+{
+    struct outq out;
+    struct tls *tls = tls_new(context, 0);
+    int error = WOLFSSL_ERROR_WANT_READ;
+    outq_init(&out);
+    for (int i = 0; i < ROUNDS_MAX && error == WOLFSSL_ERROR_WANT_READ; i++) {
+        // The client takes all of it, or gives up.
+        pipe->from_server = slice_of(out.buf + out.head, out.len - out.head);
+        int rc = wolfSSL_connect(client);
+        error = rc == WOLFSSL_SUCCESS ? 0 : wolfSSL_get_error(client, rc);
+        outq_consume(&out, &pipe->pool, outq_bytes(&out));
+        if (error == WOLFSSL_ERROR_WANT_READ)
+            serve(tls, pipe, &out);
+    }
+    outq_free(&out, &pipe->pool);
+    tls_free(tls);
+    return error;
+}
+
+static WOLFSSL_CTX *
+client_context(const struct slice *trusted, uint32_t count)
+{
+    WOLFSSL_CTX *ctx = wolfSSL_CTX_new(wolfTLSv1_3_client_method());
+    must(ctx != NULL);
+    wolfSSL_CTX_SetIORecv(ctx, client_receive);
+    wolfSSL_CTX_SetIOSend(ctx, client_send);
+    // Verifies after the CAs are there: our issuer may come without its own.
+    wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_NONE, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice rest = trusted[i], block;
+        while (pem_next(&rest, &block))
+            (void)wolfSSL_CTX_load_verify_buffer(ctx, block.data, (long)block.len,
+                                                 WOLFSSL_FILETYPE_PEM); // what is of no use, is not
+    }
+    wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, NULL);
+    (void)wolfSSL_CTX_EnableOCSPStapling(ctx);
+    (void)wolfSSL_CTX_EnableOCSPMustStaple(ctx);
+    return ctx;
+}
+
+err_t
+tls_check_staple(struct tls_context *context, const struct slice *trusted, uint32_t count,
+                 const char *path, struct file_problem *ret_problem)
+{
+    must(context->ocsp.len > 0);
+    WOLFSSL_CTX *ctx = client_context(trusted, count);
+    WOLFSSL *client = wolfSSL_new(ctx);
+    must(client != NULL);
+    struct pipe *pipe = mem_zalloc(sizeof *pipe);
+    wolfSSL_SetIOReadCtx(client, pipe);
+    wolfSSL_SetIOWriteCtx(client, pipe);
+    must(wolfSSL_UseOCSPStapling(client, WOLFSSL_CSR_OCSP, 0) == WOLFSSL_SUCCESS);
+    if (context->alpn)
+        must(wolfSSL_UseALPN(client, context->alpn, (unsigned)strlen(context->alpn),
+                             WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS);
+    int error = shake_hands(context, client, pipe);
+    wolfSSL_free(client);
+    wolfSSL_CTX_free(ctx);
+    outq_pool_drain(&pipe->pool);
+    mem_free(pipe);
+    if (error == 0)
+        return OK;
+    return file_fail(ret_problem,
+                     "%s: a client would not take this OCSP response: %s. It has to be for our "
+                     "certificate, valid now, and signed by its issuer, which stands in certfile's "
+                     "chain or, with require_certificate, in cafile",
+                     path, tls_error_text(error));
+}
