@@ -25,6 +25,7 @@ config_listener_init(struct listener_config *listener)
 void
 config_listener_clear(struct listener_config *listener)
 {
+    config_entry_clear(&listener->entry);
     mem_free(listener->address);
     mem_free(listener->unix_path);
     mem_free(listener->mount_point);
@@ -97,6 +98,7 @@ add_loopback(struct config_loader *loader, uint16_t port)
     if (!listener)
         return;
     *listener = loader->default_listener;
+    config_entry_copy(&loader->default_listener.entry, &listener->entry);
     listener->address = NULL; // the strings stay where they are
     listener->unix_path = NULL;
     listener->mount_point = NULL;
@@ -154,6 +156,8 @@ finish_listeners(struct config_loader *loader, const struct config_options *opti
         add_loopback(loader, PORT_DEFAULT);
     must(config->listener_count > 0);
     finish_anonymous(loader, local);
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        config_entry_finish(loader, &config->listeners[i]);
 }
 
 // With SO_REUSEPORT the kernel would open both and share out the clients.
@@ -216,6 +220,7 @@ loader_init(struct config_loader *loader, struct config_report *report)
     loader->config = config_defaults();
     config_listener_init(&loader->default_listener);
     loader->block = &loader->default_listener;
+    loader->entry_ready = CONFIG_ENTRY_READY;
 }
 
 // Gives the configuration out, or frees it when there were errors.
@@ -223,6 +228,7 @@ static err_t
 loader_end(struct config_loader *loader, struct config **ret_config)
 {
     config_listener_clear(&loader->default_listener);
+    mem_free(loader->psk_file);
     for (uint32_t i = 0; i < loader->file_count; i++)
         mem_free(loader->files[i]);
     if (loader->report->error_count > 0) {

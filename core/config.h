@@ -30,7 +30,43 @@ enum queue_full_action {
 enum durability { DURABILITY_SYNC, DURABILITY_ASYNC };
 enum recovery { RECOVERY_REFUSE, RECOVERY_QUARANTINE };
 
+enum listener_protocol { PROTOCOL_MQTT, PROTOCOL_WEBSOCKETS };
+enum listener_tls_version { TLS_AT_LEAST_1_2, TLS_AT_LEAST_1_3 };
+
+// enable_proxy_protocol: which versions of the header are taken, as bits.
+#define PROXY_PROTOCOL_V1 1u
+#define PROXY_PROTOCOL_V2 2u
+
+struct network {         // addresses that share their first bits
+    uint8_t address[16]; // network order; of IPv4 the first four
+    uint8_t bits;
+    bool ipv6;
+};
+
+// Ways in: what core itself never reads. Files are read by io; NULL = not set.
+struct listener_entry {
+    char *cert_file, *key_file;            // certfile, keyfile
+    char *ca_file, *ca_path, *crl_file;    // cafile, capath, crlfile
+    char *ciphers, *ciphers_tls13;         // ciphers, ciphers_tls1.3
+    char *psk_file, *psk_hint;             // psk_file: all listeners', or each one's own
+    char *ticket_key_file, *ocsp_file;     // ticket_keyfile, ocspfile
+    char *websockets_path;                 // NULL = any
+    char **websockets_origins;             // websockets_origin; a NULL ends it; NULL = any
+    struct network *proxies;               // proxy_protocol_from
+    uint32_t proxy_count;                  // of proxies
+    uint32_t websockets_head_max;          // websockets_headers_size, 8192
+    enum listener_protocol protocol;       // mqtt
+    enum listener_tls_version tls_version; // 1.2
+    uint8_t proxy_protocol;                // enable_proxy_protocol, 0 = no header is expected
+    bool tls_asked;                        // one of the keys of TLS is there
+    bool require_certificate;
+    bool use_identity_as_username;
+    bool use_subject_as_username;
+    bool use_username_as_clientid;
+};
+
 struct listener_config {
+    struct listener_entry entry;
     char *address;            // bind address or host name; NULL = all
     char *unix_path;          // NULL = TCP
     char *mount_point;        // NULL = none
@@ -141,6 +177,12 @@ NODISCARD err_t config_reload(const struct config *old, const struct config_opti
 // The defaults alone, for tests: returns new, no listener.
 struct config *config_defaults(void);
 void config_free(struct config *config); // takes; NULL is fine
+
+static inline bool
+listener_uses_tls(const struct listener_config *listener)
+{
+    return listener->entry.tls_asked;
+}
 
 // The generated texts, from the key table, to a stdio stream (FILE *, void so that this header,
 // which everything includes, does not bring stdio).

@@ -46,7 +46,8 @@ asks_for_more(const struct config_key *key, struct slice value)
 {
     struct slice rest;
     struct slice word = config_word(value, &rest);
-    return key->type != TYPE_BOOL || !(config_is(word, "false") || config_is(word, "0"));
+    bool is_switch = key->type == TYPE_BOOL || key->set == config_set_proxy_protocol;
+    return !is_switch || !(config_is(word, "false") || config_is(word, "0"));
 }
 
 static void
@@ -57,7 +58,8 @@ refuse(struct config_loader *loader, const struct config_key *key, struct slice 
         return; // told at its connection line
     loader->in_bridge = loader->in_bridge || head;
     if (asks_for_more(key, value))
-        config_error(loader, "%s: this version does not support %s", key->name, key->help);
+        config_error(loader, "%s: this version does not support %s", key->name,
+                     key->status == KEY_ENTRY ? key->later : key->help);
 }
 
 void
@@ -68,7 +70,8 @@ config_apply(struct config_loader *loader, const struct config_key *key, struct 
         config_error(loader, "%s needs a value", key->name);
         return;
     }
-    if (key->status == KEY_LATER || key->status == KEY_BRIDGE) {
+    if (key->status == KEY_LATER || key->status == KEY_BRIDGE ||
+        (key->status == KEY_ENTRY && !loader->entry_ready)) {
         refuse(loader, key, value);
         return;
     }

@@ -2,9 +2,13 @@
 #include "core/config_loader.h"
 
 const char *const config_group_names[CONFIG_GROUPS] = {
-    [GROUP_LISTENERS] = "Listeners",     [GROUP_SESSIONS] = "Sessions, queues and flow",
-    [GROUP_LIMITS] = "Limits",           [GROUP_RETAINED] = "Retained messages",
-    [GROUP_PERSISTENCE] = "Persistence", [GROUP_LOGGING] = "Logging",
+    [GROUP_LISTENERS] = "Listeners",
+    [GROUP_ENTRY] = "TLS, WebSockets, PROXY protocol",
+    [GROUP_SESSIONS] = "Sessions, queues and flow",
+    [GROUP_LIMITS] = "Limits",
+    [GROUP_RETAINED] = "Retained messages",
+    [GROUP_PERSISTENCE] = "Persistence",
+    [GROUP_LOGGING] = "Logging",
     [GROUP_PROCESS] = "The process",
 };
 
@@ -32,6 +36,11 @@ const char *const config_group_names[CONFIG_GROUPS] = {
     {.name = (n), .status = KEY_LATER, .type = TYPE_OWN, .repeats = true, .help = (what)}
 #define LATER_BOOL(n, what)                                                                        \
     {.name = (n), .status = KEY_LATER, .type = TYPE_BOOL, .repeats = true, .help = (what)}
+// Of a listener's way in; what: why it is refused while CONFIG_ENTRY_READY is false.
+#define ENTRY(n, what)                                                                             \
+    .name = (n), .status = KEY_ENTRY, .group = GROUP_ENTRY, .scope = SCOPE_LISTENER, .later = (what)
+#define ENTRY_FIELD(t, field) .type = TYPE_##t, MEMBER(listener_config, entry.field)
+#define ENTRY_OWN(fn)         .type = TYPE_OWN, .set = (fn)
 #define BRIDGE(n)                                                                                  \
     {.name = (n), .status = KEY_BRIDGE, .type = TYPE_OWN, .repeats = true, .help = "bridges"}
 
@@ -69,6 +78,74 @@ const struct config_key config_keys[] = {
      .example = "mqtt", .unit = "mqtt", .help = "What this listener speaks."},
     {KEY(LISTENERS, "set_tcp_nodelay"), GLOBAL(BOOL, set_tcp_nodelay), .fallback = "true",
      .help = "Sends small packets at once. Off, acknowledgements wait for up to 40 ms."},
+
+    {ENTRY("certfile", "TLS"), ENTRY_FIELD(STRING, cert_file),
+     .example = "/etc/ternmq/certs/server.pem", .unit = "path",
+     .help = "Turns TLS 1.2 and 1.3 on: the certificate of this listener, and behind it its chain, "
+             "in PEM. The files of TLS are read again when they change."},
+    {ENTRY("keyfile", "TLS"), ENTRY_FIELD(STRING, key_file),
+     .example = "/etc/ternmq/certs/server.key", .unit = "path",
+     .help = "The certificate's private key, in PEM, not encrypted."},
+    {ENTRY("cafile", "TLS"), ENTRY_FIELD(STRING, ca_file),
+     .example = "/etc/ternmq/certs/clients.pem", .unit = "path",
+     .help = "Whom to trust with client certificates, in PEM."},
+    {ENTRY("capath", "TLS"), ENTRY_FIELD(STRING, ca_path), .example = "/etc/ternmq/certs/clients/",
+     .unit = "folder", .help = "The same, as a folder of files; their names do not matter."},
+    {ENTRY("crlfile", "TLS"), ENTRY_FIELD(STRING, crl_file),
+     .example = "/etc/ternmq/certs/revoked.pem", .unit = "path",
+     .help = "Lists of revoked client certificates, in PEM."},
+    {ENTRY("require_certificate", "TLS"), ENTRY_FIELD(BOOL, require_certificate),
+     .fallback = "false", .help = "Admits clients only with a certificate that can be trusted."},
+    {ENTRY("use_identity_as_username", "TLS"), ENTRY_FIELD(BOOL, use_identity_as_username),
+     .fallback = "false",
+     .help = "The user name is the Common Name of the client's certificate, or its pre-shared "
+             "key's identity."},
+    {ENTRY("use_subject_as_username", "TLS"), ENTRY_FIELD(BOOL, use_subject_as_username),
+     .fallback = "false",
+     .help = "The user name is the whole subject of the client's certificate, as CN=a,O=b."},
+    {ENTRY("use_username_as_clientid", "user names as client identifiers"),
+     ENTRY_FIELD(BOOL, use_username_as_clientid), .fallback = "false",
+     .help = "The client identifier is the user name, whatever the client says."},
+    {ENTRY("tls_version", "TLS"), ENTRY_OWN(config_set_tls_version), .example = "tlsv1.2",
+     .unit = "tlsv1.2 | tlsv1.3", .help = "The lowest version of TLS that is spoken."},
+    {ENTRY("ciphers", "TLS"), ENTRY_FIELD(STRING, ciphers), .example = "ECDHE+AESGCM:ECDHE+CHACHA20",
+     .unit = "OpenSSL's list",
+     .help = "Cipher suites of TLS 1.2. Default: those with ECDHE and AES-GCM or ChaCha20. CBC has "
+             "to be asked for; NULL, anonymous, RC4, export and 3DES do not exist here."},
+    {ENTRY("ciphers_tls1.3", "TLS"), ENTRY_FIELD(STRING, ciphers_tls13),
+     .example = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256", .unit = "list",
+     .help = "Cipher suites of TLS 1.3. Default: all three."},
+    {ENTRY("psk_hint", "TLS"), ENTRY_FIELD(STRING, psk_hint), .example = "ternmq", .unit = "text",
+     .help = "Turns TLS with pre-shared keys on, without certificates: the hint that clients get."},
+    {ENTRY("psk_file", "TLS"), ENTRY_OWN(config_set_psk_file), .repeats = true,
+     .example = "/etc/ternmq/psk.txt", .unit = "path",
+     .help = "Lines of identity:key, the key in hexadecimal. Holds for all listeners, or for the "
+             "one it stands under with per_listener_settings."},
+    {ENTRY("ticket_keyfile", "TLS"), ENTRY_FIELD(STRING, ticket_key_file),
+     .example = "/etc/ternmq/tickets.txt", .unit = "path",
+     .help = "Keys of session tickets, for brokers that share clients: lines of 48 random bytes in "
+             "base64; the first one seals, all of them open. Default: random keys that change "
+             "every hour."},
+    {ENTRY("ocspfile", "TLS"), ENTRY_FIELD(STRING, ocsp_file),
+     .example = "/etc/ternmq/certs/server.ocsp", .unit = "path",
+     .help = "An OCSP response for the certificate, in DER, that clients get with it."},
+    {ENTRY("websockets_path", "WebSocket listeners"), ENTRY_FIELD(STRING, websockets_path),
+     .example = "/mqtt", .unit = "path",
+     .help = "The path of the requests that this listener upgrades. Default: any."},
+    {ENTRY("websockets_origin", "WebSocket listeners"), ENTRY_OWN(config_set_websockets_origin),
+     .repeats = true, .example = "https://app.example.org", .unit = "origin",
+     .help = "Whose pages may connect; repeat it for several. Default: anybody's."},
+    {ENTRY("websockets_headers_size", "WebSocket listeners"),
+     ENTRY_FIELD(UINT, websockets_head_max), RANGE(256, 65536), .fallback = "8192", .unit = "bytes",
+     .help = "How long a request for an upgrade may be."},
+    {ENTRY("enable_proxy_protocol", "the PROXY protocol"), ENTRY_OWN(config_set_proxy_protocol),
+     .example = "true", .unit = "true | false | 1 | 2",
+     .help = "Every connection of this listener begins with a PROXY header: of version 1, of "
+             "version 2, or of either."},
+    {ENTRY("proxy_protocol_from", "the PROXY protocol"), ENTRY_OWN(config_set_proxy_from),
+     .repeats = true, .example = "10.0.0.0/8", .unit = "ADDRESS[/BITS]",
+     .help = "The proxies; repeat it for several. Others are refused. Whoever comes by a unix "
+             "socket is one."},
 
     {KEY(SESSIONS, "max_inflight_messages"), GLOBAL(UINT, inflight_messages_max), RANGE(0, U16),
      .fallback = "20", .unit = "messages",
@@ -217,34 +294,18 @@ const struct config_key config_keys[] = {
     IGNORED("retain_expiry_interval", "expired retained messages are removed when they expire"),
     IGNORED("retry_interval", "messages are sent again when a client reconnects, as MQTT asks"),
     IGNORED("store_clean_interval", "messages are freed when nobody needs them"),
-    IGNORED("websockets_headers_size", "there is no WebSocket listener"),
     IGNORED("websockets_log_level", "there is no WebSocket listener"),
+    IGNORED("dhparamfile", "keys are exchanged over elliptic curves alone"),
     IGNORED("enable_control_api", "there is no control API"),
 
     // Whoever writes these expects them to hold; to go on without would be less safe than asked.
     LATER("password_file", "password files"),
     LATER("acl_file", "access control lists"),
-    LATER("psk_file", "TLS"),
-    LATER("psk_hint", "TLS"),
-    LATER("cafile", "TLS"),
-    LATER("capath", "TLS"),
-    LATER("certfile", "TLS"),
-    LATER("keyfile", "TLS"),
-    LATER("crlfile", "TLS"),
-    LATER("dhparamfile", "TLS"),
-    LATER("ciphers", "TLS"),
-    LATER("ciphers_tls1.3", "TLS"),
-    LATER("tls_version", "TLS"),
-    LATER("tls_engine", "TLS"),
-    LATER("tls_engine_kpass_sha1", "TLS"),
-    LATER("tls_keyform", "TLS"),
-    LATER_BOOL("require_certificate", "TLS"),
-    LATER_BOOL("use_identity_as_username", "TLS"),
-    LATER_BOOL("use_subject_as_username", "TLS"),
-    LATER_BOOL("disable_client_cert_date_checks", "TLS"),
-    LATER_BOOL("use_username_as_clientid", "user names as client identifiers"),
-    LATER_BOOL("enable_proxy_protocol", "the PROXY protocol"),
-    LATER_BOOL("proxy_protocol_v2_require_tls", "the PROXY protocol"),
+    LATER("tls_engine", "engines of OpenSSL"),
+    LATER("tls_engine_kpass_sha1", "engines of OpenSSL"),
+    LATER("tls_keyform", "engines of OpenSSL"),
+    LATER_BOOL("disable_client_cert_date_checks", "certificates that have expired"),
+    LATER_BOOL("proxy_protocol_v2_require_tls", "that demand of the PROXY protocol"),
     LATER("accept_protocol_versions", "a choice of protocol versions"),
     LATER("auth_plugin", "plugins"),
     LATER("auth_opt_*", "plugins"),
@@ -258,7 +319,6 @@ const struct config_key config_keys[] = {
     LATER("clientid_prefixes", "a choice of client identifiers"),
     LATER("http_dir", "serving files"),
     LATER("mount_point", "mount points"),
-    LATER("websockets_origin", "WebSocket listeners"),
     LATER("listener_allow_anonymous", "that key; use per_listener_settings and allow_anonymous"),
     LATER("listener_auto_id_prefix", "that key; use auto_id_prefix"),
 

@@ -11,9 +11,13 @@
 
 #define CONFIG_KEYS_MAX     256
 #define CONFIG_KEY_NAME_MAX 40
+// The one switch of TLS, WebSockets and the PROXY protocol. Their keys are read when it is true;
+// until io serves what they ask for, a configuration that has them is refused.
+#define CONFIG_ENTRY_READY false
 
 enum config_group {
     GROUP_LISTENERS,
+    GROUP_ENTRY,
     GROUP_SESSIONS,
     GROUP_LIMITS,
     GROUP_RETAINED,
@@ -36,6 +40,7 @@ enum config_type {
 
 enum config_status {
     KEY_SUPPORTED,
+    KEY_ENTRY,   // supported as soon as CONFIG_ENTRY_READY is true, and KEY_LATER until then
     KEY_IGNORED, // known elsewhere, harmless without: a warning, and on
     KEY_LATER,   // the broker would be less safe than its operator thinks: refuse to start
     KEY_BRIDGE,  // the same, told once per `connection`
@@ -61,7 +66,8 @@ struct config_key {
     const char *fallback; // the default, as text; NULL = none
     const char *example;  // value for the example file where there is no default
     const char *unit;
-    const char *help; // KEY_IGNORED: why; KEY_LATER: what it asks for
+    const char *help;  // KEY_IGNORED: why; KEY_LATER: what it asks for
+    const char *later; // KEY_ENTRY: what it asks for
     void (*set)(struct config_loader *loader, struct slice value);
 };
 
@@ -86,6 +92,8 @@ struct config_loader {
     // Under per_listener_settings each listener has its own, else the last one said counts.
     enum config_answer anonymous, anonymous_default, anonymous_in[CONFIG_LISTENERS_MAX];
     bool dests_said, types_said; // the defaults are gone
+    bool entry_ready;            // CONFIG_ENTRY_READY, or a test's
+    char *psk_file;              // the last one said
     bool in_bridge;
     bool follow_includes;
     uint32_t depth; // of include_dir
@@ -139,6 +147,17 @@ void config_set_log_dest(struct config_loader *loader, struct slice value);
 void config_set_log_type(struct config_loader *loader, struct slice value);
 void config_set_log_facility(struct config_loader *loader, struct slice value);
 void config_set_include_dir(struct config_loader *loader, struct slice value);
+
+// ---- config_entry.c: TLS, WebSockets, PROXY
+void config_set_tls_version(struct config_loader *loader, struct slice value);
+void config_set_psk_file(struct config_loader *loader, struct slice value);
+void config_set_websockets_origin(struct config_loader *loader, struct slice value);
+void config_set_proxy_protocol(struct config_loader *loader, struct slice value);
+void config_set_proxy_from(struct config_loader *loader, struct slice value);
+// What the keys of one listener have to do with each other.
+void config_entry_finish(struct config_loader *loader, struct listener_config *listener);
+void config_entry_copy(const struct listener_entry *from, struct listener_entry *to); // a deep one
+void config_entry_clear(struct listener_entry *entry); // frees what it owns
 
 // ---- config_file.c
 // One key with its value, wherever it comes from.

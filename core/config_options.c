@@ -97,7 +97,7 @@ config_options_parse(int argc, char **argv, struct config_options *ret_options,
 static bool
 is_offered(const struct config_key *key)
 {
-    return key->status == KEY_SUPPORTED;
+    return key->status == KEY_SUPPORTED || (key->status == KEY_ENTRY && CONFIG_ENTRY_READY);
 }
 
 // Lines of at most 80 columns, each after prefix.
@@ -166,7 +166,7 @@ config_write_help(void *file)
 static void
 write_kind(FILE *out, const struct config_key *key)
 {
-    must(key->status == KEY_SUPPORTED);
+    must(is_offered(key));
     char text[200];
     if (key->type == TYPE_UINT)
         (void)snprintf(text, sizeof text, "%s, %llu to %llu", key->unit,

@@ -106,7 +106,10 @@ void
 config_set_protocol(struct config_loader *loader, struct slice value)
 {
     struct slice word = config_single_word(loader, value);
-    if (config_is(word, "websockets") || config_is(word, "http_api"))
+    bool websockets = config_is(word, "websockets");
+    if (loader->entry_ready && (websockets || config_is(word, "mqtt")))
+        loader->block->entry.protocol = websockets ? PROTOCOL_WEBSOCKETS : PROTOCOL_MQTT;
+    else if (websockets || config_is(word, "http_api"))
         config_error(loader,
                      "protocol %.*s: this version speaks mqtt over TCP and unix sockets only",
                      TEXT(word));

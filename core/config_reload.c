@@ -62,6 +62,7 @@ static void
 copy_listener(const struct listener_config *from, struct listener_config *to)
 {
     *to = *from;
+    config_entry_copy(&from->entry, &to->entry);
     to->address = from->address ? mem_strdup(from->address) : NULL;
     to->unix_path = from->unix_path ? mem_strdup(from->unix_path) : NULL;
     to->mount_point = from->mount_point ? mem_strdup(from->mount_point) : NULL;
@@ -94,6 +95,9 @@ keep_listeners(struct config_loader *loader, const struct config *old)
             warn_of(loader, place, "stays open; it will be gone");
         else if (found->socket_domain != place->socket_domain)
             warn_of(loader, place, "keeps its socket_domain; it will change");
+        if (found && found->entry.protocol != place->entry.protocol)
+            warn_of(loader, place, "keeps its protocol; it will change");
+        kept[i].entry.protocol = place->entry.protocol;
         kept[i].socket_domain = place->socket_domain;
     }
     for (uint32_t i = 0; i < new->listener_count; i++) {

@@ -294,7 +294,8 @@ void
 config_value_set(struct config_loader *loader, const struct config_key *key, void *base,
                  struct slice value)
 {
-    must(key->status == KEY_SUPPORTED && key->type != TYPE_OWN);
+    must(key->status == KEY_SUPPORTED || key->status == KEY_ENTRY);
+    must(key->type != TYPE_OWN);
     uint64_t number = 0;
     bool flag = false, good = false;
     switch (key->type) {
@@ -328,8 +329,10 @@ static void
 check_key(const struct config_key *key)
 {
     must(key->name && key->help && strlen(key->name) <= CONFIG_KEY_NAME_MAX);
-    must(key->status == KEY_SUPPORTED || key->repeats);
-    if (key->status != KEY_SUPPORTED)
+    bool ours = key->status == KEY_SUPPORTED || key->status == KEY_ENTRY;
+    must(ours || key->repeats);
+    must((key->status == KEY_ENTRY) == (key->later != NULL));
+    if (!ours)
         return;
     must(key->fallback || key->example);
     must((key->type == TYPE_OWN) == (key->set != NULL));

@@ -19,7 +19,7 @@
 #define DER_TIME      0x18
 #define DER_VERSION   0xa0 // [0] of a TBSCertificate
 
-#define RDNS_MAX 64u
+#define RDNS_MAX      64u
 
 // ---- DER ----------------------------------------------------------------------------------------
 

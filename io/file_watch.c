@@ -18,8 +18,8 @@
 #include "core/base/mem.h"
 
 #define WATCH_MAGIC 0x77617463u
-#define EVENTS                                                                                     \
-    (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
+#define EVENTS                                                                          \
+    (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | \
      IN_DELETE_SELF | IN_MOVE_SELF)
 
 struct watched {

@@ -1,9 +1,10 @@
 // file_watch.h - tells when files have changed, however they were replaced.
 //
-// Job:    certificates and the like, also as Kubernetes mounts them, where a symbolic link to a folder
-//         is swapped. What the files are (device, inode, size, times) decides; inotify only hurries,
-//         and where it does not work (network file systems, no watches left) they are looked at every
-//         FILE_WATCH_POLL_MS.
+// Job:    certificates and the like, also as Kubernetes mounts them, where a symbolic link to a
+// folder
+//         is swapped. What the files are (device, inode, size, times) decides; inotify only
+//         hurries, and where it does not work (network file systems, no watches left) they are
+//         looked at every FILE_WATCH_POLL_MS.
 // Owner:  main. Thread: one of its own; the functions are main's.
 // Memory: the paths. Limits: FILE_WATCH_PATHS_MAX paths, FILE_WATCH_ENTRIES_MAX files of a folder.
 #ifndef TERN_IO_FILE_WATCH_H
@@ -23,8 +24,8 @@ struct file_watch;
 // Starts the thread, which calls changed(arg) after each change, or several together. Returns new.
 struct file_watch *file_watch_new(void (*changed)(void *arg), void *arg);
 void file_watch_free(struct file_watch *watch); // takes; waits for the thread; NULL is fine
-// Files and folders to watch from now on, instead of those before. Copies. What they are now is what
-// they are compared with: so call this first, then read them.
+// Files and folders to watch from now on, instead of those before. Copies. What they are now is
+// what they are compared with: so call this first, then read them.
 void file_watch_set(struct file_watch *watch, const char *const *paths, uint32_t count);
 
 #endif

@@ -1,7 +1,8 @@
 // http_request.h - the one HTTP request that a WebSocket connection begins with.
 //
 // Job:    reads a request's head, strictly: whatever two readers could understand differently is an
-//         error (bare LF, folded lines, blanks before a colon, repeated fields that may stand once).
+//         error (bare LF, folded lines, blanks before a colon, repeated fields that may stand
+//         once).
 // Owner:  the caller. Thread: any. Memory: none; everything is borrowed from the bytes.
 // Limits: HTTP_FIELDS_MAX fields; the bytes are bounded by whoever collects them.
 #ifndef TERN_IO_HTTP_REQUEST_H

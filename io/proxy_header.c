@@ -11,14 +11,14 @@
 #define UNIX_PATH    108u // each of the two
 
 // Types of TLVs and bits that matter here.
-#define PP2_TYPE_CRC32C       0x03
-#define PP2_TYPE_SSL          0x20
-#define PP2_SUBTYPE_SSL_CN    0x22
-#define PP2_CLIENT_SSL        0x01
-#define PP2_CLIENT_CERT_CONN  0x02
-#define PP2_CLIENT_CERT_SESS  0x04
-#define PP2_CRC_LEN           4u
-#define PP2_SSL_HEAD          5u // client, verify
+#define PP2_TYPE_CRC32C      0x03
+#define PP2_TYPE_SSL         0x20
+#define PP2_SUBTYPE_SSL_CN   0x22
+#define PP2_CLIENT_SSL       0x01
+#define PP2_CLIENT_CERT_CONN 0x02
+#define PP2_CLIENT_CERT_SESS 0x04
+#define PP2_CRC_LEN          4u
+#define PP2_SSL_HEAD         5u // client, verify
 
 static uint32_t
 u16(const uint8_t *p)

@@ -27,13 +27,13 @@ enum proxy_family {
 struct proxy_header {
     uint32_t len; // of the header; what follows is the client's
     enum proxy_family family;
-    uint16_t port;               // of the client
-    uint8_t address[16];         // of the client, network order; 4 bytes of it with PROXY_TCP4
-    struct slice unix_path;      // PROXY_UNIX; borrowed from the bytes
-    bool tls;                    // the client came by TLS
-    bool certificate;            // ... with a certificate on this connection or in this session
-    bool verified;               // ... which the proxy has verified
-    struct slice common_name;    // of it; data NULL = not told; borrowed from the bytes
+    uint16_t port;            // of the client
+    uint8_t address[16];      // of the client, network order; 4 bytes of it with PROXY_TCP4
+    struct slice unix_path;   // PROXY_UNIX; borrowed from the bytes
+    bool tls;                 // the client came by TLS
+    bool certificate;         // ... with a certificate on this connection or in this session
+    bool verified;            // ... which the proxy has verified
+    struct slice common_name; // of it; data NULL = not told; borrowed from the bytes
 };
 
 // Looks at the first bytes of a connection. ERR_NEED_MORE: more than these are needed.

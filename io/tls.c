@@ -1,8 +1,8 @@
 // tls.c - one TLS connection: wolfSSL between two buffers.
 //
-// wolfSSL reads from tls->in, and hears "want read" when that is empty; what it writes is appended to
-// the out-queue and always accepted, so it never stops in the middle of a record. Both are set for
-// the time of one call.
+// wolfSSL reads from tls->in, and hears "want read" when that is empty; what it writes is appended
+// to the out-queue and always accepted, so it never stops in the middle of a record. Both are set
+// for the time of one call.
 #include "io/tls.h"
 
 #include <stdio.h>
@@ -143,8 +143,8 @@ end(struct tls *tls)
     tls->pool = NULL;
 }
 
-// wolfSSL tells the peer of most errors itself, but not of all. Before keys are agreed on an alert is
-// seven plain bytes.
+// wolfSSL tells the peer of most errors itself, but not of all. Before keys are agreed on an alert
+// is seven plain bytes.
 static void
 tell_failure(struct tls *tls, int error)
 {
@@ -319,8 +319,7 @@ tls_failure(const struct tls *tls, char ret_text[TLS_FAILURE_MAX])
         (void)snprintf(ret_text, TLS_FAILURE_MAX, "%u bytes without any content", TLS_FUTILE_MAX);
     else if (wolfSSL_get_alert_history(tls->ssl, &alerts) == WOLFSSL_SUCCESS &&
              alerts.last_rx.level == alert_fatal)
-        (void)snprintf(ret_text, TLS_FAILURE_MAX, "the client sent alert %d",
-                       alerts.last_rx.code);
+        (void)snprintf(ret_text, TLS_FAILURE_MAX, "the client sent alert %d", alerts.last_rx.code);
     else
         (void)snprintf(ret_text, TLS_FAILURE_MAX, "%s", tls_error_text(tls->error));
 }

@@ -1,6 +1,7 @@
 // tls.h - the server's side of one TLS connection, without input and output.
 //
-// Job:    ciphertext in, plaintext out, and the other way round. The caller moves the bytes, keeps the
+// Job:    ciphertext in, plaintext out, and the other way round. The caller moves the bytes, keeps
+// the
 //         time and bounds the handshakes of a tick.
 // Owner:  a connection. Thread: one at a time; between two calls it may move to another one.
 // Memory: 4 KB after the handshake, more during it; at most one incomplete record besides.
@@ -20,7 +21,7 @@
 #define TLS_MAGIC         0x746c7320u
 #define TLS_HANDSHAKE_MAX (128u * 1024) // a chain of nine large certificates has 64 KiB
 #define TLS_FUTILE_MAX    (256u * 1024) // sixteen records
-#define TLS_RECORD_MAX    16384u        // plaintext of one record: a good size for tls_read's buffer
+#define TLS_RECORD_MAX    16384u // plaintext of one record: a good size for tls_read's buffer
 #define TLS_FAILURE_MAX   160
 
 enum tls_state {
@@ -51,8 +52,8 @@ void tls_free(struct tls *tls); // takes; NULL is fine. Says nothing to the peer
 
 // Ciphertext that arrived; what came before is used up. Borrowed until tls_read has returned 0.
 void tls_input(struct tls *tls, struct slice ciphertext);
-// Goes on with the handshake, or decrypts. How many bytes of plaintext are in buffer; 0: all input is
-// used up, or the state is TLS_ENDED or TLS_FAILED. Answers are appended to out.
+// Goes on with the handshake, or decrypts. How many bytes of plaintext are in buffer; 0: all input
+// is used up, or the state is TLS_ENDED or TLS_FAILED. Answers are appended to out.
 uint32_t tls_read(struct tls *tls, struct outq *out, struct outq_pool *pool, uint8_t *buffer,
                   uint32_t size);
 // Appends data as ciphertext to out, all of it, a record for each 16 KiB. State: TLS_OPEN, also

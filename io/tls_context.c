@@ -264,8 +264,8 @@ is_current(struct slice pem)
 }
 
 // Every certificate of a file as a CA. Those that have expired are passed over, as everywhere: a
-// bundle always has some. They are loaded before wolfSSL is told to verify, so that their order does
-// not matter.
+// bundle always has some. They are loaded before wolfSSL is told to verify, so that their order
+// does not matter.
 static err_t
 use_cas(const struct material *m, WOLFSSL_CTX *ctx, const struct secret_file *file,
         const char *path, uint32_t *count)
@@ -276,8 +276,8 @@ use_cas(const struct material *m, WOLFSSL_CTX *ctx, const struct secret_file *fi
         n += named;
         if (!named || !is_current(block))
             continue;
-        int rc = wolfSSL_CTX_load_verify_buffer(ctx, block.data, (long)block.len,
-                                                WOLFSSL_FILETYPE_PEM);
+        int rc =
+            wolfSSL_CTX_load_verify_buffer(ctx, block.data, (long)block.len, WOLFSSL_FILETYPE_PEM);
         if (rc != WOLFSSL_SUCCESS)
             return file_fail(m->problem, "%s: certificate %u: %s", path, n, tls_error_text(rc));
         (*count)++;
@@ -366,8 +366,8 @@ on_ticket(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *m
     }
 }
 
-// A ticket does not say who the client was, nor whether its certificate was revoked meanwhile: where
-// that matters there are none.
+// A ticket does not say who the client was, nor whether its certificate was revoked meanwhile:
+// where that matters there are none.
 static err_t
 use_tickets(const struct material *m, WOLFSSL_CTX *ctx)
 {
@@ -416,8 +416,8 @@ use_ocsp(const struct material *m, WOLFSSL_CTX *ctx)
         rc = wolfSSL_CTX_SetOCSP_Cb(ctx, on_ocsp, on_ocsp_free, m->context);
     if (rc != WOLFSSL_SUCCESS)
         return fail(m, path, "OCSP response", rc);
-    // wolfSSL checks the response's signature with the CAs that it trusts. Where it judges clients by
-    // them, those of our own chain must not be among them.
+    // wolfSSL checks the response's signature with the CAs that it trusts. Where it judges clients
+    // by them, those of our own chain must not be among them.
     uint32_t count = 0;
     return m->settings->require_certificate
                ? OK
@@ -430,8 +430,9 @@ static err_t
 check_settings(const struct tls_settings *s, struct file_problem *problem)
 {
     if (s->psk_hint && (s->cert_file || s->key_file || s->require_certificate))
-        return file_fail(problem, "psk_hint stands beside certfile, keyfile or require_certificate: "
-                                  "a listener has either");
+        return file_fail(problem,
+                         "psk_hint stands beside certfile, keyfile or require_certificate: "
+                         "a listener has either");
     if (s->psk_hint)
         return s->psk_file ? OK : file_fail(problem, "psk_hint needs a psk_file");
     if (!s->cert_file || !s->key_file)

@@ -4,8 +4,10 @@
 //         response, versions and suites: read from files and checked as a whole.
 // Owner:  counted references: the listener's, and one of each connection. A reload makes another
 //         context; handshakes that have begun keep theirs.
-// Thread: made by a thread that may read the disk; constant afterwards. Each worker has a WOLFSSL_CTX
-//         of its own: no contention on wolfSSL's locks, and its OCSP request is not for two threads.
+// Thread: made by a thread that may read the disk; constant afterwards. Each worker has a
+// WOLFSSL_CTX
+//         of its own: no contention on wolfSSL's locks, and its OCSP request is not for two
+//         threads.
 // Memory: the certificates, once for each worker. Keys are wiped at the end.
 // Limits: files of TLS_FILE_MAX bytes, TLS_CA_FILES_MAX files of capath, TLS_CHAIN_MAX certificates
 //         of our own.
@@ -58,9 +60,9 @@ struct tls_context {
     struct tls_psk *psk;       // NULL = certificates
     struct tls_tickets *tickets;
     struct secret_file ocsp;
-    char *alpn;         // NULL = clients' offers are not looked at
-    int64_t expires_s;  // since 1970: when our certificate ends; INT64_MAX without
-    char notes[1200];   // what the operator should know, though it works; "" = nothing
+    char *alpn;        // NULL = clients' offers are not looked at
+    int64_t expires_s; // since 1970: when our certificate ends; INT64_MAX without
+    char notes[1200];  // what the operator should know, though it works; "" = nothing
 };
 
 // Returns new. ERR_CONFIG: the problem names file and reason.

@@ -159,8 +159,7 @@ tls_psk_find(const struct tls_psk *psk, const char *identity, uint8_t ret_key[TL
 {
     must(psk->magic == PSK_MAGIC);
     struct entry wanted = {.identity = identity};
-    const struct entry *found =
-        bsearch(&wanted, psk->entries, psk->count, sizeof wanted, compare);
+    const struct entry *found = bsearch(&wanted, psk->entries, psk->count, sizeof wanted, compare);
     if (!found)
         return 0;
     must(found->key_len > 0 && found->key_len <= TLS_PSK_KEY_MAX);

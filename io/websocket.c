@@ -97,13 +97,11 @@ put_status(struct websocket *ws, struct outq *out, struct outq_pool *pool, unsig
 {
     char text[300];
     must(status >= 400 && status < 600);
-    int len = snprintf(text, sizeof text,
-                       "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Length: 0\r\n%s%s\r\n",
-                       status, status_text(status),
-                       status == 405 ? "Allow: GET\r\n" : "",
-                       status == 400 || status == 426
-                           ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                           : "");
+    int len = snprintf(
+        text, sizeof text, "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Length: 0\r\n%s%s\r\n",
+        status, status_text(status), status == 405 ? "Allow: GET\r\n" : "",
+        status == 400 || status == 426 ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                       : "");
     must(len > 0 && (size_t)len < sizeof text);
     put(out, pool, text, (uint32_t)len);
     ws->closed = true;

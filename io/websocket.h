@@ -67,7 +67,8 @@ struct websocket {
 struct websocket *websocket_new(void);     // returns new
 void websocket_free(struct websocket *ws); // takes; says nothing to the peer; NULL is fine
 
-// Bytes that arrived; what came before is used up. Borrowed until websocket_read has returned false.
+// Bytes that arrived; what came before is used up. Borrowed until websocket_read has returned
+// false.
 void websocket_input(struct websocket *ws, struct slice bytes);
 // Goes on with the upgrade, or with frames. True: data is the next piece of MQTT's bytes, borrowed
 // until the next call. False: all input is used up, or the state says why not. Answers are appended
@@ -77,7 +78,8 @@ bool websocket_read(struct websocket *ws, const struct websocket_settings *setti
 // The head of a binary frame whose len bytes the caller appends behind it. State: OPEN.
 void websocket_put_head(struct websocket *ws, struct outq *out, struct outq_pool *pool,
                         uint64_t len);
-// Appends a close frame, once; before the upgrade is over an HTTP status. The state does not change.
+// Appends a close frame, once; before the upgrade is over an HTTP status. The state does not
+// change.
 void websocket_close(struct websocket *ws, struct outq *out, struct outq_pool *pool,
                      enum websocket_code code);
 

@@ -1,7 +1,8 @@
 // micro_tls.c - what the TLS filter costs: handshakes, bytes, memory of an idle connection.
 //
 // Client and server talk in memory. Handshakes count the server's part alone, by the thread's CPU
-// clock; for the bytes, the client's part is that of the same library. Prints `name value unit` lines.
+// clock; for the bytes, the client's part is that of the same library. Prints `name value unit`
+// lines.
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -70,8 +71,8 @@ client_send(WOLFSSL *ssl, char *from, int len, void *arg)
 static WOLFSSL_CTX *
 client_context(bool tls13, const char *ciphers)
 {
-    WOLFSSL_CTX *ctx = wolfSSL_CTX_new(tls13 ? wolfTLSv1_3_client_method()
-                                             : wolfTLSv1_2_client_method());
+    WOLFSSL_CTX *ctx =
+        wolfSSL_CTX_new(tls13 ? wolfTLSv1_3_client_method() : wolfTLSv1_2_client_method());
     must(ctx != NULL);
     wolfSSL_CTX_SetIORecv(ctx, client_receive);
     wolfSSL_CTX_SetIOSend(ctx, client_send);
@@ -196,8 +197,8 @@ resident_bytes(void)
     return pages * 4096;
 }
 
-// The client goes as soon as it is connected; what is left is the server's. In a process of its own, so
-// that what others have freed is not used.
+// The client goes as soon as it is connected; what is left is the server's. In a process of its
+// own, so that what others have freed is not used.
 static void
 idle_alone(const char *name, bool tls13)
 {
@@ -239,8 +240,7 @@ idle(const char *name, bool tls13)
 int
 main(void)
 {
-    struct tls_settings settings = {
-        .cert_file = CERTIFICATE, .key_file = KEY, .alpn = "mqtt"};
+    struct tls_settings settings = {.cert_file = CERTIFICATE, .key_file = KEY, .alpn = "mqtt"};
     struct file_problem problem;
     if (tls_context_new(&settings, 1, &context, &problem) != OK) {
         (void)fprintf(stderr, "%s\n", problem.text);

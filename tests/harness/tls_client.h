@@ -1,6 +1,7 @@
 // tls_client.h - a TLS client in memory, opposite to a struct tls.
 //
-// Job:    what a client of the broker would do, byte by byte if asked, with each message kept in the
+// Job:    what a client of the broker would do, byte by byte if asked, with each message kept in
+// the
 //         test's hands.
 // Owner:  a test. Thread: its own. Memory: as it comes.
 // Limits: TLS_CLIENT_ROOM bytes under way to the server.
@@ -19,9 +20,9 @@
 #define TLS_CLIENT_ROOM (1u << 20)
 
 struct tls_client_options {
-    const char *ca;        // PEM file to trust; NULL = anybody
+    const char *ca; // PEM file to trust; NULL = anybody
     const char *cert, *key;
-    const char *ciphers;   // wolfSSL's names
+    const char *ciphers; // wolfSSL's names
     const char *alpn;
     const char *psk_identity;
     const uint8_t *psk_key;
@@ -40,7 +41,7 @@ struct tls_pair {
     WOLFSSL *client;
     uint8_t to_server[TLS_CLIENT_ROOM];
     uint32_t to_server_len;
-    uint32_t chunk; // the server gets so many bytes at a time
+    uint32_t chunk;                    // the server gets so many bytes at a time
     uint8_t plain[TLS_RECORD_MAX * 4]; // what the server has read
     uint32_t plain_len;
     int client_error; // 0 = connected

@@ -214,8 +214,8 @@ Test(io_proxy_header, v2_tells_of_the_client_certificate)
     cr_assert_null(header.common_name.data);
 }
 
-// An independent value: CRC-32C of "123456789" is e3069283 (RFC 3720), so the header's own is made by
-// the same polynomial here, by a table.
+// An independent value: CRC-32C of "123456789" is e3069283 (RFC 3720), so the header's own is made
+// by the same polynomial here, by a table.
 static uint32_t
 crc_by_table(const uint8_t *data, uint32_t n)
 {

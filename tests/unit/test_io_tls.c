@@ -16,9 +16,8 @@ static const uint8_t psk_key[] = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77
 static void
 set_up(void)
 {
-    settings = (struct tls_settings){.cert_file = FILE_OF("chain.pem"),
-                                     .key_file = FILE_OF("chain.key"),
-                                     .alpn = "mqtt"};
+    settings = (struct tls_settings){
+        .cert_file = FILE_OF("chain.pem"), .key_file = FILE_OF("chain.key"), .alpn = "mqtt"};
     options = (struct tls_client_options){.ca = FILE_OF("ca.pem")};
 }
 
@@ -63,10 +62,10 @@ require_certificates(void)
     settings.identity = TLS_IDENTITY_COMMON_NAME;
 }
 
-#define WITH(name)                                                                                 \
-    do {                                                                                           \
-        options.cert = FILE_OF(name ".pem");                                                       \
-        options.key = FILE_OF(name ".key");                                                        \
+#define WITH(name)                           \
+    do {                                     \
+        options.cert = FILE_OF(name ".pem"); \
+        options.key = FILE_OF(name ".key");  \
     } while (0)
 
 // The fatal alert that the client was sent, or -1.
@@ -366,8 +365,8 @@ Test(io_tls, a_revocation_list_that_has_expired_lets_nobody_in)
 static void
 use_psk(void)
 {
-    settings = (struct tls_settings){
-        .psk_file = FILE_OF("psk.txt"), .psk_hint = "broker", .alpn = "mqtt"};
+    settings =
+        (struct tls_settings){.psk_file = FILE_OF("psk.txt"), .psk_hint = "broker", .alpn = "mqtt"};
     options = (struct tls_client_options){
         .psk_identity = "sensor-1", .psk_key = psk_key, .psk_key_len = sizeof psk_key};
 }

@@ -24,8 +24,8 @@ static void
 set_up(void)
 {
     cr_assert_not_null(mkdtemp(dir));
-    settings = (struct tls_settings){.cert_file = FILE_OF("chain.pem"),
-                                     .key_file = FILE_OF("chain.key")};
+    settings =
+        (struct tls_settings){.cert_file = FILE_OF("chain.pem"), .key_file = FILE_OF("chain.key")};
 }
 
 static void
@@ -151,7 +151,8 @@ Test(io_tls_context, bad_cas_and_lists_are_named)
     settings.ca_file = FILE_OF("clients.pem");
     settings.crl_file = FILE_OF("ca.pem");
     refuse_it("ca.pem", "no revocation list");
-    settings.crl_file = WRITE("bad.crl", "-----BEGIN X509 CRL-----\nMAAA\n-----END X509 CRL-----\n");
+    settings.crl_file =
+        WRITE("bad.crl", "-----BEGIN X509 CRL-----\nMAAA\n-----END X509 CRL-----\n");
     refuse_it("bad.crl", "revocation list 1");
     settings.crl_file = FILE_OF("crl.pem");
     accept_it();
@@ -198,8 +199,7 @@ static char suites[TLS_SUITES_TEXT_MAX], unknown[TLS_SUITES_TEXT_MAX];
 static void
 expect_suites(const char *ciphers, const char *wanted)
 {
-    struct tls_suites_wanted list = {.ciphers = ciphers,
-                                     .ciphers_tls13 = "TLS_AES_128_GCM_SHA256"};
+    struct tls_suites_wanted list = {.ciphers = ciphers, .ciphers_tls13 = "TLS_AES_128_GCM_SHA256"};
     cr_assert_eq(tls_suites(&list, suites, unknown, &problem), OK, "%s", problem.text);
     const char *behind = strchr(suites, ':');
     cr_assert_not_null(behind);

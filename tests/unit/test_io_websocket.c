@@ -8,8 +8,8 @@
 #include "io/websocket.h"
 
 #define KEY "dGhlIHNhbXBsZSBub25jZQ=="
-#define HEAD(path, rest)                                                                           \
-    "GET " path " HTTP/1.1\r\nHost: broker.example:9001\r\nUpgrade: websocket\r\n"                  \
+#define HEAD(path, rest)                                                           \
+    "GET " path " HTTP/1.1\r\nHost: broker.example:9001\r\nUpgrade: websocket\r\n" \
     "Connection: keep-alive, Upgrade\r\n" rest "\r\n"
 #define VERSION  "Sec-WebSocket-Version: 13\r\n"
 #define PROTOCOL "Sec-WebSocket-Protocol: chat, mqtt\r\n"
@@ -203,9 +203,10 @@ Test(io_websocket, bad_requests_get_their_status)
     expect_status(HEAD("/", WITH_KEY VERSION), "400 "); // no protocol
     expect_status(HEAD("/", WITH_KEY VERSION "Sec-WebSocket-Protocol: chat\r\n"), "400 ");
     expect_status("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "426 ");
-    expect_status("GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" WITH_KEY VERSION
-                      PROTOCOL "\r\n",
-                  "400 "); // no host
+    expect_status(
+        "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" WITH_KEY VERSION PROTOCOL
+        "\r\n",
+        "400 "); // no host
     expect_status("POST / HTTP/1.1\r\nHost: a\r\n\r\n", "405 ");
     expect_status("GET / HTTP/1.0\r\nHost: a\r\n\r\n", "505 ");
     expect_status("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "400 ");
@@ -224,7 +225,7 @@ Test(io_websocket, bad_requests_get_their_status)
 Test(io_websocket, the_client_chooses_among_the_protocols)
 {
     const char *head = HEAD("/", WITH_KEY VERSION "sec-websocket-protocol: mqttv3.1\r\n"
-                                 "Sec-WebSocket-Protocol: mqtt\r\n");
+                                                  "Sec-WebSocket-Protocol: mqtt\r\n");
     feed(head, strlen(head));
     cr_assert_eq(ws->state, WEBSOCKET_OPEN);
     cr_assert(said_text("Sec-WebSocket-Protocol: mqttv3.1\r\n"));
@@ -244,8 +245,7 @@ Test(io_websocket, origins_are_on_the_list_or_nowhere)
     static const char *const origins[] = {"https://a.example", "http://localhost:8000"};
     settings.origins = origins;
     settings.origin_count = 2;
-    const char *head =
-        HEAD("/", WITH_KEY VERSION PROTOCOL "Origin: http://localhost:8000\r\n");
+    const char *head = HEAD("/", WITH_KEY VERSION PROTOCOL "Origin: http://localhost:8000\r\n");
     feed(head, strlen(head));
     cr_assert_eq(ws->state, WEBSOCKET_OPEN);
     expect_status(HEAD("/", WITH_KEY VERSION PROTOCOL "Origin: https://a.example.evil\r\n"),
@@ -331,39 +331,39 @@ Test(io_websocket, a_million_fragments_of_a_byte_need_no_memory)
     cr_assert_eq(outq_bytes(&out), 0);
 }
 
-#define FAILS(code, first, payload, len)                                                           \
-    do {                                                                                           \
-        again();                                                                                   \
-        open_it();                                                                                 \
-        feed_frame(first, payload, len);                                                           \
-        expect_failed(code);                                                                       \
+#define FAILS(code, first, payload, len) \
+    do {                                 \
+        again();                         \
+        open_it();                       \
+        feed_frame(first, payload, len); \
+        expect_failed(code);             \
     } while (0)
 
-#define FAILS_RAW(code, bytes)                                                                     \
-    do {                                                                                           \
-        again();                                                                                   \
-        open_it();                                                                                 \
-        feed(bytes, sizeof bytes - 1);                                                             \
-        expect_failed(code);                                                                       \
+#define FAILS_RAW(code, bytes)         \
+    do {                               \
+        again();                       \
+        open_it();                     \
+        feed(bytes, sizeof bytes - 1); \
+        expect_failed(code);           \
     } while (0)
 
 Test(io_websocket, wrong_frames_are_told_why)
 {
     static uint8_t big[126];
-    FAILS_RAW(1002, "\x82\x01x");                       // no mask
-    FAILS(1002, 0xc2, "x", 1);                          // RSV1
-    FAILS(1002, 0xa2, "x", 1);                          // RSV2
-    FAILS(1002, 0x92, "x", 1);                          // RSV3
-    FAILS(1002, 0x83, "x", 1);                          // reserved opcodes
+    FAILS_RAW(1002, "\x82\x01x"); // no mask
+    FAILS(1002, 0xc2, "x", 1);    // RSV1
+    FAILS(1002, 0xa2, "x", 1);    // RSV2
+    FAILS(1002, 0x92, "x", 1);    // RSV3
+    FAILS(1002, 0x83, "x", 1);    // reserved opcodes
     FAILS(1002, 0x8b, "x", 1);
-    FAILS(1003, 0x81, "text", 4);                       // [MQTT-6.0.0-1]
+    FAILS(1003, 0x81, "text", 4); // [MQTT-6.0.0-1]
     FAILS(1003, 0x81, "", 0);
-    FAILS(1002, 0x80, "x", 1);                          // nothing to continue
-    FAILS(1002, 0x89, big, sizeof big);                 // a control frame of 126 bytes
-    FAILS(1002, 0x09, "x", 1);                          // a fragmented ping
+    FAILS(1002, 0x80, "x", 1);                              // nothing to continue
+    FAILS(1002, 0x89, big, sizeof big);                     // a control frame of 126 bytes
+    FAILS(1002, 0x09, "x", 1);                              // a fragmented ping
     FAILS_RAW(1002, "\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0x"); // the top bit of the length
     FAILS_RAW(1009, "\x82\xff\x40\0\0\0\0\0\0\0\0\0\0\0x"); // 2^62
-    FAILS_RAW(1002, "\x82\xfe\0\x05\0\0\0\0hello");     // a length that is longer than need be
+    FAILS_RAW(1002, "\x82\xfe\0\x05\0\0\0\0hello");         // a length that is longer than need be
     again();
     open_it();
     feed_frame(0x02, "a", 1);
@@ -375,8 +375,9 @@ Test(io_websocket, wrong_frames_are_told_why)
 Test(io_websocket, close_is_answered)
 {
     open_it();
-    feed_frame(0x88, "\x03\xe8"
-                     "bye",
+    feed_frame(0x88,
+               "\x03\xe8"
+               "bye",
                5);
     cr_assert_eq(ws->state, WEBSOCKET_ENDED);
     cr_assert_eq(ws->reason, 1000);
