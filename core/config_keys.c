@@ -108,8 +108,8 @@ const struct config_key config_keys[] = {
      .help = "The client identifier is the user name, whatever the client says."},
     {ENTRY("tls_version", "TLS"), ENTRY_OWN(config_set_tls_version), .example = "tlsv1.2",
      .unit = "tlsv1.2 | tlsv1.3", .help = "The lowest version of TLS that is spoken."},
-    {ENTRY("ciphers", "TLS"), ENTRY_FIELD(STRING, ciphers), .example = "ECDHE+AESGCM:ECDHE+CHACHA20",
-     .unit = "OpenSSL's list",
+    {ENTRY("ciphers", "TLS"), ENTRY_FIELD(STRING, ciphers),
+     .example = "ECDHE+AESGCM:ECDHE+CHACHA20", .unit = "OpenSSL's list",
      .help = "Cipher suites of TLS 1.2. Default: those with ECDHE and AES-GCM or ChaCha20. CBC has "
              "to be asked for; NULL, anonymous, RC4, export and 3DES do not exist here."},
     {ENTRY("ciphers_tls1.3", "TLS"), ENTRY_FIELD(STRING, ciphers_tls13),

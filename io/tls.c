@@ -45,7 +45,6 @@ tls_on_send(struct WOLFSSL *ssl, char *from, int len, void *arg)
     uint8_t *room = outq_reserve(tls->out, tls->pool, (uint32_t)len);
     memcpy(room, from, (size_t)len);
     outq_commit(tls->out, (uint32_t)len);
-    tls->spoke = true;
     return len;
 }
 
@@ -92,15 +91,15 @@ tls_on_psk(struct WOLFSSL *ssl, const char *identity, unsigned char *ret_key, un
 // ---- Life ---------------------------------------------------------------------------------------
 
 struct tls *
-tls_new(struct tls_context *context, unsigned worker)
+tls_new(struct tls_context *context, unsigned shard)
 {
-    must(context->magic == TLS_CONTEXT_MAGIC && worker < context->workers);
+    must(context->magic == TLS_CONTEXT_MAGIC && shard < context->shards);
     struct tls *tls = mem_zalloc(sizeof *tls);
     tls->magic = TLS_MAGIC;
     tls->state = TLS_HANDSHAKE;
-    tls->worker = (uint16_t)worker;
+    tls->shard = (uint16_t)shard;
     tls->context = tls_context_ref(context);
-    tls->ssl = wolfSSL_new(context->ctxs[worker]);
+    tls->ssl = wolfSSL_new(context->ctxs[shard]);
     must(tls->ssl != NULL); // the kernel gave no random bytes: nothing can be done without
     wolfSSL_SetIOReadCtx(tls->ssl, tls);
     wolfSSL_SetIOWriteCtx(tls->ssl, tls);
@@ -134,17 +133,20 @@ begin(struct tls *tls, struct outq *out, struct outq_pool *pool)
     must_hot(tls->magic == TLS_MAGIC && out != NULL && pool != NULL);
     tls->out = out;
     tls->pool = pool;
+    tls->before = outq_bytes(out);
 }
 
 static void
 end(struct tls *tls)
 {
+    tls->spoke = tls->spoke || outq_bytes(tls->out) > tls->before;
     tls->out = NULL;
     tls->pool = NULL;
 }
 
 // wolfSSL tells the peer of most errors itself, but not of all. Before keys are agreed on an alert
-// is seven plain bytes.
+// is seven plain bytes. An answer of this very call that leads nowhere is taken back: after it, the
+// peer would expect them encrypted.
 static void
 tell_failure(struct tls *tls, int error)
 {
@@ -154,6 +156,8 @@ tell_failure(struct tls *tls, int error)
         return;
     if (tls->spoke && strcmp(wolfSSL_get_version(tls->ssl), "TLSv1.2") != 0)
         return;
+    if (!tls->spoke)
+        tls->out->len -= (uint32_t)(outq_bytes(tls->out) - tls->before);
     uint8_t code = error == UNKNOWN_RECORD_TYPE || error == VERSION_ERROR ? protocol_version
                                                                           : handshake_failure;
     const uint8_t alert[] = {21, 3, 3, 0, 2, alert_fatal, code};

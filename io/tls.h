@@ -33,21 +33,23 @@ enum tls_state {
 
 struct tls {
     uint32_t magic;
-    uint8_t state;   // enum tls_state; read only
-    uint16_t worker; // whose WOLFSSL_CTX made it
-    bool spoke;      // something was sent
-    int error;       // wolfSSL's
+    uint8_t state;  // enum tls_state; read only
+    uint16_t shard; // whose WOLFSSL_CTX made it
+    bool spoke;     // a call that is over has sent something
+    int error;      // wolfSSL's
     struct WOLFSSL *ssl;
     struct tls_context *context; // holds a reference
     struct slice in;             // borrowed: not used up yet
     struct outq *out;            // during a call
     struct outq_pool *pool;
+    uint64_t before; // bytes in out when the call began
     uint32_t futile; // bytes since the last plaintext; during the handshake, all
     char *peer_name; // see tls_peer_name
 };
 
-// Takes a reference of its own. Returns new.
-struct tls *tls_new(struct tls_context *context, unsigned worker);
+// Takes a reference of its own. Returns new. The handshake uses what the shard's connections share,
+// so it stays with this shard; the connection may go to another one afterwards.
+struct tls *tls_new(struct tls_context *context, unsigned shard);
 void tls_free(struct tls *tls); // takes; NULL is fine. Says nothing to the peer: tls_close does.
 
 // Ciphertext that arrived; what came before is used up. Borrowed until tls_read has returned 0.

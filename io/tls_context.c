@@ -507,14 +507,14 @@ set_up_all(struct material *m)
 {
     struct tls_context *context = m->context;
     err_t err = OK;
-    for (unsigned w = 0; err == OK && w < context->workers; w++) {
+    for (unsigned i = 0; err == OK && i < context->shards; i++) {
         // With a method of one version alone wolfSSL would not do the other one at all.
         WOLFSSL_METHOD *method = m->settings->version_min == TLS_VERSION_1_3
                                      ? wolfTLSv1_3_server_method()
                                      : wolfSSLv23_server_method();
-        context->ctxs[w] = wolfSSL_CTX_new(method);
-        must(context->ctxs[w] != NULL);
-        err = set_up(m, context->ctxs[w]);
+        context->ctxs[i] = wolfSSL_CTX_new(method);
+        must(context->ctxs[i] != NULL);
+        err = set_up(m, context->ctxs[i]);
     }
     return err;
 }
@@ -529,20 +529,20 @@ check_ocsp(struct material *m)
 }
 
 err_t
-tls_context_new(const struct tls_settings *settings, unsigned workers,
+tls_context_new(const struct tls_settings *settings, unsigned shards,
                 struct tls_context **ret_context, struct file_problem *ret_problem)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    must(workers > 0 && pthread_once(&once, library_begin) == 0);
+    must(shards > 0 && pthread_once(&once, library_begin) == 0);
     err_t err = check_settings(settings, ret_problem);
     if (err != OK)
         return err;
     struct tls_context *context = mem_zalloc(sizeof *context);
     context->magic = TLS_CONTEXT_MAGIC;
     atomic_init(&context->references, 1);
-    context->workers = workers;
+    context->shards = shards;
     context->identity = settings->identity;
-    context->ctxs = mem_zalloc(workers * sizeof(WOLFSSL_CTX *));
+    context->ctxs = mem_zalloc(shards * sizeof(WOLFSSL_CTX *));
     context->alpn = settings->alpn ? mem_strdup(settings->alpn) : NULL;
     context->expires_s = INT64_MAX;
     struct material m = {.settings = settings, .context = context, .problem = ret_problem};
@@ -582,9 +582,9 @@ tls_context_unref(struct tls_context *context)
     must(before > 0);
     if (before > 1)
         return;
-    for (unsigned w = 0; w < context->workers; w++)
-        if (context->ctxs[w])
-            wolfSSL_CTX_free(context->ctxs[w]);
+    for (unsigned i = 0; i < context->shards; i++)
+        if (context->ctxs[i])
+            wolfSSL_CTX_free(context->ctxs[i]);
     mem_free(context->ctxs);
     tls_psk_free(context->psk);
     tls_tickets_free(context->tickets);

@@ -4,11 +4,11 @@
 //         response, versions and suites: read from files and checked as a whole.
 // Owner:  counted references: the listener's, and one of each connection. A reload makes another
 //         context; handshakes that have begun keep theirs.
-// Thread: made by a thread that may read the disk; constant afterwards. Each worker has a
+// Thread: made by a thread that may read the disk; constant afterwards. Each shard has a
 // WOLFSSL_CTX
 //         of its own: no contention on wolfSSL's locks, and its OCSP request is not for two
 //         threads.
-// Memory: the certificates, once for each worker. Keys are wiped at the end.
+// Memory: the certificates, once for each shard. Keys are wiped at the end.
 // Limits: files of TLS_FILE_MAX bytes, TLS_CA_FILES_MAX files of capath, TLS_CHAIN_MAX certificates
 //         of our own.
 #ifndef TERN_IO_TLS_CONTEXT_H
@@ -54,9 +54,9 @@ struct WOLFSSL_X509_STORE_CTX;
 struct tls_context {
     uint32_t magic;
     _Atomic uint32_t references;
-    unsigned workers;
+    unsigned shards;
     enum tls_identity identity;
-    struct WOLFSSL_CTX **ctxs; // one for each worker
+    struct WOLFSSL_CTX **ctxs; // one for each shard
     struct tls_psk *psk;       // NULL = certificates
     struct tls_tickets *tickets;
     struct secret_file ocsp;
@@ -66,7 +66,7 @@ struct tls_context {
 };
 
 // Returns new. ERR_CONFIG: the problem names file and reason.
-NODISCARD err_t tls_context_new(const struct tls_settings *settings, unsigned workers,
+NODISCARD err_t tls_context_new(const struct tls_settings *settings, unsigned shards,
                                 struct tls_context **ret_context, struct file_problem *ret_problem);
 struct tls_context *tls_context_ref(struct tls_context *context); // ON_ANY; returns new reference
 void tls_context_unref(struct tls_context *context);              // ON_ANY; takes; NULL is fine

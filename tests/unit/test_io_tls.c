@@ -401,6 +401,7 @@ Test(io_tls, a_wrong_or_unknown_pre_shared_key_is_refused)
         options.psk_identity = "nobody";
         cr_assert_not(shake_again());
         cr_assert_eq(pair->tls->state, TLS_FAILED);
+        cr_expect_geq(alert_of_client(), 0, "the client is told");
     }
 }
 
