@@ -334,6 +334,7 @@ _Static_assert(WOLFSSL_TICKET_NAME_SZ == TLS_TICKET_NAME_BYTES, "the same name")
 _Static_assert(WOLFSSL_TICKET_IV_SZ >= TLS_TICKET_IV_BYTES, "room for the nonce");
 _Static_assert(WOLFSSL_TICKET_MAC_SZ >= TLS_TICKET_TAG_BYTES, "room for the tag");
 
+// NOLINTNEXTLINE(readability-function-size): wolfSSL's SessionTicketEncCb
 static int
 on_ticket(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *mac, int seal,
           unsigned char *data, int len, int *ret_len, void *arg)
@@ -435,6 +436,9 @@ check_settings(const struct tls_settings *s, struct file_problem *problem)
                          "a listener has either");
     if (s->psk_hint)
         return s->psk_file ? OK : file_fail(problem, "psk_hint needs a psk_file");
+    if (s->ocsp_file && !tls_library_is_tuned())
+        return file_fail(problem, "ocspfile needs the wolfSSL that deploy/wolfssl builds: Debian's "
+                                  "loses memory with each handshake");
     if (!s->cert_file || !s->key_file)
         return file_fail(problem, "%s is missing", s->cert_file ? "keyfile" : "certfile");
     if (s->require_certificate && !s->ca_file && !s->ca_path)

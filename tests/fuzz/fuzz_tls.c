@@ -25,12 +25,13 @@ static struct tls_context *
 context_of(bool certificates)
 {
     static struct tls_context *contexts[2];
-    struct tls_settings settings = {.cert_file = TERN_CERTIFICATES "/chain.pem",
-                                    .key_file = TERN_CERTIFICATES "/chain.key",
-                                    .alpn = "mqtt",
-                                    .require_certificate = certificates,
-                                    .ca_file =
-                                        certificates ? TERN_CERTIFICATES "/clients.pem" : NULL};
+    struct tls_settings settings = {
+        .cert_file = TERN_CERTIFICATES "/chain.pem",
+        .key_file = TERN_CERTIFICATES "/chain.key",
+        .alpn = "mqtt",
+        .ocsp_file = certificates ? NULL : TERN_CERTIFICATES "/ocsp.der",
+        .require_certificate = certificates,
+        .ca_file = certificates ? TERN_CERTIFICATES "/clients.pem" : NULL};
     struct file_problem problem;
     if (!contexts[certificates])
         must(tls_context_new(&settings, 1, &contexts[certificates], &problem) == OK);
@@ -88,7 +89,10 @@ converse(struct script *script, bool meddle)
 {
     uint8_t choice = next(script);
     struct tls_client_options options = {.version = choice & 1 ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3,
-                                         .alpn = choice & 2 ? "mqtt" : NULL};
+                                         .alpn = choice & 2 ? "mqtt" : NULL,
+                                         .ca = TERN_CERTIFICATES "/clients.pem"};
+    options.staple =
+        choice & 8 && !(choice & 4); // insists on the response: also looks for leaks there
     if (choice & 4) {
         options.cert = TERN_CERTIFICATES "/client.pem";
         options.key = TERN_CERTIFICATES "/client.key";
