@@ -334,7 +334,7 @@ _Static_assert(WOLFSSL_TICKET_NAME_SZ == TLS_TICKET_NAME_BYTES, "the same name")
 _Static_assert(WOLFSSL_TICKET_IV_SZ >= TLS_TICKET_IV_BYTES, "room for the nonce");
 _Static_assert(WOLFSSL_TICKET_MAC_SZ >= TLS_TICKET_TAG_BYTES, "room for the tag");
 
-// NOLINTNEXTLINE(readability-function-size): wolfSSL's SessionTicketEncCb
+// NOLINTBEGIN(readability-function-size,readability-non-const-parameter): wolfSSL's types
 static int
 on_ticket(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *mac, int seal,
           unsigned char *data, int len, int *ret_len, void *arg)
@@ -399,6 +399,8 @@ on_ocsp_free(void *arg, unsigned char *response)
 {
     (void)arg, (void)response; // it stays with the context
 }
+
+// NOLINTEND(readability-function-size,readability-non-const-parameter)
 
 static err_t
 use_ocsp(const struct material *m, WOLFSSL_CTX *ctx)

@@ -44,7 +44,7 @@ decode_key(struct slice hex, struct entry *entry)
     if (hex.len == 0 || hex.len % 2 != 0 || hex.len / 2 > TLS_PSK_KEY_MAX)
         return false;
     for (uint32_t i = 0; i < hex.len / 2; i++) {
-        int high = hex_digit(hex.data[2 * i]), low = hex_digit(hex.data[2 * i + 1]);
+        int high = hex_digit(hex.data[2 * (size_t)i]), low = hex_digit(hex.data[2 * (size_t)i + 1]);
         if (high < 0 || low < 0)
             return false;
         entry->key[i] = (uint8_t)(high << 4 | low);

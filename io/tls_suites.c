@@ -173,7 +173,8 @@ one_list(const struct tls_suites_wanted *wanted, bool tls13, char *ret_list, cha
          struct file_problem *ret_problem)
 {
     const char *list = tls13 ? wanted->ciphers_tls13 : wanted->ciphers;
-    struct selection selection = {.unknown = ret_unknown};
+    struct selection selection = {.count = 0};
+    selection.unknown = ret_unknown;
     if (list)
         apply_list(&selection, wanted, tls13, list);
     else

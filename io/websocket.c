@@ -128,8 +128,8 @@ base64(const uint8_t *data, uint32_t len, char *to)
                         (rest > 2 ? data[i + 2] : 0);
         *to++ = digits[bits >> 18];
         *to++ = digits[bits >> 12 & 63];
-        *to++ = rest > 1 ? digits[bits >> 6 & 63] : '=';
-        *to++ = rest > 2 ? digits[bits & 63] : '=';
+        *to++ = (char)(rest > 1 ? digits[bits >> 6 & 63] : '=');
+        *to++ = (char)(rest > 2 ? digits[bits & 63] : '=');
     }
 }
 
@@ -214,7 +214,8 @@ protocol_of(const struct http_request *request)
 {
     for (uint32_t i = 0; i < request->field_count; i++) {
         struct slice name = request->fields[i].name, rest = request->fields[i].value, word;
-        if (name.len != 22 || strncasecmp((const char *)name.data, "Sec-WebSocket-Protocol", 22))
+        if (name.len != 22 ||
+            strncasecmp((const char *)name.data, "Sec-WebSocket-Protocol", 22) != 0)
             continue;
         while (http_word_next(&rest, &word)) {
             if (slice_equal(word, slice_str("mqtt")))
