@@ -47,6 +47,7 @@ struct config {
     struct listener_config listeners[CONFIG_LISTENERS_MAX];
     uint32_t listener_count;
     uint32_t workers; // 0 = the CPUs that the cgroup grants
+    bool gather_workers;
 
     // Sessions and queues. 0 = unlimited wherever a _max is a count or bytes.
     uint32_t inflight_messages_max; // max_inflight_messages, 20; outgoing QoS 1/2 per client

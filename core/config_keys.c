@@ -193,6 +193,9 @@ const struct config_key config_keys[] = {
 
     {KEY(PROCESS, "workers"), GLOBAL(UINT, workers), RANGE(0, 64), .fixed = true, .fallback = "0",
      .unit = "threads", .help = "Worker threads; 0: as many as the CPUs that the cgroup grants."},
+    {KEY(PROCESS, "gather_workers"), GLOBAL(BOOL, gather_workers), .fixed = true,
+     .fallback = "true",
+     .help = "One worker does the work of all while it has time for it, which costs less."},
     {KEY(PROCESS, "user"), GLOBAL(STRING, user), .fixed = true, .example = "ternmq",
      .unit = "name",
      .help = "Whom the broker becomes when root starts it. Default: ternmq, where that user "

@@ -175,7 +175,7 @@ uring_send(struct backend *io, int fd, uint32_t id, const struct iovec *pieces, 
 {
     const int flags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
     struct uring *u = uring_of(io);
-    must_hot(id < IO_SENDS_MAX && count > 0);
+    must_hot(id < IO_SEND_IDS && count > 0);
     if (!u->sending) {
         u->sending = true;
         u->scan = io_uring_smp_load_acquire(u->ring.cq.ktail);
@@ -277,6 +277,7 @@ uring_reap(struct backend *io, struct io_event *ret_events)
         if (cqe->flags & IORING_CQE_F_BUFFER) {
             uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
             event->data = buffer_at(u, id);
+            u->base.received += cqe->res > 0 ? (uint32_t)cqe->res : 0;
             u->lent[u->lent_count++] = id;
         }
     }

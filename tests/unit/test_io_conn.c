@@ -124,6 +124,16 @@ static int peer;            // the far end of the connection under test
 static uint64_t now = 1000;
 
 static void
+settle(void)
+{
+    uint32_t id;
+    int32_t result;
+    while (sim_next_failure(&sim.base, &id, &result))
+        conns_on_failure(conns, id % IO_SENDS_MAX, result);
+    conns_settle(conns);
+}
+
+static void
 set_up(void)
 {
     char problem[256];
@@ -148,7 +158,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-    conns_settle(conns);
+    settle();
     conns_abandon(conns);
     conns_bury(conns);
     cr_expect_eq(conns->open, 0);
@@ -176,12 +186,12 @@ tick(uint64_t ms)
     now += ms;
     struct timer *timer;
     shard_tick_begin(conns->shard, now);
-    conns_settle(conns);
+    settle();
     while ((timer = wheel_next(wheel, now)) != NULL)
         conn_on_timer(conns, timer);
     shard_timers(conns->shard);
     shard_post(conns->shard);
-    conns_flush(conns);
+    conns_flush(conns, IO_SENDS_MAX);
     shard_tick_end(conns->shard);
     rcu_quiescent(other->rcu);
     conns_bury(conns);
@@ -320,8 +330,8 @@ Test(io_conn, another_shards_client_goes_there_with_all_its_bytes)
     cr_assert_eq(handed_over, 1);
     cr_assert_arr_eq(handed_bytes, packet, 18);
     cr_assert(sim.recv.armed && !sim.recv.once);
-    conns_flush(conns);
-    conns_settle(conns);
+    conns_flush(conns, IO_SENDS_MAX);
+    settle();
     cr_assert_eq(sim.sent_len, 6);
     cr_assert_arr_eq(sim.sent + 4, pingresp, 2);
     cr_assert_eq(stat_get(&first->shard->stats.handovers), 1);
