@@ -117,7 +117,8 @@ void conns_refuse(struct conns *conns);
 // Ends all that are left, at once.
 void conns_abandon(struct conns *conns);
 
-// ---- Between conn.c, conn_move.c, conn_send.c and conn_table.c -------------------------------------------
+// ---- Between conn.c, conn_move.c, conn_send.c and conn_table.c
+// -------------------------------------------
 
 static inline struct conn *
 conn_at(const struct conns *conns, uint32_t slot)

@@ -35,7 +35,7 @@ struct lane {
     struct acceptor *acceptors;
     uint32_t acceptor_count;
     bool accepting;
-    bool moving; // is being stopped, or on its way
+    bool moving;            // is being stopped, or on its way
     uint64_t stop_by_ms;    // 0 = not stopping
     uint64_t stop_again_ms; // while it is being stopped for a move
     uint64_t patience_ms;   // how long all must be calm before it is gathered

@@ -40,7 +40,7 @@
 #define PATIENCE_MAX_MS 60000u
 #else // builds with sanitizers: lanes move all the time, so that every test meets it
 #define LOAD_WINDOW_MS  3u
-#define SPREAD_ABOVE    0u
+#define SPREAD_ABOVE    1u
 #define GATHER_BELOW    2000u
 #define PATIENCE_MS     5u
 #define PATIENCE_MAX_MS 5u
@@ -124,6 +124,8 @@ give_lanes(struct worker *worker)
         unsigned to = worker->index == HOST ? lane->index : HOST;
         remove_lane(worker, lane);
         rcu_offline(lane->shard->rcu);
+        log_line(worker->broker->log, LOG_T_DEBUG, "Clients of worker %u go to worker %u.",
+                 lane->index, to);
         if (!crew_give(worker->crew, to, &lane->node))
             adopt(worker, lane);
     }
@@ -303,8 +305,8 @@ sleep_until(struct worker *worker, uint64_t until_ms, uint64_t now_ms)
     for (unsigned i = 0; i < worker->lane_count; i++)
         rcu_offline(worker->lanes[i]->shard->rcu);
     uint64_t from_us = clock_mono_us();
-    worker->io->ops->enter(worker->io, until_ms == UINT64_MAX ? IO_WAIT_FOREVER
-                                                              : (int64_t)(until_ms - now_ms));
+    worker->io->ops->enter(worker->io,
+                           until_ms == UINT64_MAX ? IO_WAIT_FOREVER : (int64_t)(until_ms - now_ms));
     worker->slept_us += clock_mono_us() - from_us;
     for (unsigned i = 0; i < worker->lane_count; i++)
         rcu_online(worker->lanes[i]->shard->rcu);
@@ -391,12 +393,14 @@ set_up(struct worker *worker)
     return true;
 }
 
+// Offline: the end of one lane waits for grace periods, which must not wait for the others.
 static void
 tear_down(struct worker *worker)
 {
     while (worker->lane_count > 0) {
         struct lane *lane = worker->lanes[0];
         remove_lane(worker, lane);
+        rcu_online(lane->shard->rcu);
         lane_free(lane);
     }
     worker->io->ops->free(worker->io);
@@ -439,7 +443,6 @@ live(struct worker *worker)
         serve(worker);
     set_online(worker, false);
     crew_leave(worker->crew, worker->index);
-    set_online(worker, true);
     tear_down(worker);
 }
 
@@ -456,10 +459,12 @@ run(void *arg)
     bool works = set && (!worker->load ||
                          worker->load(worker->load_arg, worker->by_index[worker->index]->shard));
     crew_up(worker->crew, worker->index, works);
-    if (works)
+    if (works) {
         live(worker);
-    else if (set)
+    } else if (set) {
+        set_online(worker, false);
         tear_down(worker);
+    }
     return NULL;
 }
 
