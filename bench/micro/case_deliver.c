@@ -259,8 +259,8 @@ stage_open(struct stage *stage)
     config->queued_messages_max = 0;
     stage->version = param->version ? param->version : MQTT_311;
     unsigned shards = param->across ? 2 : 1;
-    stage->sim = param->durable ? sim_new_kept(shards, config, SIM_START_MS)
-                                : sim_new(shards, config);
+    stage->sim =
+        param->durable ? sim_new_kept(shards, config, SIM_START_MS) : sim_new(shards, config);
     stage->publisher_count = param->shape == FAN_OUT ? 1 : param->clients;
     stage->subscriber_count = param->shape == FAN_IN ? 1 : param->clients;
     stage->publishers = mem_zalloc(stage->publisher_count * sizeof(struct peer));
@@ -312,11 +312,11 @@ deliver(struct meter *meter, const void *param)
 
 // ---- The cases ----------------------------------------------------------------------------------
 
-#define DELIVER(text, times, shape_, clients_, qos_, ...)                                           \
-    {                                                                                              \
-        .name = "deliver_" text, .run = deliver, .rounds = (times),                                \
-        .param = &(const struct deliver_param){                                                    \
-            .shape = (shape_), .clients = (clients_), .qos = (qos_), __VA_ARGS__},                 \
+#define DELIVER(text, times, shape_, clients_, qos_, ...)                          \
+    {                                                                              \
+        .name = "deliver_" text, .run = deliver, .rounds = (times),                \
+        .param = &(const struct deliver_param){                                    \
+            .shape = (shape_), .clients = (clients_), .qos = (qos_), __VA_ARGS__}, \
     }
 
 static const struct micro_case items[] = {

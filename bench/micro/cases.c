@@ -1,4 +1,5 @@
-// cases.c - runs micro-benchmark cases: timed for a person, or a fixed amount of work for a counter.
+// cases.c - runs micro-benchmark cases: timed for a person, or a fixed amount of work for a
+// counter.
 //
 //   micro_cases [CASE...]     times them, all when none is named: "name value ns" lines
 //   micro_cases --list        their names
@@ -7,19 +8,19 @@
 //
 // Counts must not depend on the machine or the moment: the seeds are fixed, jemalloc looks at no
 // clock and at no number of CPUs, and all clocks are simulated.
+#include "bench/micro/cases.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "bench/micro/cases.h"
-
 // Timed, a case has so many times its rounds.
 #define TIMED_ROUNDS 100u
 
 static const struct micro_cases *const groups[] = {
-    &deliver_cases,
+    &deliver_cases, &codec_cases, &trie_cases, &mailbox_cases, &journal_cases, &wheel_cases,
 };
 
 // jemalloc reads this name. Decay would be by the clock.

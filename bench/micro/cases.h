@@ -7,6 +7,7 @@
 
 #include "bench/micro/meter.h"
 
-extern const struct micro_cases deliver_cases;
+extern const struct micro_cases codec_cases, deliver_cases, journal_cases, mailbox_cases,
+    trie_cases, wheel_cases;
 
 #endif

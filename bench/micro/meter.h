@@ -14,11 +14,11 @@
 // Without valgrind's header the cases can be timed, not counted.
 #if __has_include(<valgrind/callgrind.h>)
 #include <valgrind/callgrind.h>
-#define METER_CAN_COUNT 1
+#define METER_CAN_COUNT    1
 #define METER_INSTRUMENT() CALLGRIND_START_INSTRUMENTATION
 #define METER_TOGGLE()     CALLGRIND_TOGGLE_COLLECT
 #else
-#define METER_CAN_COUNT 0
+#define METER_CAN_COUNT    0
 #define METER_INSTRUMENT() ((void)0)
 #define METER_TOGGLE()     ((void)0)
 #endif
