@@ -206,4 +206,4 @@ static const struct micro_case items[] = {
     CODEC("topic_name_check", name_check, .version = 0),
     CODEC("topic_matches", filter_matches, .version = 0),
 };
-const struct micro_cases codec_cases = {items, ARRAY_LEN(items)};
+const struct micro_cases micro_cases = {items, ARRAY_LEN(items)};

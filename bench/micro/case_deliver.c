@@ -9,7 +9,6 @@
 #include "tests/sim/client_packets.h"
 
 #define PAYLOAD     64u
-#define PACKET_MAX  256u
 #define WARM_ROUNDS 16u
 
 enum shape { PAIRS, FAN_IN, FAN_OUT };
@@ -61,52 +60,70 @@ say_ack(struct peer *peer, uint8_t type, const uint8_t *packet_id)
     memcpy(p + 2, packet_id, 2);
 }
 
+// Packets are made and read by hand: a call from here would change what is inlined where in core.
+static uint8_t *
+put_u16(uint8_t *p, uint32_t value)
+{
+    p[0] = (uint8_t)(value >> 8);
+    p[1] = (uint8_t)value;
+    return p + 2;
+}
+
+// The variable header of a PUBLISH with this topic.
+static uint32_t
+head_len(const struct stage *stage, uint32_t topic_len)
+{
+    return 2 + topic_len + (stage->param->qos > 0 ? 2 : 0) + (stage->version == MQTT_5 ? 1 : 0);
+}
+
 static void
 say_publish(struct stage *stage, struct peer *peer)
 {
-    uint8_t packet[PACKET_MAX];
-    static const uint8_t payload[PAYLOAD] = {1};
-    struct publish_out out = {
-        .version = stage->version,
-        .qos = stage->param->qos,
-        .topic = slice_str(peer->topic),
-        .payload_len = PAYLOAD,
-    };
-    if (out.qos > 0) {
+    uint32_t topic_len = (uint32_t)strlen(peer->topic);
+    uint32_t len = head_len(stage, topic_len) + PAYLOAD;
+    must(len < 128); // in one byte
+    uint8_t *p = say(peer, 2 + len), *end = p + 2 + len;
+    *p++ = (uint8_t)(MQTT_PUBLISH << 4 | stage->param->qos << 1);
+    *p++ = (uint8_t)len;
+    p = put_u16(p, topic_len);
+    memcpy(p, peer->topic, topic_len);
+    p += topic_len;
+    if (stage->param->qos > 0) {
         peer->packet_id = (uint16_t)(peer->packet_id % UINT16_MAX + 1);
-        out.packet_id = peer->packet_id;
+        p = put_u16(p, peer->packet_id);
     }
-    uint32_t len = codec_put_publish_head(packet, &out);
-    uint8_t *p = say(peer, len + PAYLOAD);
-    memcpy(p, packet, len);
-    memcpy(p + len, payload, PAYLOAD);
+    if (stage->version == MQTT_5)
+        *p++ = 0;
+    memset(p, 'x', PAYLOAD);
+    must(p + PAYLOAD == end);
     stage->published++;
 }
 
-// Answers a packet of the broker as a good client does.
+// Answers a packet of the broker as a good client does. body: after the fixed header.
 static void
-answer(struct stage *stage, struct peer *peer, const struct frame *frame)
+answer(struct stage *stage, struct peer *peer, uint8_t first, struct slice body)
 {
-    struct publish_view view;
-    uint8_t id[2];
-    switch (frame->type) {
+    must(body.len >= 2);
+    uint32_t topic_len;
+    switch (first >> 4) {
     case MQTT_PUBLISH:
-        must(codec_publish(frame, stage->version, &view) == OK);
-        must(view.payload.len == PAYLOAD && view.qos == stage->param->qos);
+        must((first & 7) == stage->param->qos << 1);
+        topic_len = (uint32_t)body.data[0] << 8 | body.data[1];
+        must(body.len == head_len(stage, topic_len) + PAYLOAD);
+        must(body.data[body.len - 1] == 'x');
         stage->delivered++;
-        id[0] = (uint8_t)(view.packet_id >> 8);
-        id[1] = (uint8_t)view.packet_id;
-        if (view.qos > 0)
-            say_ack(peer, view.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, id);
+        if (stage->param->qos > 0)
+            say_ack(peer, stage->param->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC,
+                    body.data + 2 + topic_len);
         return;
     case MQTT_PUBREC:
-        say_ack(peer, MQTT_PUBREL, frame->body.data);
+        say_ack(peer, MQTT_PUBREL, body.data);
         return;
     case MQTT_PUBREL:
-        say_ack(peer, MQTT_PUBCOMP, frame->body.data);
+        say_ack(peer, MQTT_PUBCOMP, body.data);
         return;
     default:
-        must(frame->type == MQTT_PUBACK || frame->type == MQTT_PUBCOMP);
+        must(first >> 4 == MQTT_PUBACK || first >> 4 == MQTT_PUBCOMP);
     }
 }
 
@@ -116,10 +133,10 @@ hear(struct stage *stage, struct peer *peer, const struct iovec *pieces, uint32_
     must(count == 1); // payloads are short: all was copied
     struct slice rest = slice_of(pieces->iov_base, pieces->iov_len);
     while (rest.len > 0) {
-        struct frame frame;
-        must(codec_frame(rest, PACKET_MAX, &frame) == OK);
-        answer(stage, peer, &frame);
-        rest = slice_of(rest.data + frame.total, rest.len - frame.total);
+        must(rest.len >= 2 && rest.data[1] < 128 && rest.data[1] <= rest.len - 2);
+        uint32_t len = rest.data[1];
+        answer(stage, peer, rest.data[0], slice_of(rest.data + 2, len));
+        rest = slice_of(rest.data + 2 + len, rest.len - 2 - len);
     }
 }
 
@@ -341,4 +358,4 @@ static const struct micro_case items[] = {
     DELIVER("durable_pairs_qos2", 3, PAIRS, 50, 2, .burst = 10, .durable = true),
     DELIVER("durable_across_qos1", 4, PAIRS, 50, 1, .burst = 10, .durable = true, .across = true),
 };
-const struct micro_cases deliver_cases = {items, ARRAY_LEN(items)};
+const struct micro_cases micro_cases = {items, ARRAY_LEN(items)};

@@ -162,4 +162,4 @@ static const struct micro_case items[] = {
     {.name = "journal_received_and_released", .run = journal, .param = &kinds[3], .rounds = 10},
     {.name = "journal_gather_and_seal", .run = journal, .param = &kinds[4], .rounds = 10},
 };
-const struct micro_cases journal_cases = {items, ARRAY_LEN(items)};
+const struct micro_cases micro_cases = {items, ARRAY_LEN(items)};

@@ -51,4 +51,4 @@ static const struct micro_case items[] = {
     {.name = "mailbox_100_bytes_batch_16", .run = mailbox, .param = &batch, .rounds = 2000},
     {.name = "mailbox_900_bytes_batch_2", .run = mailbox, .param = &large, .rounds = 10000},
 };
-const struct micro_cases mailbox_cases = {items, ARRAY_LEN(items)};
+const struct micro_cases micro_cases = {items, ARRAY_LEN(items)};

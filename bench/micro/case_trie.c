@@ -157,4 +157,4 @@ static const struct micro_case items[] = {
     TRIE("add_and_remove_exact_1k", 2, MIX_EXACT, ADD_REMOVE, 1000),
     TRIE("add_and_remove_mixed_1k", 2, MIX_ALL, ADD_REMOVE, 1000),
 };
-const struct micro_cases trie_cases = {items, ARRAY_LEN(items)};
+const struct micro_cases micro_cases = {items, ARRAY_LEN(items)};

@@ -76,4 +76,4 @@ static const struct micro_case items[] = {
     {.name = "wheel_arm_fire_1k", .run = arm_fire, .param = &thousand, .rounds = 5},
     {.name = "wheel_arm_fire_20k", .run = arm_fire, .param = &many, .rounds = 1},
 };
-const struct micro_cases wheel_cases = {items, ARRAY_LEN(items)};
+const struct micro_cases micro_cases = {items, ARRAY_LEN(items)};

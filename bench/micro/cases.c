@@ -1,10 +1,10 @@
 // cases.c - runs micro-benchmark cases: timed for a person, or a fixed amount of work for a
 // counter.
 //
-//   micro_cases [CASE...]     times them, all when none is named: "name value ns" lines
-//   micro_cases --list        their names
-//   micro_cases --count CASE  does the case's fixed work once and prints "name operations"; under
-//                             callgrind alone that says something: see bench/check
+//   case_X [CASE...]     times them, all when none is named: "name value ns" lines
+//   case_X --list        their names
+//   case_X --count CASE  does the case's fixed work once and prints "name operations"; under
+//                        callgrind alone that says something: see bench/check
 //
 // Counts must not depend on the machine or the moment: the seeds are fixed, jemalloc looks at no
 // clock and at no number of CPUs, and all clocks are simulated.
@@ -18,10 +18,6 @@
 
 // Timed, a case has so many times its rounds.
 #define TIMED_ROUNDS 100u
-
-static const struct micro_cases *const groups[] = {
-    &deliver_cases, &codec_cases, &trie_cases, &mailbox_cases, &journal_cases, &wheel_cases,
-};
 
 // jemalloc reads this name. Decay would be by the clock.
 extern const char *const malloc_conf;
@@ -42,11 +38,11 @@ getrandom(void *buffer, size_t length, unsigned flags)
 static const struct micro_case *
 find_case(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(groups); i++)
-        for (uint32_t j = 0; j < groups[i]->count; j++)
-            if (strcmp(groups[i]->items[j].name, name) == 0)
-                return &groups[i]->items[j];
-    (void)fprintf(stderr, "micro_cases: no case %s; --list prints them\n", name);
+    for (uint32_t i = 0; i < micro_cases.count; i++)
+        if (strcmp(micro_cases.items[i].name, name) == 0)
+            return &micro_cases.items[i];
+    (void)fprintf(stderr, "%s: no case %s; --list prints them\n", program_invocation_short_name,
+                  name);
     return NULL;
 }
 
@@ -72,9 +68,8 @@ time_case(const struct micro_case *item)
 static void
 each(void (*fn)(const struct micro_case *item))
 {
-    for (size_t i = 0; i < ARRAY_LEN(groups); i++)
-        for (uint32_t j = 0; j < groups[i]->count; j++)
-            fn(&groups[i]->items[j]);
+    for (uint32_t i = 0; i < micro_cases.count; i++)
+        fn(&micro_cases.items[i]);
 }
 
 static void
@@ -86,7 +81,8 @@ print_name(const struct micro_case *item)
 static int
 usage(void)
 {
-    (void)fprintf(stderr, "usage: micro_cases [--list | --count CASE | CASE...]\n");
+    (void)fprintf(stderr, "usage: %s [--list | --count CASE | CASE...]\n",
+                  program_invocation_short_name);
     return 2;
 }
 
@@ -102,7 +98,8 @@ main(int argc, char **argv)
         if (!item)
             return argc == 3 ? 1 : usage();
         if (!METER_CAN_COUNT) {
-            (void)fprintf(stderr, "micro_cases: built without valgrind/callgrind.h\n");
+            (void)fprintf(stderr, "%s: built without valgrind/callgrind.h\n",
+                          program_invocation_short_name);
             return 1;
         }
         count_case(item);

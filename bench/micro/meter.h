@@ -31,19 +31,6 @@ struct meter {
     uint64_t ns, begun_ns;
 };
 
-struct micro_case {
-    const char *name;
-    // Sets up, does some rounds unmeasured, calls meter_warm, does meter->rounds more.
-    void (*run)(struct meter *meter, const void *param);
-    const void *param;
-    uint32_t rounds; // under valgrind: about five million instructions
-};
-
-struct micro_cases {
-    const struct micro_case *items;
-    uint32_t count;
-};
-
 static inline uint64_t
 meter_now_ns(void)
 {
