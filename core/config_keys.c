@@ -71,8 +71,10 @@ const struct config_key config_keys[] = {
      .help = "Sends small packets at once. Off, acknowledgements wait for up to 40 ms."},
 
     {KEY(SESSIONS, "max_inflight_messages"), GLOBAL(UINT, inflight_messages_max), RANGE(0, U16),
-     .fallback = "20", .unit = "messages",
-     .help = "QoS 1 and 2 messages on their way to one client; 0: no limit but the client's."},
+     .unset = INFLIGHT_AUTO, .fallback = "auto", .unit = "messages",
+     .help = "QoS 1 and 2 messages on their way to one client; 0: no limit but the client's. auto: "
+             "20 on a new connection, up to 1000 as it acknowledges them; QoS 2 before MQTT 5: "
+             "20."},
     {KEY(SESSIONS, "max_queued_messages"), GLOBAL(UINT, queued_messages_max), RANGE(0, U32),
      .fallback = "1000", .unit = "messages",
      .help = "QoS 1 and 2 messages that wait for one session; 0: no limit."},
