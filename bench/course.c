@@ -82,6 +82,8 @@ course_sample(struct course *course)
     sample.delivered = COURSE_TOTAL(course, delivered);
     sample.published = COURSE_TOTAL(course, published);
     sample.acked = COURSE_TOTAL(course, acked);
+    sample.expected = COURSE_TOTAL(course, expected);
+    sample.came = COURSE_TOTAL(course, came);
     if (getrusage(RUSAGE_SELF, &own) == 0) {
         sample.own_user_us = timeval_us(own.ru_utime);
         sample.own_system_us = timeval_us(own.ru_stime);

@@ -9,9 +9,11 @@
 #include "core/base/mem.h"
 
 #include "bench/message.h"
+#include "bench/scenario.h"
 
-#define FILE_BYTES_MAX 65536u // a scenario file is a page at most; this is no place for data
-#define NAME_PREFIX    2u     // "--", which scenario files leave out
+#define FILE_BYTES_MAX  65536u // a scenario file is a page at most; this is no place for data
+#define SCOPE_SHOWN_MAX 4      // scenarios named in --help beside an option
+#define NAME_PREFIX     2u     // "--", which scenario files leave out
 
 enum kind {
     KIND_TEXT,
@@ -26,6 +28,7 @@ struct option_row {
     size_t offset;
     uint64_t initial, min, max;
     const char *initial_text;
+    uint64_t only; // bits of the scenarios that know it; 0 = all
 };
 
 #define NUMBER(option, field_, initial_, min_, max_)        \
@@ -36,32 +39,75 @@ struct option_row {
     .offset = offsetof(struct options, field_), .initial_text = initial_
 #define FLAG(option, field_) \
     .name = option, .kind = KIND_FLAG, .offset = offsetof(struct options, field_)
+#define ONLY(scenario) (1ull << (scenario))
+#define ALL_DURABLE                                                                         \
+    (ONLY(SCENARIO_DURABLE_PAIRS) | ONLY(SCENARIO_OFFLINE_QUEUE) | ONLY(SCENARIO_RECOVER) | \
+     ONLY(SCENARIO_FLEET))
 
 // clang-format off
 static const struct option_row option_rows[] = {
-    {TEXT("--host", host, "127.0.0.1"), .help = "broker's name or address"},
+    {TEXT("--host", host, "127.0.0.1"),
+     .help = "broker's name or address; of a cluster A,B:PORT,... for clients in turn"},
     {NUMBER("--port", port, 1883, 1, 65535), .help = "broker's TCP port"},
     {TEXT("--file", file, ""),
      .help = "scenario file: lines \"option value\"; the command line overrides it"},
     {.name = "--scenario", .value_name = "NAME", .kind = KIND_SCENARIO,
      .offset = offsetof(struct options, scenario), .initial = SCENARIO_PAIRS,
-     .help = "pairs, fan-in, fan-out, idle, connect, durable-pairs (durable-qos1, durable-qos2: "
-             "the same with --qos), offline-queue or recover (pairs)"},
+     .help = "see below; durable-qos1 and durable-qos2 are durable-pairs with --qos (pairs)"},
     {NUMBER("--clients", clients, 50, 1, 1000000),
-     .help = "pairs; publishers of fan-in; subscribers of fan-out; connections; sessions"},
+     .help = "pairs; publishers; subscribers of fan-out; connections; sessions; devices"},
+    {NUMBER("--subscribers", subscribers, 10, 1, 1000000), .help = "who face --clients publishers",
+     .only = ONLY(SCENARIO_SHARED) | ONLY(SCENARIO_RETAINED) | ONLY(SCENARIO_FLEET)},
     {NUMBER("--qos", qos, 0, 0, 2), .help = "of publishing and of subscribing"},
     {NUMBER("--size", size, 64, MESSAGE_BYTES_MIN, 16u << 20), .help = "payload in bytes"},
     {NUMBER("--version", version, 4, 4, 5), .help = "4 = MQTT 3.1.1, 5 = MQTT 5.0"},
     {NUMBER("--rate", rate, 0, 0, 100000000),
-     .help = "open loop: messages published or connections made a second; 0 = closed loop"},
+     .help = "open loop: messages published or, in connect and retained, connections made a "
+             "second; 0 = closed loop"},
     {NUMBER("--window-per-sub", window_per_sub, 1000, 1, 10000000),
      .help = "closed loop: undelivered messages per subscriber"},
     {NUMBER("--window-total", window_total, 20000, 1, 100000000),
      .help = "closed loop: undelivered messages in all"},
+    {NUMBER("--window-bytes", window_bytes, 64u << 20, 1, 1ull << 40),
+     .help = "closed loop: bytes of undelivered payloads in all"},
     {NUMBER("--burst", burst, 0, 0, 10000000),
      .help = "closed loop: room that a publisher waits for; 0 = an eighth of its window"},
     {NUMBER("--inflight", inflight, 65535, 1, 65535),
      .help = "QoS 1 and 2: unacknowledged messages per publisher"},
+    {NUMBER("--keep-alive", keep_alive_s, 0, 0, 65535),
+     .help = "Keep Alive in seconds; no PINGRESP for so long is a fault; 0 = none"},
+    {NUMBER("--topic-depth", depth, 0, 3, SCENARIO_DEPTH_MAX),
+     .help = "levels of a topic, at least 3, or 4 with several topics (wildcard 6, else as few as "
+             "that)"},
+    {NUMBER("--extra-subscriptions", extra_subscriptions, 0, 0, 100000000),
+     .help = "held by clients that hear nothing", .only = ~(ALL_DURABLE | ONLY(SCENARIO_IDLE) |
+                                                            ONLY(SCENARIO_CONNECT))},
+    {NUMBER("--wildcard-share", wildcard_percent, 50, 0, 100),
+     .help = "percent of --extra-subscriptions that have + or #"},
+    {NUMBER("--filters", filters, 8, 1, 100000),
+     .help = "of each subscriber: exact, +, # and such that nothing matches, in turn",
+     .only = ONLY(SCENARIO_WILDCARD)},
+    {NUMBER("--topics", topics, 100000, 1, 1000000), .help = "in all, used in turn",
+     .only = ONLY(SCENARIO_MANY_TOPICS)},
+    {FLAG("--exact", exact), .help = "subscribe to each topic, not to a wildcard",
+     .only = ONLY(SCENARIO_MANY_TOPICS)},
+    {NUMBER("--retained", retained, 10000, 1, 1000000), .help = "retained messages in all",
+     .only = ONLY(SCENARIO_RETAINED)},
+    {NUMBER("--churn-rate", churn_rate, 100, 1, 1000000),
+     .help = "clients a second that come, subscribe, unsubscribe and leave",
+     .only = ONLY(SCENARIO_CHURN)},
+    {FLAG("--shared", shared), .help = "backends share the telemetry; else each gets all of it",
+     .only = ONLY(SCENARIO_FLEET)},
+    {NUMBER("--command-rate", command_rate, 100, 0, 10000000),
+     .help = "messages a second, each to a device at random", .only = ONLY(SCENARIO_FLEET)},
+    {NUMBER("--drop-rate", drop_rate, 10, 0, 1000000),
+     .help = "devices a second that leave and return at once, by turns with DISCONNECT and without",
+     .only = ONLY(SCENARIO_FLEET)},
+    {NUMBER("--storm-at", storm_at_s, 0, 1, 86400),
+     .help = "seconds after the first message when many devices drop and return at once",
+     .only = ONLY(SCENARIO_FLEET)},
+    {NUMBER("--storm-share", storm_percent, 50, 1, 100), .help = "percent of the devices",
+     .only = ONLY(SCENARIO_FLEET)},
     {NUMBER("--warmup", warmup_s, 1, 0, 3600), .help = "seconds before measuring"},
     {NUMBER("--seconds", seconds, 5, 1, 86400), .help = "seconds measured"},
     {NUMBER("--drain", drain_s, 10, 0, 3600), .help = "longest wait at the end, in seconds"},
@@ -71,12 +117,15 @@ static const struct option_row option_rows[] = {
     {NUMBER("--session-expiry", session_expiry_s, UINT32_MAX, 1, UINT32_MAX),
      .help = "durable scenarios, MQTT 5.0: Session Expiry Interval in seconds"},
     {NUMBER("--messages", messages, 1000, 1, 1000000000),
-     .help = "offline-queue: messages for each subscriber"},
-    {NUMBER("--sample", sample, 100, 1, 1000000), .help = "recover: sessions looked at afterwards"},
+     .help = "messages for each subscriber", .only = ONLY(SCENARIO_OFFLINE_QUEUE)},
+    {NUMBER("--sample", sample, 100, 1, 1000000), .help = "sessions looked at afterwards",
+     .only = ONLY(SCENARIO_RECOVER)},
     {NUMBER("--kill-at", kill_at_s, 0, 1, 86400),
-     .help = "durable-pairs, offline-queue: kill the broker N seconds after the first message"},
+     .help = "kill the broker N seconds after the first message",
+     .only = ONLY(SCENARIO_DURABLE_PAIRS) | ONLY(SCENARIO_OFFLINE_QUEUE)},
     {TEXT("--restart-command", restart_command, ""),
-     .help = "for /bin/sh: starts the broker again; with it, recover kills the broker"},
+     .help = "for /bin/sh: starts the broker again; with it, recover kills the broker",
+     .only = ONLY(SCENARIO_DURABLE_PAIRS) | ONLY(SCENARIO_OFFLINE_QUEUE) | ONLY(SCENARIO_RECOVER)},
     {TEXT("--label", label, ""), .help = "goes into the report"},
     {FLAG("--json", json), .help = "report as one JSON object"},
     {FLAG("--tolerate", tolerate), .help = "exit 0 in spite of loss, disorder or duplicates"},
@@ -84,28 +133,36 @@ static const struct option_row option_rows[] = {
 };
 // clang-format on
 
-static const char *const scenario_names[] = {
-    [SCENARIO_PAIRS] = "pairs",
-    [SCENARIO_FAN_IN] = "fan-in",
-    [SCENARIO_FAN_OUT] = "fan-out",
-    [SCENARIO_IDLE] = "idle",
-    [SCENARIO_CONNECT] = "connect",
-    [SCENARIO_DURABLE_PAIRS] = "durable-pairs",
-    [SCENARIO_OFFLINE_QUEUE] = "offline-queue",
-    [SCENARIO_RECOVER] = "recover",
+static const struct {
+    const char *name, *help;
+} scenario_rows[SCENARIOS] = {
+    [SCENARIO_PAIRS] = {"pairs", "publishers, each with a subscriber of its own"},
+    [SCENARIO_FAN_IN] = {"fan-in", "publishers, and one subscriber to all of them"},
+    [SCENARIO_FAN_OUT] = {"fan-out", "one publisher, and subscribers"},
+    [SCENARIO_IDLE] = {"idle", "connections that are silent but for --keep-alive"},
+    [SCENARIO_CONNECT] = {"connect", "connections that come and go"},
+    [SCENARIO_SHARED] = {"shared", "publishers, and --subscribers in one $share group"},
+    [SCENARIO_WILDCARD] = {"wildcard", "pairs with many filters, exact, with + and with #"},
+    [SCENARIO_MANY_TOPICS] = {"many-topics", "pairs that use many topics in turn"},
+    [SCENARIO_RETAINED] = {"retained", "subscribers come for retained messages, again and again"},
+    [SCENARIO_CHURN] = {"churn", "pairs, while others come, subscribe, unsubscribe and go"},
+    [SCENARIO_DURABLE_PAIRS] = {"durable-pairs", "pairs with sessions that outlive connections"},
+    [SCENARIO_OFFLINE_QUEUE] = {"offline-queue", "messages wait for subscribers that are away"},
+    [SCENARIO_RECOVER] = {"recover", "sessions, and what is left of them after a restart"},
+    [SCENARIO_FLEET] = {"fleet", "devices with telemetry, commands, wills and a storm"},
 };
 
 const char *
 scenario_name(uint64_t scenario)
 {
-    must(scenario < ARRAY_LEN(scenario_names));
-    return scenario_names[scenario];
+    must(scenario < SCENARIOS);
+    return scenario_rows[scenario].name;
 }
 
 bool
 scenario_is_durable(uint64_t scenario)
 {
-    return scenario >= SCENARIO_DURABLE_PAIRS;
+    return (ONLY(scenario) & ALL_DURABLE) != 0;
 }
 
 // Where a value comes from, for errors.
@@ -156,8 +213,8 @@ parse_number(const struct source *source, const struct option_row *row, const ch
 static err_t
 parse_scenario(const struct source *source, const char *text, struct options *options)
 {
-    for (uint64_t i = 0; i < ARRAY_LEN(scenario_names); i++) {
-        if (strcmp(text, scenario_names[i]) == 0) {
+    for (uint64_t i = 0; i < SCENARIOS; i++) {
+        if (strcmp(text, scenario_rows[i].name) == 0) {
             options->scenario = i;
             return OK;
         }
@@ -305,22 +362,63 @@ read_file(const char *path, struct options *options)
 
 // ---- Everything together ----------------------------------------------------------------------
 
+static bool
+is_initial(const struct option_row *row, const struct options *options)
+{
+    const void *field = (const char *)options + row->offset;
+    if (row->kind == KIND_FLAG)
+        return !*(const bool *)field;
+    if (row->kind == KIND_TEXT)
+        return strcmp(*(const char *const *)field, row->initial_text) == 0;
+    return *(const uint64_t *)field == row->initial;
+}
+
+// An option that the scenario does not know would be ignored in silence.
+static err_t
+check_scope(const struct options *options)
+{
+    for (size_t i = 0; i < ARRAY_LEN(option_rows); i++) {
+        const struct option_row *row = &option_rows[i];
+        bool fits = row->only == 0 || (row->only & ONLY(options->scenario)) != 0;
+        if (fits || is_initial(row, options))
+            continue;
+        (void)fprintf(stderr, "ternmq-bench: %s is not for the scenario %s, only for", row->name,
+                      scenario_name(options->scenario));
+        const char *comma = "";
+        for (uint64_t s = 0; s < SCENARIOS; s++) {
+            if ((row->only & ONLY(s)) == 0)
+                continue;
+            (void)fprintf(stderr, "%s %s", comma, scenario_name(s));
+            comma = ",";
+        }
+        (void)fprintf(stderr, "\n");
+        return ERR_CONFIG;
+    }
+    return OK;
+}
+
 // What no single option can be blamed for.
 static err_t
 check_together(const struct options *o)
 {
     bool durable = scenario_is_durable(o->scenario), restart = o->restart_command[0] != '\0';
+    bool fleet = o->scenario == SCENARIO_FLEET;
     const struct {
         bool wrong;
         const char *why;
     } checks[] = {
         {durable && o->qos == 0, "this scenario takes --qos 1 or 2"},
-        {!durable && restart, "--restart-command is for the durable scenarios"},
         {restart && o->broker_pid == 0, "--restart-command needs --broker-pid"},
         {o->kill_at_s > 0 && !restart, "--kill-at needs --restart-command"},
-        {o->kill_at_s > 0 && o->scenario == SCENARIO_RECOVER, "recover kills without --kill-at"},
         {restart && o->kill_at_s == 0 && o->scenario != SCENARIO_RECOVER,
          "--restart-command needs --kill-at here"},
+        {fleet && o->rate == 0, "fleet takes --rate: telemetry a second"},
+        {o->storm_at_s > 0 && o->storm_at_s >= o->warmup_s + o->seconds,
+         "--storm-at is not before the end"},
+        {fleet && !o->shared && o->clients * o->subscribers > SCENARIO_STREAMS_MAX,
+         "that many --clients times --subscribers do not fit; --shared does"},
+        {o->scenario == SCENARIO_SHARED && o->clients * o->subscribers > SCENARIO_STREAMS_MAX,
+         "that many --clients times --subscribers do not fit"},
     };
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
         if (checks[i].wrong) {
@@ -370,6 +468,8 @@ options_parse(int argc, char **argv, struct options *ret_options)
     if (err == OK)
         err = read_arguments(argc, argv, false, &options);
     if (err == OK && !options.help)
+        err = check_scope(&options);
+    if (err == OK && !options.help)
         err = check_together(&options);
     if (err != OK)
         options_free(&options);
@@ -385,6 +485,22 @@ options_free(struct options *options)
     *options = (struct options){0};
 }
 
+// "shared, fleet: " of an option that only some scenarios know.
+static void
+print_scope(const struct option_row *row)
+{
+    const char *before = "";
+    if (__builtin_popcountll(row->only) > SCOPE_SHOWN_MAX)
+        return;
+    for (uint64_t s = 0; s < SCENARIOS; s++) {
+        if ((row->only & ONLY(s)) == 0)
+            continue;
+        (void)printf("%s%s", before, scenario_name(s));
+        before = ", ";
+    }
+    (void)printf("%s", *before != '\0' ? ": " : "");
+}
+
 void
 options_help(void)
 {
@@ -394,14 +510,20 @@ options_help(void)
         char left[40];
         (void)snprintf(left, sizeof left, "%s %s", row->name,
                        row->value_name ? row->value_name : "");
-        (void)printf("  %-20s  %s", left, row->help);
+        (void)printf("  %-25s  ", left);
+        print_scope(row);
+        (void)printf("%s", row->help);
         if (row->kind == KIND_NUMBER && row->initial >= row->min)
             (void)printf(" (%llu)", (unsigned long long)row->initial);
         else if (row->kind == KIND_TEXT && row->initial_text[0] != '\0')
             (void)printf(" (%s)", row->initial_text);
         (void)printf("\n");
     }
+    (void)printf("\nScenarios:\n");
+    for (uint64_t s = 0; s < SCENARIOS; s++)
+        (void)printf("  %-14s %s\n", scenario_rows[s].name, scenario_rows[s].help);
     (void)printf("\nExit status: 0 good; 1 messages or connections were lost, or messages came in\n"
-                 "disorder or (QoS 2) twice, or a session was not found again; 2 the run\n"
-                 "was not possible. QoS 0 may lose.\n");
+                 "disorder or, where that is never right, twice, or wills that were not due, or a\n"
+                 "session was not found again, or no PINGRESP came; 2 the run was not possible.\n"
+                 "QoS 0 may lose.\n");
 }

@@ -15,9 +15,16 @@ enum scenario {
     SCENARIO_FAN_OUT,
     SCENARIO_IDLE,
     SCENARIO_CONNECT,
-    SCENARIO_DURABLE_PAIRS,
+    SCENARIO_SHARED,
+    SCENARIO_WILDCARD,
+    SCENARIO_MANY_TOPICS,
+    SCENARIO_RETAINED,
+    SCENARIO_CHURN,
+    SCENARIO_DURABLE_PAIRS, // the durable ones from here on
     SCENARIO_OFFLINE_QUEUE,
     SCENARIO_RECOVER,
+    SCENARIO_FLEET,
+    SCENARIOS,
 };
 
 struct options {
@@ -26,8 +33,11 @@ struct options {
     uint64_t port, scenario, clients, qos, size, version, rate;
     uint64_t window_per_sub, window_total, burst, inflight;
     uint64_t warmup_s, seconds, drain_s, threads, broker_pid;
+    uint64_t window_bytes, keep_alive_s, depth, extra_subscriptions, wildcard_percent;
+    uint64_t subscribers, filters, topics, retained, churn_rate;
+    uint64_t command_rate, drop_rate, storm_at_s, storm_percent;
     uint64_t messages, sample, session_expiry_s, kill_at_s;
-    bool json, tolerate, help;
+    bool json, tolerate, help, exact, shared;
 };
 
 // ERR_CONFIG after a line on stderr that says what is wrong, and where in which file.

@@ -45,14 +45,36 @@ Test(bench_options, two_names_say_the_qos_as_well)
 
 Test(bench_options, every_scenario_is_found_by_its_name)
 {
-    for (uint64_t s = SCENARIO_PAIRS; s <= SCENARIO_RECOVER; s++) {
+    for (uint64_t s = SCENARIO_PAIRS; s < SCENARIOS; s++) {
         char line[64];
-        (void)snprintf(line, sizeof line, "--scenario %s --qos=1", scenario_name(s));
+        (void)snprintf(line, sizeof line, "--scenario %s --qos=1 --rate 1", scenario_name(s));
         cr_assert_eq(parse(line), OK, "%s", line);
         cr_assert_eq(o.scenario, s);
         cr_assert_eq(scenario_is_durable(s), s >= SCENARIO_DURABLE_PAIRS);
     }
     cr_assert_neq(parse("--scenario pair"), OK);
+}
+
+Test(bench_options, an_option_of_other_scenarios_is_refused)
+{
+    cr_assert_neq(parse("--filters 9"), OK);
+    cr_assert_neq(parse("--scenario fan-in --exact"), OK);
+    cr_assert_neq(parse("--scenario idle --extra-subscriptions 5"), OK);
+    cr_assert_neq(parse("--scenario churn --subscribers 5"), OK);
+    cr_assert_eq(parse("--scenario wildcard --filters 9 --extra-subscriptions 5"), OK);
+    cr_assert_eq(parse("--scenario many-topics --exact"), OK);
+}
+
+Test(bench_options, a_fleet_has_a_rate_and_its_storm_comes_before_the_end)
+{
+    cr_assert_neq(parse("--scenario fleet --qos 1"), OK);
+    cr_assert_neq(parse("--scenario fleet --rate 9"), OK);
+    cr_assert_neq(parse("--scenario fleet --qos 1 --rate 9 --seconds 4 --warmup 1 --storm-at 5"),
+                  OK);
+    cr_assert_eq(parse("--scenario fleet --qos 1 --rate 9 --seconds 4 --warmup 1 --storm-at 4"),
+                 OK);
+    cr_assert_neq(parse("--scenario fleet --qos 1 --rate 9 --clients 100000 --subscribers 1000"),
+                  OK);
 }
 
 Test(bench_options, numbers_have_limits)
