@@ -89,6 +89,6 @@ fleet_will(const struct client *c, char ret_topic[SCENARIO_TEXT_MAX], struct mes
         .run = run->id,
         .publisher = message_sender(FLOW_WILLS, c->number),
         .seq = c->drops,
-        .sent_us = c->worker->now_us,
+        .sent_us = c->worker->now_us + run->clock_shift_us,
     };
 }

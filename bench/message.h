@@ -13,7 +13,7 @@ struct message {
     uint32_t run;       // tells this run's messages from a retained or foreign one
     uint32_t publisher; // its number, and above MESSAGE_FLOW_SHIFT the flow
     uint64_t seq;       // from 0, per publisher
-    uint64_t sent_us;   // monotonic: when it was sent, or in open loop should have been
+    uint64_t sent_us;   // the run's clock: when it was sent, or in open loop should have been
 };
 
 #define MESSAGE_BYTES_MIN  ((uint32_t)sizeof(struct message))

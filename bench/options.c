@@ -22,9 +22,19 @@ enum kind {
     KIND_SCENARIO,
 };
 
+// Whose an option is where a run has a coordinator and agents. Coordinators tell agents numbers and
+// the scenario; whatever else may go over the network says so in its row.
+enum reach {
+    REACH_KIND, // as its kind goes: numbers to agents, texts and flags nowhere
+    REACH_AGENTS,
+    REACH_COORDINATOR, // kept by it
+    REACH_AGENT,       // of the program that is an agent
+};
+
 struct option_row {
     const char *name, *value_name, *help;
     enum kind kind;
+    enum reach reach;
     size_t offset;
     uint64_t initial, min, max;
     const char *initial_text;
@@ -46,10 +56,11 @@ struct option_row {
 
 // clang-format off
 static const struct option_row option_rows[] = {
-    {TEXT("--host", host, "127.0.0.1"),
+    {TEXT("--host", host, "127.0.0.1"), .reach = REACH_AGENTS,
      .help = "broker's name or address; of a cluster A,B:PORT,... for clients in turn"},
     {NUMBER("--port", port, 1883, 1, 65535), .help = "broker's TCP port"},
     {TEXT("--file", file, ""),
+     .reach = REACH_COORDINATOR,
      .help = "scenario file: lines \"option value\"; the command line overrides it"},
     {.name = "--scenario", .value_name = "NAME", .kind = KIND_SCENARIO,
      .offset = offsetof(struct options, scenario), .initial = SCENARIO_PAIRS,
@@ -89,14 +100,16 @@ static const struct option_row option_rows[] = {
      .only = ONLY(SCENARIO_WILDCARD)},
     {NUMBER("--topics", topics, 100000, 1, 1000000), .help = "in all, used in turn",
      .only = ONLY(SCENARIO_MANY_TOPICS)},
-    {FLAG("--exact", exact), .help = "subscribe to each topic, not to a wildcard",
+    {FLAG("--exact", exact), .reach = REACH_AGENTS,
+     .help = "subscribe to each topic, not to a wildcard",
      .only = ONLY(SCENARIO_MANY_TOPICS)},
     {NUMBER("--retained", retained, 10000, 1, 1000000), .help = "retained messages in all",
      .only = ONLY(SCENARIO_RETAINED)},
     {NUMBER("--churn-rate", churn_rate, 100, 1, 1000000),
      .help = "clients a second that come, subscribe, unsubscribe and leave",
      .only = ONLY(SCENARIO_CHURN)},
-    {FLAG("--shared", shared), .help = "backends share the telemetry; else each gets all of it",
+    {FLAG("--shared", shared), .reach = REACH_AGENTS,
+     .help = "backends share the telemetry; else each gets all of it",
      .only = ONLY(SCENARIO_FLEET)},
     {NUMBER("--command-rate", command_rate, 100, 0, 10000000),
      .help = "messages a second, each to a device at random", .only = ONLY(SCENARIO_FLEET)},
@@ -113,6 +126,7 @@ static const struct option_row option_rows[] = {
     {NUMBER("--drain", drain_s, 10, 0, 3600), .help = "longest wait at the end, in seconds"},
     {NUMBER("--threads", threads, 1, 1, 64), .help = "of the load generator"},
     {NUMBER("--broker-pid", broker_pid, 0, 1, INT32_MAX),
+     .reach = REACH_COORDINATOR,
      .help = "measure CPU time, memory and context switches of this process"},
     {NUMBER("--session-expiry", session_expiry_s, UINT32_MAX, 1, UINT32_MAX),
      .help = "durable scenarios, MQTT 5.0: Session Expiry Interval in seconds"},
@@ -126,10 +140,21 @@ static const struct option_row option_rows[] = {
     {TEXT("--restart-command", restart_command, ""),
      .help = "for /bin/sh: starts the broker again; with it, recover kills the broker",
      .only = ONLY(SCENARIO_DURABLE_PAIRS) | ONLY(SCENARIO_OFFLINE_QUEUE) | ONLY(SCENARIO_RECOVER)},
-    {TEXT("--label", label, ""), .help = "goes into the report"},
-    {FLAG("--json", json), .help = "report as one JSON object"},
-    {FLAG("--tolerate", tolerate), .help = "exit 0 in spite of loss, disorder or duplicates"},
-    {FLAG("--help", help), .help = "this text"},
+    {TEXT("--agent", agent, ""), .reach = REACH_AGENT,
+     .help = "[ADDRESS:]PORT: wait there for coordinators, and run what they tell; without an "
+             "address on 127.0.0.1. Who reaches the port can load any broker from here"},
+    {FLAG("--agent-once", agent_once), .reach = REACH_AGENT, .help = "end after one run"},
+    {TEXT("--agents", agents, ""), .reach = REACH_COORDINATOR,
+     .help = "HOST:PORT,HOST:PORT...: coordinate a run whose clients these agents share"},
+    {NUMBER("--agents-wait", agents_wait_s, 10, 0, 3600), .reach = REACH_COORDINATOR,
+     .help = "seconds in which all agents have to be there"},
+    {NUMBER("--broker-agent", broker_agent, 0, 1, 256), .reach = REACH_COORDINATOR,
+     .help = "--broker-pid is a process beside the N-th agent"},
+    {TEXT("--label", label, ""), .reach = REACH_COORDINATOR, .help = "goes into the report"},
+    {FLAG("--json", json), .reach = REACH_COORDINATOR, .help = "report as one JSON object"},
+    {FLAG("--tolerate", tolerate), .reach = REACH_COORDINATOR,
+     .help = "exit 0 in spite of loss, disorder or duplicates"},
+    {FLAG("--help", help), .reach = REACH_COORDINATOR, .help = "this text"},
 };
 // clang-format on
 
@@ -397,6 +422,41 @@ check_scope(const struct options *options)
     return OK;
 }
 
+static enum reach
+reach(const struct option_row *row)
+{
+    bool number = row->kind == KIND_NUMBER || row->kind == KIND_SCENARIO;
+    return row->reach == REACH_KIND && number ? REACH_AGENTS : row->reach;
+}
+
+// Which options make no sense, or are not allowed, where a run is spread over processes.
+static err_t
+check_reach(const struct options *options)
+{
+    const struct source none = {0};
+    bool agent = options->agent[0] != '\0', coordinator = options->agents[0] != '\0';
+    for (size_t i = 0; i < ARRAY_LEN(option_rows); i++) {
+        const struct option_row *row = &option_rows[i];
+        bool agents = row->offset == offsetof(struct options, agents) ||
+                      row->offset == offsetof(struct options, agents_wait_s) ||
+                      row->offset == offsetof(struct options, broker_agent);
+        const char *why = NULL;
+        if (agent && reach(row) != REACH_AGENT)
+            why = "is the coordinator's to say, not the agent's";
+        else if (!agent && reach(row) == REACH_AGENT)
+            why = "is for agents: --agent";
+        else if (coordinator && reach(row) == REACH_KIND)
+            why = "is not possible with --agents";
+        else if (!coordinator && agents)
+            why = "needs --agents";
+        if (why != NULL && !is_initial(row, options)) {
+            complain(&none, "%s %s", row->name, why);
+            return ERR_CONFIG;
+        }
+    }
+    return OK;
+}
+
 // What no single option can be blamed for.
 static err_t
 check_together(const struct options *o)
@@ -412,6 +472,7 @@ check_together(const struct options *o)
         {o->kill_at_s > 0 && !restart, "--kill-at needs --restart-command"},
         {restart && o->kill_at_s == 0 && o->scenario != SCENARIO_RECOVER,
          "--restart-command needs --kill-at here"},
+        {o->broker_agent > 0 && o->broker_pid == 0, "--broker-agent needs --broker-pid"},
         {fleet && o->rate == 0, "fleet takes --rate: telemetry a second"},
         {o->storm_at_s > 0 && o->storm_at_s >= o->warmup_s + o->seconds,
          "--storm-at is not before the end"},
@@ -468,6 +529,8 @@ options_parse(int argc, char **argv, struct options *ret_options)
     if (err == OK)
         err = read_arguments(argc, argv, false, &options);
     if (err == OK && !options.help)
+        err = check_reach(&options);
+    if (err == OK && !options.help)
         err = check_scope(&options);
     if (err == OK && !options.help)
         err = check_together(&options);
@@ -499,6 +562,45 @@ print_scope(const struct option_row *row)
         before = ", ";
     }
     (void)printf("%s", *before != '\0' ? ": " : "");
+}
+
+// ---- For agents -------------------------------------------------------------------------------
+
+err_t
+options_tell(const struct options *options, void (*fn)(void *arg, const char *word), void *arg)
+{
+    const struct source none = {0};
+    for (size_t i = 0; i < ARRAY_LEN(option_rows); i++) {
+        const struct option_row *row = &option_rows[i];
+        const void *field = (const char *)options + row->offset;
+        char word[OPTIONS_WORD_MAX];
+        int len = 0;
+        if (reach(row) != REACH_AGENTS || is_initial(row, options))
+            continue;
+        if (row->kind == KIND_TEXT)
+            len = snprintf(word, sizeof word, "%s=%s", row->name, *(const char *const *)field);
+        else if (row->kind == KIND_SCENARIO)
+            len = snprintf(word, sizeof word, "%s=%s", row->name,
+                           scenario_name(*(const uint64_t *)field));
+        else if (row->kind == KIND_NUMBER)
+            len = snprintf(word, sizeof word, "%s=%llu", row->name,
+                           (unsigned long long)*(const uint64_t *)field);
+        else
+            len = snprintf(word, sizeof word, "%s", row->name);
+        if (len < 0 || (size_t)len >= sizeof word) {
+            complain(&none, "%s is too long for --agents", row->name);
+            return ERR_CONFIG;
+        }
+        fn(arg, word);
+    }
+    return OK;
+}
+
+bool
+options_may_be_told(const char *word)
+{
+    const struct option_row *row = find_row(word, strcspn(word, "="), 0);
+    return row != NULL && reach(row) == REACH_AGENTS;
 }
 
 void

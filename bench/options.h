@@ -37,13 +37,23 @@ struct options {
     uint64_t subscribers, filters, topics, retained, churn_rate;
     uint64_t command_rate, drop_rate, storm_at_s, storm_percent;
     uint64_t messages, sample, session_expiry_s, kill_at_s;
-    bool json, tolerate, help, exact, shared;
+    const char *agent, *agents;
+    uint64_t agents_wait_s, broker_agent;
+    bool json, tolerate, help, agent_once, exact, shared;
 };
+
+#define OPTIONS_WORD_MAX 320u // "--name=value" for an agent
 
 // ERR_CONFIG after a line on stderr that says what is wrong, and where in which file.
 NODISCARD err_t options_parse(int argc, char **argv, struct options *ret_options);
 void options_free(struct options *options);
 void options_help(void); // to stdout
+// Calls fn with "--name=value" for what agents have to be told: all that differs from the defaults
+// and is theirs to know. ERR_CONFIG, after a line on stderr, when a text is too long.
+NODISCARD err_t options_tell(const struct options *options, void (*fn)(void *arg, const char *word),
+                             void *arg);
+// Whether a word is one that options_tell may tell.
+bool options_may_be_told(const char *word);
 // Whether sessions outlive connections in it.
 bool scenario_is_durable(uint64_t scenario);
 const char *scenario_name(uint64_t scenario);

@@ -144,7 +144,7 @@ put_message(const struct client *c, struct buffer *out, const struct pending_sen
         .run = c->worker->run->id,
         .publisher = p->sender,
         .seq = sent->seq,
-        .sent_us = sent->due_us,
+        .sent_us = sent->due_us + c->worker->run->clock_shift_us,
     };
     uint8_t *packet = buffer_add(out, p->packet.len);
     memcpy(packet, p->packet.data, p->packet.len);

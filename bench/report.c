@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "bench/report_agents.h"
 #include "bench/scenario.h"
 
 #define FIGURES_MAX 128u
@@ -377,6 +378,7 @@ print_json(const struct options *options, const struct result *r, const struct f
         else
             (void)printf(", \"%s\": %.*f", row->key, row->decimals, row->value);
     }
+    report_agents_json(r);
     (void)printf(", \"good\": %s, \"failure\": ", run_good(options, r) ? "true" : "false");
     print_json_text(r->failure);
     (void)printf("}\n");
@@ -405,6 +407,7 @@ print_table(const struct options *options, const struct result *r, const struct 
         heading = NULL;
         (void)printf("  %-34s %14.*f %s\n", row->text, row->decimals, row->value, row->unit);
     }
+    report_agents_table(r);
     if (r->failure[0] != '\0')
         (void)printf("  first failure: %s\n", r->failure);
     if (!run_good(options, r))

@@ -39,7 +39,8 @@ struct client;
 struct stream {
     CACHE_ALIGNED _Atomic uint64_t reached;
     struct ledger ledger;
-    struct client *publisher; // set in PHASE_SETUP, read from PHASE_RUN on
+    // Set in PHASE_SETUP, read from PHASE_RUN on; NULL: it is another process's.
+    struct client *publisher;
 };
 
 struct run_lock {
@@ -49,7 +50,11 @@ struct run_lock {
 struct run {
     const struct options *options;
     struct shape shape;
-    uint32_t id;     // in every topic, client identifier and payload
+    uint32_t id; // in every topic, client identifier and payload
+    // The clients are dealt out to so many workers; those of this process begin with that one.
+    uint32_t workers, worker_first;
+    // What is added to this machine's monotonic clock in payloads, so that agents agree.
+    uint64_t clock_shift_us;
     uint64_t window; // closed loop: messages per publisher
     uint64_t burst;  // closed loop: it publishes when so many fit, at least 1
     struct hosts hosts;
@@ -120,7 +125,33 @@ struct sample {
     struct proc_sample broker;           // zeroes without --broker-pid
 };
 
+// What one agent did, warm-up and drain included. NaN: means nothing in this run.
+struct agent_result {
+    char address[64];
+    uint64_t published, delivered, acked, duplicates, reordered, stray, lost;
+    double missing; // NaN where publishers and subscribers are on different agents
+    double own_cpu_percent;
+    double latency_p99_us, lateness_p99_us;
+    // Its clock is that much before the coordinator's, give or take; and by so much more at the
+    // end.
+    int64_t clock_offset_us, clock_drift_us;
+    uint64_t clock_uncertainty_us;
+};
+
+#define RUN_AGENTS_MAX 256u
+
+// What the streams of one process say. Where the publisher of a stream is another process's, what
+// came is counted as from elsewhere, and by that other process as missing.
+struct tally {
+    uint64_t missing, from_elsewhere;
+    uint64_t duplicates, reordered, across;
+    uint64_t invented;   // never sent
+    uint64_t unpromised; // neither acknowledged nor delivered
+    uint64_t wills_missing, wills_from_elsewhere, wills_unexpected;
+};
+
 struct result {
+    struct tally tally; // of all streams; what follows is made of it and the counters
     struct sample before, connected, from, to; // before setup; after it; the measured window
     uint64_t published, delivered;             // in all, with warm-up and drain
     uint64_t missing, duplicates, reordered, stray, refused, lost, open;
@@ -144,6 +175,8 @@ struct result {
     struct histogram ack_latency;  // durable scenarios: the same until PUBACK or PUBCOMP
     struct histogram command_latency, come_latency; // as worker.h says
     struct histogram lateness; // open loop: how late the load generator itself sent
+    struct agent_result agents[RUN_AGENTS_MAX];
+    uint32_t agent_count; // 0: the run was this process's alone
     char failure[RUN_FAILURE_TEXT];
 };
 

@@ -94,6 +94,7 @@ take(struct client *c, const struct wire_publish *publish)
     if (message_read(publish->payload, publish->payload_len, &message) &&
         publish->qos == w->run->options->qos &&
         publish->payload_len == c->subscriber.payload_bytes) {
+        message.sent_us -= w->run->clock_shift_us;
         if (unlikely(c->visit.open) && message.run == w->run->id) {
             visit_on_message(c, &message, publish->retain);
             return;
@@ -110,7 +111,7 @@ take(struct client *c, const struct wire_publish *publish)
     counter_add(&w->counters.delivered, 1);
     if (worker_measures(w, message.sent_us) && c->subscriber.flow == FLOW_MAIN)
         histogram_record(&w->latency, w->now_us - min_u64(message.sent_us, w->now_us));
-    if (stream->publisher->worker == w)
+    if (stream->publisher != NULL && stream->publisher->worker == w)
         client_will(stream->publisher);
 }
 

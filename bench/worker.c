@@ -9,6 +9,7 @@
 #include "core/base/clock.h"
 
 #include "bench/fleet.h"
+#include "bench/share.h"
 
 // How long a tick sleeps at most. While running, something happens all the time, or a message is
 // due; the limit only bounds how late a change of phase is seen.
@@ -22,15 +23,10 @@
 
 // ---- Making -----------------------------------------------------------------------------------
 
-// Whether the worker has this client. Pairs stay together; where many face one, the one is the
-// first worker's, and the many begin with the second.
 static bool
 is_mine(const struct worker *w, enum role role, uint32_t number)
 {
-    const struct shape *shape = &w->run->shape;
-    uint32_t threads = (uint32_t)w->run->options->threads;
-    uint32_t shift = shape->clients[role] == 1 || shape->stride == 1 ? 0 : 1;
-    return (number + shift) % threads == w->number;
+    return share_owner(&w->run->shape, role, number, w->run->workers) == w->number;
 }
 
 static uint32_t
@@ -96,7 +92,7 @@ worker_new(struct run *run, uint32_t number)
     w->connect_next = 0;
     w->limit = run->shape.limit;
     w->keep_alive_s = (uint16_t)options->keep_alive_s;
-    w->crossing = options->threads > 1 && run->shape.stride != 1;
+    w->crossing = run->workers > 1 && share_crosses(&run->shape);
     set_pace(w, PACE_MESSAGES, scenario_publish_rate(options), ROLE_PUBLISHER, w->publisher_count);
     set_pace(w, PACE_COMINGS, scenario_coming_rate(options), ROLE_COMER, w->resting_count);
     if (w->commander != NULL)
@@ -139,7 +135,7 @@ uint64_t
 worker_due_us(const struct worker *w, uint32_t pacer, uint64_t n)
 {
     // The workers' first ones are spread over one interval.
-    double phase = (double)w->number / (double)w->run->options->threads;
+    double phase = (double)w->number / (double)w->run->workers;
     return w->run->start_us + (uint64_t)(((double)n + phase) * w->pacers[pacer].interval_us);
 }
 
@@ -334,16 +330,16 @@ static uint64_t
 wait_us(const struct worker *w, enum phase phase)
 {
     uint64_t wait = w->crossing ? WAIT_CROSSING_US : WAIT_US;
+    uint64_t now_us = clock_mono_us();
     if (phase != PHASE_RUN)
         return wait;
-    uint64_t due_us = UINT64_MAX;
+    uint64_t due_us = w->run->start_us > now_us ? w->run->start_us : UINT64_MAX;
     for (uint32_t i = 0; i < PACERS; i++) {
         if (worker_paces(w, i))
             due_us = min_u64(due_us, worker_due_us(w, i, w->pacers[i].paced));
     }
     if (due_us == UINT64_MAX)
         return wait;
-    uint64_t now_us = clock_mono_us();
     return due_us > now_us ? min_u64(due_us - now_us, wait) : 0;
 }
 
@@ -406,16 +402,17 @@ tick(struct worker *w, enum phase phase)
         unpark(w);
     if (w->run->shape.durable && phase != PHASE_SETUP && phase != PHASE_CLOSE)
         revive(w);
-    if (phase == PHASE_RUN) {
+    bool runs = phase == PHASE_RUN && w->now_us >= w->run->start_us;
+    if (runs) {
         pace(w);
         unstick(w);
         if (w->run->shape.scenario == SCENARIO_FLEET)
             fleet_look(w);
         tell(w);
     }
-    if (phase == PHASE_PREPARE || phase == PHASE_RUN || phase == PHASE_CLEAR)
+    if (phase == PHASE_PREPARE || runs || phase == PHASE_CLEAR)
         publish(w);
-    if (phase == PHASE_RUN && w->run->shape.clients[ROLE_COMER] > 0)
+    if (runs && w->run->shape.clients[ROLE_COMER] > 0)
         come(w);
     look_at_visits(w);
     ping(w);

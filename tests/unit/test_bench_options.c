@@ -190,3 +190,63 @@ Test(bench_options, what_is_no_scenario_file_is_refused)
     cr_assert_eq(parse("--file /tmp"), ERR_CONFIG);
     cr_assert_eq(parse("--file"), ERR_CONFIG);
 }
+
+// ---- Coordinators and agents ------------------------------------------------------------------
+
+static char told[512];
+
+static void
+tell(void *arg, const char *word)
+{
+    cr_assert_eq(arg, &told);
+    cr_assert(options_may_be_told(word), "%s", word);
+    size_t len = strlen(told);
+    (void)snprintf(told + len, sizeof told - len, "%s%s", len > 0 ? " " : "", word);
+}
+
+Test(bench_options, agents_are_told_what_is_theirs_to_know)
+{
+    cr_assert_eq(parse("--agents a:1,b:2 --agents-wait 3 --broker-agent 2 --broker-pid 7 --json "
+                       "--scenario durable-qos2 --host h --rate 5"),
+                 OK);
+    cr_assert_eq(options_tell(&o, tell, &told), OK);
+    cr_assert_str_eq(told, "--host=h --scenario=durable-pairs --qos=2 --rate=5");
+    // An agent that reads this has what the coordinator has.
+    struct options coordinators = o;
+    cr_assert_eq(parse(told), OK);
+    cr_assert(o.scenario == coordinators.scenario && o.qos == 2 && o.rate == 5 && o.clients == 50);
+    cr_assert_str_eq(o.host, "h");
+}
+
+Test(bench_options, agents_are_told_no_file_and_no_command)
+{
+    static const char *const never[] = {"--restart-command=true",
+                                        "--file=x",
+                                        "--label=x",
+                                        "--json",
+                                        "--agent=1",
+                                        "--agent-once",
+                                        "--agents=a:1",
+                                        "--broker-pid=1",
+                                        "--none=1",
+                                        "host=h",
+                                        ""};
+    for (size_t i = 0; i < ARRAY_LEN(never); i++)
+        cr_assert_not(options_may_be_told(never[i]), "%s", never[i]);
+    cr_assert(options_may_be_told("--host=h") && options_may_be_told("--qos"));
+}
+
+Test(bench_options, agents_and_coordinators_have_options_of_their_own)
+{
+    cr_assert_eq(parse("--agent 7000 --agent-once"), OK);
+    cr_assert_neq(parse("--agent 7000 --qos 1"), OK);
+    cr_assert_neq(parse("--agent 7000 --agents a:1"), OK);
+    cr_assert_neq(parse("--agent 7000 --json"), OK);
+    cr_assert_neq(parse("--agent-once"), OK);
+    cr_assert_neq(parse("--agents-wait 3"), OK);
+    cr_assert_neq(parse("--broker-agent 1 --broker-pid 7"), OK);
+    cr_assert_neq(parse("--agents a:1 --broker-agent 1"), OK);
+    cr_assert_neq(parse("--agents a:1 --scenario recover --qos 1 --broker-pid 7 "
+                        "--restart-command true"),
+                  OK);
+}
