@@ -10,7 +10,7 @@
 
 // Pieces of fewer bytes than this, on average, are copied together: the kernel's walk over them
 // would cost more.
-#define GATHER_BELOW 512u
+#define GATHER_BELOW 2048u
 
 struct conn *
 conn_new(struct relay *relay, int fd)
