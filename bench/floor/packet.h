@@ -54,7 +54,7 @@ packet_u16(const uint8_t *data)
     return (uint32_t)data[0] << 8 | data[1];
 }
 
-// The number that a topic ends with; `none` if it ends with something else, or is too long.
+// The number that is a topic's last level; `none` if something else is, or it is too long.
 static inline uint32_t
 packet_topic_number(const uint8_t *topic, uint32_t len, uint32_t none)
 {
@@ -67,7 +67,7 @@ packet_topic_number(const uint8_t *topic, uint32_t len, uint32_t none)
             return none;
         number += digit * scale;
     }
-    return at < len ? number : none;
+    return at > 0 && at < len && topic[at - 1] == '/' ? number : none;
 }
 
 #endif

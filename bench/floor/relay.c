@@ -126,7 +126,8 @@ static void
 subscribe(struct relay *relay, struct conn *conn, const uint8_t *filter, uint32_t len)
 {
     uint32_t number = packet_topic_number(filter, len, TOPICS_NONE);
-    if (len > 0 && (filter[len - 1] == '+' || filter[len - 1] == '#'))
+    // Any other wildcard of the generator's is there to match nothing.
+    if (len > 1 && memcmp(filter + len - 2, "/+", 2) == 0)
         number = TOPICS_ALL;
     else if (number >= TOPICS_MAX)
         return; // nothing is published there
