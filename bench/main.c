@@ -19,6 +19,7 @@ main(int argc, char **argv)
         return EXIT_IMPOSSIBLE;
     if (options.help) {
         options_help();
+        options_free(&options);
         return EXIT_GOOD;
     }
     struct result *result = mem_zalloc(sizeof *result);
@@ -32,5 +33,6 @@ main(int argc, char **argv)
             status = EXIT_BROKEN;
     }
     mem_free(result);
+    options_free(&options);
     return status;
 }

@@ -1,11 +1,17 @@
-// options.c - the command line, from one table.
+// options.c - the command line and scenario files, from one table.
 #include "bench/options.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/mem.h"
+
 #include "bench/message.h"
+
+#define FILE_BYTES_MAX 65536u // a scenario file is a page at most; this is no place for data
+#define NAME_PREFIX    2u     // "--", which scenario files leave out
 
 enum kind {
     KIND_TEXT,
@@ -35,6 +41,8 @@ struct option_row {
 static const struct option_row option_rows[] = {
     {TEXT("--host", host, "127.0.0.1"), .help = "broker's name or address"},
     {NUMBER("--port", port, 1883, 1, 65535), .help = "broker's TCP port"},
+    {TEXT("--file", file, ""),
+     .help = "scenario file: lines \"option value\"; the command line overrides it"},
     {.name = "--scenario", .value_name = "NAME", .kind = KIND_SCENARIO,
      .offset = offsetof(struct options, scenario), .initial = SCENARIO_PAIRS,
      .help = "pairs, fan-in, fan-out, idle, connect, durable-pairs (durable-qos1, durable-qos2: "
@@ -100,16 +108,45 @@ scenario_is_durable(uint64_t scenario)
     return scenario >= SCENARIO_DURABLE_PAIRS;
 }
 
+// Where a value comes from, for errors.
+struct source {
+    const char *file; // NULL: the command line
+    uint32_t line;
+};
+
+static void complain(const struct source *source, const char *format, ...) PRINTF_LIKE(2);
+
+static void
+complain(const struct source *source, const char *format, ...)
+{
+    va_list args;
+    (void)fprintf(stderr, "ternmq-bench: ");
+    if (source->file != NULL)
+        (void)fprintf(stderr, "%s:%u: ", source->file, source->line);
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fprintf(stderr, "\n");
+}
+
+// The option's name as it is written there.
+static const char *
+name_in(const struct source *source, const struct option_row *row)
+{
+    return source->file != NULL ? row->name + NAME_PREFIX : row->name;
+}
+
 static err_t
-parse_number(const struct option_row *row, const char *text, uint64_t *ret_number)
+parse_number(const struct source *source, const struct option_row *row, const char *text,
+             uint64_t *ret_number)
 {
     char *end;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || *text == '-' || number < row->min ||
         number > row->max) {
-        (void)fprintf(stderr, "ternmq-bench: %s takes a number from %llu to %llu, not \"%s\"\n",
-                      row->name, (unsigned long long)row->min, (unsigned long long)row->max, text);
+        complain(source, "%s takes a number from %llu to %llu, not \"%s\"", name_in(source, row),
+                 (unsigned long long)row->min, (unsigned long long)row->max, text);
         return ERR_CONFIG;
     }
     *ret_number = number;
@@ -117,7 +154,7 @@ parse_number(const struct option_row *row, const char *text, uint64_t *ret_numbe
 }
 
 static err_t
-parse_scenario(const char *text, struct options *options)
+parse_scenario(const struct source *source, const char *text, struct options *options)
 {
     for (uint64_t i = 0; i < ARRAY_LEN(scenario_names); i++) {
         if (strcmp(text, scenario_names[i]) == 0) {
@@ -133,7 +170,7 @@ parse_scenario(const char *text, struct options *options)
             return OK;
         }
     }
-    (void)fprintf(stderr, "ternmq-bench: there is no scenario \"%s\"\n", text);
+    complain(source, "there is no scenario \"%s\"", text);
     return ERR_CONFIG;
 }
 
@@ -151,18 +188,21 @@ set_initial(struct options *options)
     }
 }
 
+// prefix: how much of the option's name is left out.
 static const struct option_row *
-find_row(const char *name, size_t len)
+find_row(const char *name, size_t len, size_t prefix)
 {
     for (size_t i = 0; i < ARRAY_LEN(option_rows); i++) {
-        if (strlen(option_rows[i].name) == len && memcmp(option_rows[i].name, name, len) == 0)
+        const char *row_name = option_rows[i].name + prefix;
+        if (strlen(row_name) == len && memcmp(row_name, name, len) == 0)
             return &option_rows[i];
     }
     return NULL;
 }
 
 static err_t
-set_option(const struct option_row *row, const char *value, struct options *options)
+set_option(const struct source *source, const struct option_row *row, const char *value,
+           struct options *options)
 {
     void *field = (char *)options + row->offset;
     switch (row->kind) {
@@ -173,13 +213,97 @@ set_option(const struct option_row *row, const char *value, struct options *opti
         *(bool *)field = true;
         return OK;
     case KIND_NUMBER:
-        return parse_number(row, value, field);
+        return parse_number(source, row, value, field);
     case KIND_SCENARIO:
-        return parse_scenario(value, options);
+        return parse_scenario(source, value, options);
     }
     must(false);
     return ERR_CONFIG;
 }
+
+// ---- Scenario files ---------------------------------------------------------------------------
+
+// The whole file, NUL-terminated; NULL after an error.
+static char *
+read_whole(const char *path)
+{
+    const struct source none = {0};
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        complain(&none, "%s: %s", path, strerrordesc_np(errno));
+        return NULL;
+    }
+    char *text = mem_alloc(FILE_BYTES_MAX + 1);
+    size_t len = fread(text, 1, FILE_BYTES_MAX + 1, file);
+    bool bad = ferror(file) != 0;
+    (void)fclose(file);
+    if (!bad && len <= FILE_BYTES_MAX && memchr(text, '\0', len) == NULL) {
+        text[len] = '\0';
+        return text;
+    }
+    complain(&none, "%s is no scenario file: expected at most %u bytes of text", path,
+             FILE_BYTES_MAX);
+    mem_free(text);
+    return NULL;
+}
+
+// Cuts blanks off both ends.
+static char *
+trim(char *text)
+{
+    static const char blanks[] = " \t\r";
+    text += strspn(text, blanks);
+    size_t len = strlen(text);
+    while (len > 0 && strchr(blanks, text[len - 1]) != NULL)
+        len--;
+    text[len] = '\0';
+    return text;
+}
+
+static err_t
+read_line(const struct source *source, char *line, struct options *options)
+{
+    line = trim(line);
+    if (*line == '\0' || *line == '#')
+        return OK;
+    size_t len = strcspn(line, " \t");
+    const struct option_row *row = find_row(line, len, NAME_PREFIX);
+    const char *value = trim(line + len);
+    if (row == NULL || row->offset == offsetof(struct options, file) ||
+        row->offset == offsetof(struct options, help)) {
+        complain(source,
+                 "unknown option \"%.*s\", expected a name that --help shows, without \"--\"",
+                 (int)len, line);
+        return ERR_CONFIG;
+    }
+    if (row->kind == KIND_FLAG && *value != '\0') {
+        complain(source, "%s takes no value, but there is \"%s\"", name_in(source, row), value);
+        return ERR_CONFIG;
+    }
+    if (row->kind != KIND_FLAG && *value == '\0') {
+        complain(source, "%s needs a value: expected \"%s %s\"", name_in(source, row),
+                 name_in(source, row), row->value_name);
+        return ERR_CONFIG;
+    }
+    return set_option(source, row, value, options);
+}
+
+static err_t
+read_file(const char *path, struct options *options)
+{
+    char *rest = options->file_text = read_whole(path);
+    struct source source = {.file = path};
+    if (rest == NULL)
+        return ERR_CONFIG;
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+        source.line++;
+        if (read_line(&source, line, options) != OK)
+            return ERR_CONFIG;
+    }
+    return OK;
+}
+
+// ---- Everything together ----------------------------------------------------------------------
 
 // What no single option can be blamed for.
 static err_t
@@ -207,34 +331,58 @@ check_together(const struct options *o)
     return OK;
 }
 
-err_t
-options_parse(int argc, char **argv, struct options *ret_options)
+// Reads options of the command line; with only_file no other than --file.
+static err_t
+read_arguments(int argc, char **argv, bool only_file, struct options *options)
 {
-    struct options options;
-    set_initial(&options);
+    const struct source source = {0};
     for (int i = 1; i < argc; i++) {
         const char *equals = strchr(argv[i], '=');
         size_t len = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
-        const struct option_row *row = find_row(argv[i], len);
+        const struct option_row *row = find_row(argv[i], len, 0);
         if (row == NULL || (row->kind == KIND_FLAG && equals != NULL)) {
-            (void)fprintf(stderr, "ternmq-bench: unknown option \"%s\", see --help\n", argv[i]);
+            complain(&source, "unknown option \"%s\", see --help", argv[i]);
             return ERR_CONFIG;
         }
         const char *value = equals ? equals + 1 : NULL;
         if (row->kind != KIND_FLAG && value == NULL)
             value = ++i < argc ? argv[i] : NULL;
         if (row->kind != KIND_FLAG && value == NULL) {
-            (void)fprintf(stderr, "ternmq-bench: %s needs a value\n", row->name);
+            complain(&source, "%s needs a value", row->name);
             return ERR_CONFIG;
         }
-        err_t err = set_option(row, value, &options);
-        if (err != OK)
-            return err;
+        bool is_file = row->offset == offsetof(struct options, file);
+        if ((is_file || !only_file) && set_option(&source, row, value, options) != OK)
+            return ERR_CONFIG;
     }
-    if (!options.help && check_together(&options) != OK)
-        return ERR_CONFIG;
-    *ret_options = options;
     return OK;
+}
+
+err_t
+options_parse(int argc, char **argv, struct options *ret_options)
+{
+    struct options options;
+    set_initial(&options);
+    // The file first, wherever it is named: what the command line says overrides it.
+    err_t err = read_arguments(argc, argv, true, &options);
+    if (err == OK && options.file[0] != '\0')
+        err = read_file(options.file, &options);
+    if (err == OK)
+        err = read_arguments(argc, argv, false, &options);
+    if (err == OK && !options.help)
+        err = check_together(&options);
+    if (err != OK)
+        options_free(&options);
+    else
+        *ret_options = options;
+    return err;
+}
+
+void
+options_free(struct options *options)
+{
+    mem_free(options->file_text);
+    *options = (struct options){0};
 }
 
 void

@@ -1,7 +1,8 @@
-// options.h - the command line.
+// options.h - the command line, and files of it.
 //
 // Job:    one table gives parser, defaults, limits and --help.
-// Owner:  main. Thread: read-only after options_parse. Memory: strings are borrowed from argv.
+// Owner:  main. Thread: read-only after options_parse.
+// Memory: strings are borrowed from argv, or from the scenario file's text until options_free.
 // Limits: those of the table.
 #ifndef TERN_BENCH_OPTIONS_H
 #define TERN_BENCH_OPTIONS_H
@@ -20,7 +21,8 @@ enum scenario {
 };
 
 struct options {
-    const char *host, *label, *restart_command;
+    const char *host, *label, *restart_command, *file;
+    char *file_text; // of the scenario file; NULL without one
     uint64_t port, scenario, clients, qos, size, version, rate;
     uint64_t window_per_sub, window_total, burst, inflight;
     uint64_t warmup_s, seconds, drain_s, threads, broker_pid;
@@ -28,8 +30,9 @@ struct options {
     bool json, tolerate, help;
 };
 
-// ERR_CONFIG after a line on stderr that says what is wrong.
+// ERR_CONFIG after a line on stderr that says what is wrong, and where in which file.
 NODISCARD err_t options_parse(int argc, char **argv, struct options *ret_options);
+void options_free(struct options *options);
 void options_help(void); // to stdout
 // Whether sessions outlive connections in it.
 bool scenario_is_durable(uint64_t scenario);

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/options.h"
 
@@ -88,4 +89,82 @@ Test(bench_options, a_restart_that_would_never_come_is_refused)
     cr_assert_eq(parse("--scenario recover --qos 1 --restart-command x --broker-pid 9"), OK);
     cr_assert_neq(
         parse("--scenario recover --qos 1 --restart-command x --broker-pid 9 --kill-at 1"), OK);
+}
+
+// ---- Scenario files ---------------------------------------------------------------------------
+
+static char path[] = "/tmp/test-bench-options-XXXXXX";
+
+// Parses with a scenario file of that text, and whatever else the line says.
+static err_t
+parse_file(const char *text, const char *line)
+{
+    char arguments[128];
+    memcpy(path + sizeof path - 7, "XXXXXX", 6);
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    (void)close(fd);
+    (void)snprintf(arguments, sizeof arguments, "%s --file %s", line, path);
+    err_t err = parse(arguments);
+    (void)unlink(path);
+    return err;
+}
+
+Test(bench_options, a_file_has_the_same_options)
+{
+    cr_assert_eq(parse_file("# why\n\n  scenario fan-in\r\nqos\t1 \nclients 7\njson\n"
+                            "label two words # and this",
+                            ""),
+                 OK);
+    cr_assert_eq(o.scenario, SCENARIO_FAN_IN);
+    cr_assert(o.qos == 1 && o.clients == 7 && o.json);
+    cr_assert_str_eq(o.label, "two words # and this");
+    options_free(&o);
+}
+
+Test(bench_options, the_command_line_overrides_a_file_that_is_named_after_it)
+{
+    cr_assert_eq(parse_file("qos 1\nclients 7\n", "--clients 8"), OK);
+    cr_assert(o.qos == 1 && o.clients == 8);
+    options_free(&o);
+}
+
+// What is printed on stderr for that file.
+static const char *
+error_of(const char *text)
+{
+    static char error[256];
+    int kept = dup(STDERR_FILENO);
+    FILE *caught = tmpfile();
+    cr_assert(kept >= 0 && caught != NULL && dup2(fileno(caught), STDERR_FILENO) >= 0);
+    err_t err = parse_file(text, "");
+    (void)dup2(kept, STDERR_FILENO);
+    (void)close(kept);
+    cr_assert_eq(err, ERR_CONFIG, "%s", text);
+    rewind(caught);
+    error[fread(error, 1, sizeof error - 1, caught)] = '\0';
+    (void)fclose(caught);
+    const char *at = strstr(error, path);
+    cr_assert_not_null(at, "no file is named: %s", error);
+    return at + strlen(path);
+}
+
+Test(bench_options, errors_in_a_file_name_the_line_and_what_was_expected)
+{
+    cr_assert_str_eq(error_of("\n# c\nqos 3\n"), ":3: qos takes a number from 0 to 2, not \"3\"\n");
+    cr_assert_str_eq(error_of("scenario pair"), ":1: there is no scenario \"pair\"\n");
+    cr_assert_str_eq(error_of("qos 1\nclients"),
+                     ":2: clients needs a value: expected \"clients N\"\n");
+    cr_assert_str_eq(error_of("json yes"), ":1: json takes no value, but there is \"yes\"\n");
+    for (const char *const *bad = (const char *const[]){"--qos 1", "qo 1", "file x", "help", NULL};
+         *bad != NULL; bad++)
+        cr_assert_not_null(strstr(error_of(*bad), ":1: unknown option \""));
+}
+
+Test(bench_options, what_is_no_scenario_file_is_refused)
+{
+    cr_assert_eq(parse("--file /nonexistent/file"), ERR_CONFIG);
+    cr_assert_eq(parse("--file /proc/self/exe"), ERR_CONFIG);
+    cr_assert_eq(parse("--file /tmp"), ERR_CONFIG);
+    cr_assert_eq(parse("--file"), ERR_CONFIG);
 }
