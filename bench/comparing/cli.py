@@ -12,7 +12,7 @@ from .scenarios import (Bad, at_half_peak, fitting_seconds, load_scenario, load_
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HALF_PEAK = ("pairs-q0", "pairs-q1")  # of the standard set
 ALL_MINUTES = 40
-SWEEP_REPEATS_NOTE = 3
+REPEATS, SWEEP_REPEATS, QUICK_REPEATS = 5, 3, 3
 USAGE = """
 examples:
   bench/compare --scenario pairs-q1                   ternmq, mosquitto and the floor
@@ -39,7 +39,8 @@ def parser():
                    "and results.json")
     p.add_argument("--quick", action="store_true", help="3 repeats of 1 second")
     p.add_argument("--minutes", type=float, help=f"how long all may take: shortens the measured time (--all: {ALL_MINUTES})")
-    p.add_argument("--repeats", type=int, metavar="N", help="of each run (5)")
+    p.add_argument("--repeats", type=int, metavar="N", help=f"of each run ({REPEATS}; of sweeps "
+                   f"{SWEEP_REPEATS})")
     p.add_argument("--seconds", type=int, metavar="N", help="measured in each run; else what the scenario says")
     p.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of ternmq-bench, for all runs")
     p.add_argument("--brokers", default="ternmq,mosquitto,floor", metavar="LIST", help="of ternmq, mosquitto, floor "
@@ -132,16 +133,21 @@ def parse_overrides(options):
     return overrides
 
 
+def repeats_of(options, experiment):
+    if options.repeats is not None:
+        return options.repeats
+    return QUICK_REPEATS if options.quick else SWEEP_REPEATS if experiment.kind == "sweep" else REPEATS
+
+
 def plan(options, experiments, brokers):
-    """Repeats, seconds or None, and about how long it takes."""
-    repeats = options.repeats or (3 if options.quick else 5)
-    points = [(e.at(v), repeats * sum(b.serves(e) for b in brokers)) for e in experiments for v in e.points()]
+    """Seconds measured or None, and about how long it all takes."""
+    points = [(e.at(v), e.repeats * sum(b.serves(e) for b in brokers)) for e in experiments for v in e.points()]
     minutes = options.minutes or (ALL_MINUTES if options.all else None)
     seconds = options.seconds or (1 if options.quick else None)
     if seconds is None and minutes:
         seconds = fitting_seconds(points, minutes)
     total_s = sum(seconds_of(o, seconds) * runs for o, runs in points)
-    return repeats, seconds, total_s
+    return seconds, total_s
 
 
 def measure(options):
@@ -151,16 +157,18 @@ def measure(options):
     generator = options.build / "ternmq-bench"
     if not generator.exists():
         raise Bad(f"{generator} is not there: build it first, or name the folder with --build")
-    repeats, seconds, total_s = plan(options, experiments, brokers)
-    if repeats < 1 or not 1 <= options.port <= 65535:
+    if (options.repeats is not None and options.repeats < 1) or not 1 <= options.port <= 65535:
         raise Bad("--repeats begins at 1, --port is from 1 to 65535")
+    for experiment in experiments:
+        experiment.repeats = repeats_of(options, experiment)
+    seconds, total_s = plan(options, experiments, brokers)
     overrides = parse_overrides(options)
     if seconds is not None:
         overrides = {"seconds": seconds, **overrides}
     machine.raise_file_limit()
-    say(f"{len(experiments)} experiments with {', '.join(b.name for b in brokers)}, {repeats} repeats: about "
+    say(f"{len(experiments)} experiments with {', '.join(b.name for b in brokers)}: about "
         f"{total_s / 60:.0f} minutes")
-    results = Measurement(generator, brokers, repeats, options.port, overrides).run_all(
+    results = Measurement(generator, brokers, options.port, overrides).run_all(
         experiments, base, {"quick": options.quick})
     write(results, options.out or ROOT / ("bench" if options.all else "build/compare"))
     failed = [row for e in results["experiments"] for row in e["rows"] if not any(r["report"] for r in row["runs"])]

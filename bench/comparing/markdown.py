@@ -14,9 +14,9 @@ def table_lines(head, rows):
 
 
 def machine_text(results):
-    m, settings = results["machine"], results["settings"]
+    m = results["machine"]
     return (f"{m['cpus']} CPUs ({m['cpu']}), {m['memory_mib'] / 1024:.0f} GiB, {m['system']}, Linux {m['kernel']}; "
-            f"{results['date']}, {settings['repeats']} repeats, {results['took_s'] / 60:.0f} minutes in all.")
+            f"{results['date']}; {max(1, round(results['took_s'] / 60))} minutes in all.")
 
 
 def brokers_text(results):
@@ -55,7 +55,7 @@ def heading(table):
 def column_title(metric, table):
     unit = summary.unit_of(metric, table.entry)
     if metric.key == "cpu_us":
-        return f"{unit[:2]} of CPU{unit[2:]}: user + system"
+        return f"{unit[:2]} of CPU{unit[2:]}"
     return f"{metric.title}, {unit}" if unit else metric.title
 
 
@@ -65,10 +65,13 @@ def value_text(row, metric, table):
         text = summary.with_range(found)
     else:
         text = summary.number(found.median) if found else "-"
-    if metric.key == "cpu_us" and found and "cpu_user_us" in row.figures:
-        parts = [summary.number(row.figures[k].median) for k in ("cpu_user_us", "cpu_system_us")]
-        text += ": " + " + ".join(parts)
     return text
+
+
+def parts_text(row):
+    """User and system time."""
+    found = [row.figures.get(k) for k in ("cpu_user_us", "cpu_system_us")]
+    return " + ".join(summary.number(f.median) for f in found) if all(found) else "-"
 
 
 def scenario_cells(table, base):
@@ -77,6 +80,9 @@ def scenario_cells(table, base):
     has_floor = any(row.to_floor for row in table.rows)
     has_rate = any(row.rate_to_base for row in table.rows) and table.metric.key != "rate" and "rate" not in \
         table.entry["options"] and table.entry["kind"] != "latency"
+    has_parts = bool(columns) and columns[0].key == "cpu_us"
+    if has_parts:
+        titles.insert(1, "user + system")
     head = ["broker", *titles, f"{table.metric.title} to {base}"]
     head += [f"rate to {base}"] if has_rate else []
     head += ["to the floor"] if has_floor else []
@@ -85,6 +91,8 @@ def scenario_cells(table, base):
     for row in table.rows:
         name = row.broker + (f" at {row.rate_asked:,}/s" if row.rate_asked else "")
         cells = [name, *(value_text(row, m, table) for m in columns), summary.times(row.to_base)]
+        if has_parts:
+            cells.insert(2, parts_text(row))
         cells += [summary.times(row.rate_to_base)] if has_rate else []
         cells += [summary.of_floor(row.to_floor)] if has_floor else []
         rows.append(cells + ["; ".join(summary.remarks(row))])
@@ -123,7 +131,7 @@ def section(table, base):
     lines = [f"### {entry['title']}", ""]
     if entry["question"]:
         lines += [entry["question"], ""]
-    lines += [f"`{summary.options_text(entry)}`", ""]
+    lines += [f"`{summary.options_text(entry)}`, {summary.repeats_text(entry)}", ""]
     lines += sweep_lines(table) if entry["kind"] == "sweep" else table_lines(*scenario_table(table, base))
     return lines + [""]
 

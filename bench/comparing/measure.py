@@ -7,10 +7,10 @@ import time
 
 from . import machine, stats
 from .brokers import Failed
+from .scenarios import DURABLE_SCENARIOS
 
 FORMAT = 1
 GENERATOR_S = 300  # beyond what the options ask for
-STORED = ("label", "failure")  # texts of a report; the rest are figures
 
 
 def say(text):
@@ -18,10 +18,10 @@ def say(text):
 
 
 class Measurement:
-    """generator: the path of ternmq-bench. overrides: options for all runs. restart: whether `recover` kills."""
+    """generator: the path of ternmq-bench. overrides: options for all runs."""
 
-    def __init__(self, generator, brokers, repeats, port, overrides):
-        self.generator, self.brokers, self.repeats = generator, brokers, repeats
+    def __init__(self, generator, brokers, port, overrides):
+        self.generator, self.brokers = generator, brokers
         self.port, self.overrides = port, overrides
         self.calibrations = []
 
@@ -36,7 +36,7 @@ class Measurement:
         """A broker from start to end, and the generator's report: {"report", "error", and what surrounded it}."""
         run = {"report": None, "error": "", "before_ms": self.calibrate()}
         try:
-            broker.start(self.port, durable=scenario_is_durable(experiment))
+            broker.start(self.port, durable=experiment.scenario in DURABLE_SCENARIOS)
             watch = machine.Watch(broker.pid)
             try:
                 run["report"], run["error"] = self.generate(broker, options)
@@ -74,7 +74,7 @@ class Measurement:
         """A B A B: each repeat has all points, each point all brokers. Returns the experiment's entry."""
         entry = {"id": experiment.id, "kind": experiment.kind, "title": experiment.title,
                  "question": experiment.question, "options": {**experiment.options, **self.overrides},
-                 "axis": experiment.axis, "axis_title": experiment.axis_title, "half_of": experiment.half_of, "rows": []}
+                 "repeats": experiment.repeats, "axis": experiment.axis, "axis_title": experiment.axis_title, "half_of": experiment.half_of, "rows": []}
         rows = {}
         for value in experiment.points():
             for broker in self.brokers:
@@ -85,7 +85,7 @@ class Measurement:
                         row["rate"] = rate
                     entry["rows"].append(row)
                     rows[broker.name, value] = row
-        for repeat in range(self.repeats):
+        for repeat in range(experiment.repeats):
             for value in experiment.points():
                 for broker in self.brokers:
                     row = rows.get((broker.name, value))
@@ -99,7 +99,7 @@ class Measurement:
                         options = {**options, "rate": row["rate"]}
                     run = self.run_once(broker, experiment, options)
                     row["runs"].append(run)
-                    say(progress(experiment, repeat, self.repeats, row, run))
+                    say(progress(experiment, repeat, row, run))
         return entry
 
     @staticmethod
@@ -130,15 +130,10 @@ class Measurement:
             "format": FORMAT, "complete": complete,
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
             "took_s": round(time.monotonic() - begin), "machine": machine.describe(),
-            "settings": {"repeats": self.repeats, "base": base, **settings},
+            "settings": {"base": base, **settings},
             "brokers": [broker.describe() for broker in self.brokers],
             "calibrations_ms": self.calibrations, "experiments": results,
         }
-
-
-def scenario_is_durable(experiment):
-    from .scenarios import DURABLE_SCENARIOS
-    return experiment.scenario in DURABLE_SCENARIOS
 
 
 def gave_up(row):
@@ -146,9 +141,9 @@ def gave_up(row):
     return len(row["runs"]) >= 2 and all(run["report"] is None for run in row["runs"])
 
 
-def progress(experiment, repeat, repeats, row, run):
+def progress(experiment, repeat, row, run):
     where = experiment.id + (f" {experiment.axis} {row['value']}" if row["value"] is not None else "")
-    head = f"[{repeat + 1}/{repeats}] {where}: {row['broker']}: "
+    head = f"[{repeat + 1}/{experiment.repeats}] {where}: {row['broker']}: "
     report = run["report"]
     if report is None:
         return head + run["error"]

@@ -32,7 +32,8 @@ svg { width: 100%; height: auto; display: block; font: 13px system-ui, "Segoe UI
 .scroll { overflow-x: auto; margin-top: 10px; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--edge); vertical-align: top; }
-th { font-weight: 600; color: var(--soft); } td:last-child { min-width: 12em; }
+th { font-weight: 600; color: var(--soft); } td, tbody th { white-space: nowrap; }
+ul.remarks { font-size: 14px; padding-left: 18px; margin: 10px 0 0; } ul.remarks li { margin: 3px 0; }
 .warn { color: var(--warn); background: var(--warnback); border-radius: 6px; padding: 1px 7px; }
 ul.verdicts { list-style: none; padding: 0; margin: 8px 0; display: flex; flex-wrap: wrap; gap: 6px 10px; }
 ul.verdicts li { border: 1px solid var(--edge); border-radius: 999px; padding: 2px 12px; font-size: 14px; }
@@ -70,14 +71,14 @@ def figure(title, plot, wide=False):
 
 
 def table_html(head, rows, caption):
-    cells = "".join(f'<th scope="col">{esc(h)}</th>' for h in head)
-    lines = []
-    for row in rows:
-        remark = f'<span class="warn">{esc(row[-1])}</span>' if row[-1] else ""
-        lines.append(f'<tr><th scope="row">{esc(row[0])}</th>' + "".join(f"<td>{esc(c)}</td>" for c in row[1:-1]) +
-                     f"<td>{remark}</td></tr>")
+    """The last cell of each row is of remarks, which stand below the table."""
+    cells = "".join(f'<th scope="col">{esc(h)}</th>' for h in head[:-1])
+    lines = ["".join([f'<tr><th scope="row">{esc(row[0])}</th>', *(f"<td>{esc(c)}</td>" for c in row[1:-1]), "</tr>"])
+             for row in rows]
+    remarks = "".join(f'<li><strong>{esc(row[0])}</strong> <span class="warn">{esc(row[-1])}</span></li>'
+                      for row in rows if row[-1])
     return (f'<div class="scroll"><table aria-label="{esc(caption)}"><thead><tr>{cells}</tr></thead>'
-            f'<tbody>{"".join(lines)}</tbody></table></div>')
+            f'<tbody>{"".join(lines)}</tbody></table></div>' + (f'<ul class="remarks">{remarks}</ul>' if remarks else ""))
 
 
 class Page:
@@ -176,7 +177,7 @@ class Page:
         parts = [f'<article id="{esc(entry["id"])}"><h3>{esc(entry["title"])}</h3>']
         if entry["question"]:
             parts.append(f"<p>{esc(entry['question'])}</p>")
-        parts.append(f"<p><code>{esc(summary.options_text(entry))}</code></p>")
+        parts.append(f"<p><code>{esc(summary.options_text(entry))}</code>, {summary.repeats_text(entry)}</p>")
         if entry["kind"] == "sweep":
             parts += [self.sweep_plot(table), "<details><summary>Figures</summary>", self.sweep_table(table), "</details>"]
         else:
@@ -185,8 +186,8 @@ class Page:
         return "".join(parts) + "</article>"
 
     def sweep_table(self, table):
-        head = [table.entry["axis_title"], "broker", table.metric.title, f"to {self.base}", "to the floor", "remarks"]
-        rows = [[f"{row.value:,}", row.broker, summary.with_range(row.primary), summary.times(row.to_base),
+        head = [f"broker at {table.entry['axis_title']}", table.metric.title, f"to {self.base}", "to the floor", "remarks"]
+        rows = [[f"{row.broker} at {row.value:,}", summary.with_range(row.primary), summary.times(row.to_base),
                  summary.of_floor(row.to_floor), "; ".join(summary.remarks(row))] for row in table.rows]
         return table_html(head, rows, table.entry["title"])
 

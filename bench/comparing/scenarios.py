@@ -31,6 +31,7 @@ class Experiment:
     values: list = field(default_factory=list)
     half_of: str = ""                             # latency: "" = of each broker's own peak
     peak_of: str = ""                             # latency: the id of the experiment that tells the peak
+    repeats: int = 1
 
     @property
     def scenario(self):
@@ -140,7 +141,7 @@ def standard():
 
 def seconds_of(options, seconds=None):
     """How long one run takes in all, about, the start of the broker included."""
-    overhead = 1.5
+    overhead = 1.5 + int(options.get("clients", 50)) / 4000 + int(options.get("extra-subscriptions", 0)) / 100000
     if options.get("scenario") in FIXED_WORK_S:
         return overhead + FIXED_WORK_S[options["scenario"]]
     window = seconds if seconds is not None else int(options.get("seconds", SECONDS))

@@ -50,6 +50,8 @@ FAULTS = (("lost", "lost"), ("lost_acknowledged", "lost though acknowledged"), (
           ("reordered", "out of order"), ("stray", "misrouted"), ("refused", "refused"),
           ("unacknowledged", "handshakes not ended"), ("connections_lost", "connections lost"),
           ("sessions_lost", "sessions lost"))
+# Figures of connections, told where there are enough of them to divide by.
+OF_CONNECTIONS, CONNECTIONS_MIN = ("bytes_per_connection", "setup_cpu_us"), 1000
 LATE_SHARE = 0.5  # of the p99 that is the generator's own lateness: more, and the p99 says little
 
 
@@ -91,7 +93,10 @@ def reports_of(row):
 
 def figures_of(reports):
     figures = {}
+    few = all(r.get("clients", 0) < CONNECTIONS_MIN for r in reports)
     for key, metric in METRICS.items():
+        if few and key in OF_CONNECTIONS:
+            continue
         summary = stats.summarize([r[key] * metric.scale for r in reports if r.get(key) is not None])
         if summary:
             figures[key] = summary
@@ -225,6 +230,10 @@ def remarks(row):
 def options_text(entry):
     """The generator's options as one would type them."""
     return " ".join(f"--{option} {value}".strip() for option, value in entry["options"].items())
+
+
+def repeats_text(entry):
+    return f"{entry['repeats']} repeat{'s' if entry['repeats'] != 1 else ''}"
 
 
 def unit_of(metric, entry):
