@@ -117,10 +117,13 @@ def sweep_lines(table):
             if row and row.noisy:
                 text += ", noisy"
             cells.append(text)
-            remarks = summary.remarks(row) if row else []
+            remarks = summary.remarks(row, noise=False) if row else []
             if remarks:
                 below.append(f"- {broker} at {value:,}: {'; '.join(remarks)}")
         rows.append(cells)
+    noisy = sum(bool(row.noisy) for row in table.rows)
+    if noisy:
+        below.insert(0, f"- {noisy} of {len(table.rows)} points are noisy; the HTML page tells why")
     unit = summary.unit_of(table.metric, table.entry)
     title = f"{table.metric.title}, {unit}:" if unit else f"{table.metric.title}:"
     return [title, "", *table_lines(head, rows)] + (["", *(line.replace("\n", " / ") for line in below)] if below else [])

@@ -16,7 +16,7 @@ STYLE = """
   --kf: #9aa3b2; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, sans-serif; }
-main, header { max-width: 1080px; margin: 0 auto; padding: 0 20px; }
+main, header { max-width: 1200px; margin: 0 auto; padding: 0 20px; }
 header { padding-top: 36px; }
 h1 { font-size: 30px; margin: 0 0 6px; } h2 { font-size: 22px; margin: 44px 0 12px; }
 h3 { font-size: 18px; margin: 0 0 4px; }
@@ -90,15 +90,21 @@ class Page:
 
     # -- plots --
 
+    @staticmethod
+    def shares(row, metric):
+        """User and system time as parts of the bar; their medians do not add up to that of the sum."""
+        parts = [row.figures[k].median for k in ("cpu_user_us", "cpu_system_us") if k in row.figures]
+        if metric.key != "cpu_us" or not sum(parts):
+            return []
+        return [part * row.figures["cpu_us"].median / sum(parts) for part in parts]
+
     def bar_plot(self, table, metric, title):
         rows = []
         for row in table.rows:
             found = row.figures.get(metric.key)
             if not found:
                 continue
-            parts = [row.figures[k].median for k in ("cpu_user_us", "cpu_system_us") if k in row.figures] \
-                if metric.key == "cpu_us" else []
-            rows.append((row.broker, found, parts, bool(row.noisy)))
+            rows.append((row.broker, found, self.shares(row, metric), bool(row.noisy)))
         unit = summary.unit_of(metric, table.entry) or metric.title
         if metric.key == "cpu_us":
             unit += ": user, and paler system"

@@ -144,6 +144,8 @@ def _round_up(value):
 
 
 def tick_text(value):
+    if value >= 1024 and value % 1024 == 0:
+        return f"{value / 1024:g} Ki"
     for limit, suffix in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:g}{suffix}"

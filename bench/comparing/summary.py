@@ -180,7 +180,7 @@ def number(value):
 
 
 def _three(value):
-    size = abs(value)
+    size = abs(float(f"{value:.3g}"))  # 9.999 is 10.0
     if size >= 1000:
         return f"{value:,.0f}"
     for limit, decimals in ((100, 0), (10, 1), (1, 2)):
@@ -215,10 +215,10 @@ def of_floor(verdict):
     return f"{number(verdict.ratio)} x" if verdict.different else "no difference"
 
 
-def remarks(row):
+def remarks(row, noise=True):
     """What has to stand beside a row's figures."""
     parts = []
-    if row.noisy:
+    if noise and row.noisy:
         parts.append("noisy: " + ", ".join(row.noisy))
     if row.bad_runs:
         parts.append(f"broke its promise in {row.bad_runs} run{'s' if row.bad_runs > 1 else ''}")
