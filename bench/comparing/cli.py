@@ -2,6 +2,7 @@
 import argparse
 import json
 import pathlib
+import re
 import sys
 
 from . import machine, markdown, page
@@ -58,10 +59,24 @@ def parser():
     return p
 
 
+def dump(results):
+    """JSON with a line for each run."""
+    lines = []
+
+    def in_one_line(value):
+        lines.append(json.dumps(value))
+        return f"@line {len(lines) - 1}@"
+
+    experiments = [{**entry, "rows": [{**row, "runs": [in_one_line(run) for run in row["runs"]]} for row in entry["rows"]]}
+                   for entry in results["experiments"]]
+    shaped = {**results, "calibrations_ms": in_one_line(results["calibrations_ms"]), "experiments": experiments}
+    return re.sub(r'"@line (\d+)@"', lambda m: lines[int(m[1])], json.dumps(shaped, indent=1)) + "\n"
+
+
 def write(results, out):
     """The three files, the raw one first."""
     out.mkdir(parents=True, exist_ok=True)
-    files = {"results.json": json.dumps(results, indent=1) + "\n", "RESULTS.md": markdown.render(results),
+    files = {"results.json": dump(results), "RESULTS.md": markdown.render(results),
              "results.html": page.render(results)}
     for name, text in files.items():
         (out / name).write_text(text)

@@ -15,14 +15,16 @@ def table_lines(head, rows):
 
 def machine_text(results):
     m = results["machine"]
+    minutes = max(1, round(results["took_s"] / 60))
     return (f"{m['cpus']} CPUs ({m['cpu']}), {m['memory_mib'] / 1024:.0f} GiB, {m['system']}, Linux {m['kernel']}; "
-            f"{results['date']}; {max(1, round(results['took_s'] / 60))} minutes in all.")
+            f"{results['date']}; {minutes} minute{'s' if minutes > 1 else ''} in all.")
 
 
 def brokers_text(results):
     parts = []
     for b in results["brokers"]:
-        text = f"**{b['name']}**" + (f" {b['version']}" if b["version"] else "")
+        version = b["version"].removeprefix(b["kind"]).removeprefix(" version").strip()
+        text = f"**{b['name']}**" + (f" {version}" if version else "")
         parts.append(text + (f" with `{'; '.join(b['config'])}`" if b["config"] else ""))
     return "Compared: " + ", ".join(parts) + "."
 
@@ -45,6 +47,16 @@ def calibration_text(results):
         return ""
     return (f"The same CPU work took {found.median:.1f} ms in the median, {found.low:.1f} to {found.high:.1f} ms over the "
             f"whole measurement.")
+
+
+def noise_text(tables):
+    """How much of it all can be trusted; "" where all can."""
+    rows = [row for table in tables for row in table.rows if row.primary]
+    noisy = sum(bool(row.noisy) for row in rows)
+    if not noisy:
+        return ""
+    text = f"{noisy} of {len(rows)} rows are noisy"
+    return text + (": the machine was too busy to tell small differences." if 2 * noisy > len(rows) else ".")
 
 
 def heading(table):
@@ -144,7 +156,7 @@ def render(results):
     tables = summary.make_tables(results)
     base = results["settings"]["base"]
     lines = ["# Brokers compared", "", machine_text(results), brokers_text(results), "", how_to_read(results), "",
-             calibration_text(results), ""]
+             calibration_text(results), noise_text(tables), ""]
     if not results["complete"]:
         lines += ["**The measurement was interrupted; this is what was finished.**", ""]
     for kind, title in KINDS:

@@ -63,10 +63,11 @@ class Measurement:
         except subprocess.TimeoutExpired:
             return None, f"the generator had no end within {limit} s"
         try:
-            return json.loads(done.stdout), ""
+            report = json.loads(done.stdout)
         except ValueError:
             said = done.stderr.strip() or done.stdout.strip()
             return None, f"the generator failed with exit status {done.returncode}: {said}"
+        return {key: value for key, value in report.items() if value is not None}, ""
 
     # -- experiments --
 
@@ -152,6 +153,8 @@ def progress(experiment, repeat, row, run):
         figures.append(f"{report['cpu_us']:.3f} us")
     if report.get("rate") is not None:
         figures.append(f"{report['rate']:.0f}/s")
+    if experiment.kind == "latency" and report.get("latency_p99_us") is not None:
+        figures.append(f"p99 {report['latency_p99_us']:.0f} us")
     if not report.get("good", True):
         figures.append("NOT GOOD: " + (report.get("failure") or "see lost, duplicates"))
     return head + ", ".join(figures or ["done"])

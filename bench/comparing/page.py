@@ -207,6 +207,9 @@ class Page:
                 f"<p>{plain(markdown.brokers_text(results))}</p>", self.contents(),
                 f'<details><summary>How to read this</summary><p>{plain(markdown.how_to_read(results))}</p></details>',
                 f'<p class="soft">{esc(markdown.calibration_text(results))}</p>']
+        noise = markdown.noise_text(self.tables)
+        if noise:
+            body.append(f'<p><span class="warn">{esc(noise)}</span></p>')
         if not results["complete"]:
             body.append('<p class="warn">The measurement was interrupted; this is what was finished.</p>')
         body.append("</header><main>")
