@@ -8,12 +8,13 @@ import sys
 from . import machine, markdown, page
 from .brokers import make, make_peer, make_variant
 from .measure import FORMAT, Measurement, say
-from .scenarios import (Bad, at_half_peak, fitting_seconds, load_scenario, load_sweep, seconds_of, standard, sweep_of)
+from .scenarios import (FIXED_WORK_S, Bad, at_half_peak, fitting_seconds, load_scenario, load_sweep, seconds_of, standard,
+                        sweep_of)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-HALF_PEAK = ("pairs-q0", "pairs-q1")  # of the standard set
+HALF_PEAK = ("pairs-q1",)  # of the standard set
 ALL_MINUTES = 40
-REPEATS, SWEEP_REPEATS, QUICK_REPEATS = 5, 3, 3
+REPEATS, SLOW_REPEATS, QUICK_REPEATS = 5, 3, 3
 USAGE = """
 examples:
   bench/compare --scenario pairs-q1                   ternmq, mosquitto and the floor
@@ -40,8 +41,8 @@ def parser():
                    "and results.json")
     p.add_argument("--quick", action="store_true", help="3 repeats of 1 second")
     p.add_argument("--minutes", type=float, help=f"how long all may take: shortens the measured time (--all: {ALL_MINUTES})")
-    p.add_argument("--repeats", type=int, metavar="N", help=f"of each run ({REPEATS}; of sweeps "
-                   f"{SWEEP_REPEATS})")
+    p.add_argument("--repeats", type=int, metavar="N", help=f"of each run ({REPEATS}; of sweeps, offline-queue "
+                   f"and recover {SLOW_REPEATS})")
     p.add_argument("--seconds", type=int, metavar="N", help="measured in each run; else what the scenario says")
     p.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of ternmq-bench, for all runs")
     p.add_argument("--brokers", default="ternmq,mosquitto,floor", metavar="LIST", help="of ternmq, mosquitto, floor "
@@ -151,7 +152,9 @@ def parse_overrides(options):
 def repeats_of(options, experiment):
     if options.repeats is not None:
         return options.repeats
-    return QUICK_REPEATS if options.quick else SWEEP_REPEATS if experiment.kind == "sweep" else REPEATS
+    if options.quick:
+        return QUICK_REPEATS
+    return SLOW_REPEATS if experiment.kind == "sweep" or experiment.scenario in FIXED_WORK_S else REPEATS
 
 
 def plan(options, experiments, brokers):
