@@ -59,6 +59,10 @@ def esc(text):
     return html.escape(str(text)).replace("\n", "<br>")
 
 
+def sentence(text):
+    return text[0].upper() + text[1:]
+
+
 def plain(text):
     """What Markdown of our own has, as HTML."""
     text = html.escape(text)
@@ -127,7 +131,7 @@ class Page:
         paced = "rate" in table.entry["options"] or table.entry["kind"] == "latency"
         for key in BARS:
             if key in keys and not (key == "rate" and paced) and len(out) < 3:
-                out.append(self.bar_plot(table, keys[key], keys[key].title.capitalize()))
+                out.append(self.bar_plot(table, keys[key], sentence(keys[key].title)))
         if "latency_p50_us" in keys:
             out.append(self.quantile_plot(table, QUANTILES, "Latency"))
         if "ack_latency_p50_us" in keys:
@@ -168,14 +172,12 @@ class Page:
         for row in table.rows:
             parts = []
             if row.to_base:
-                words = summary.times(row.to_base)
-                parts.append(f"{words} {'to' if words == 'no difference' else 'of'} {self.base}")
+                parts.append(summary.beside(row.to_base, self.base))
             if row.to_floor:
-                words = summary.of_floor(row.to_floor)
-                parts.append("no difference to the floor" if words == "no difference" else f"{words} the floor")
-            if parts and table.row(row.broker).broker != self.base:
+                parts.append(summary.beside(row.to_floor, "the floor"))
+            if parts and row.broker != self.base:
                 items.append(f"<li><strong>{esc(row.broker)}</strong>: {esc(', '.join(parts))}</li>")
-        lead = f'<p class="soft">{esc(table.metric.title)} compared:</p>' if items else ""
+        lead = f'<p class="soft">{esc(sentence(table.metric.title))} compared:</p>' if items else ""
         return f'{lead}<ul class="verdicts">{"".join(items)}</ul>' if items else ""
 
     def article(self, table):

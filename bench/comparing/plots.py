@@ -189,6 +189,17 @@ def bars(title, unit, rows, keys, serial):
     return svg(BAR_WIDTH, bottom + 40, title, f"{unit}: {told}.", body, serial)
 
 
+def grouped(names, distance):
+    """[(x, name)], ascending: names whose places are closer than that share one, in their middle."""
+    groups = []
+    for x, name in names:
+        if groups and x - groups[-1][-1][0] < distance:
+            groups[-1].append((x, name))
+        else:
+            groups.append([(x, name)])
+    return [((group[0][0] + group[-1][0]) / 2, ", ".join(name for _, name in group)) for group in groups]
+
+
 def quantiles(title, rows, keys, serial):
     """rows: [(broker, [(name, Summary)], noisy)] on one logarithmic axis of microseconds."""
     axis = Log([v for _, found, _ in rows for _, s in found for v in (s.low, s.high)], BAR_LEFT, BAR_WIDTH - 24)
@@ -204,13 +215,11 @@ def quantiles(title, rows, keys, serial):
         if noisy:
             body.append(text(BAR_LEFT - 8, y + 18, "noisy", "tick", "end"))
         body.append(line(axis.at(found[0][1].median), y, axis.at(found[-1][1].median), y, f"{css} line"))
-        last = -100.0
         for name, s in found:
-            x = axis.at(s.median)
-            body += [line(axis.at(s.low), y, axis.at(s.high), y, "whisker"), mark(x, y, keys.shape[broker], css)]
-            # Names that would cover each other go by turns below and above.
-            body.append(text(x, y + (19 if x - last > 30 else -9), name, "tick", "middle"))
-            last = x if x - last > 30 else -100.0
+            body += [line(axis.at(s.low), y, axis.at(s.high), y, "whisker"),
+                     mark(axis.at(s.median), y, keys.shape[broker], css)]
+        for x, names in grouped([(axis.at(s.median), name) for name, s in found], 36):
+            body.append(text(min(x, BAR_WIDTH - 8 - 3.4 * len(names)), y + 19, names, "tick", "middle"))
     body.append(text((BAR_LEFT + BAR_WIDTH - 24) / 2, bottom + 33, "us, logarithmic", "tick", "middle"))
     told = "; ".join(b + " " + ", ".join(f"{n} {number(s.median)}" for n, s in found) for b, found, _ in rows)
     return svg(BAR_WIDTH, bottom + 40, title, f"Microseconds: {told}.", body, serial)

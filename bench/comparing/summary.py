@@ -209,6 +209,12 @@ def times(verdict):
     return f"1/{number(1 / verdict.ratio)}" if verdict.ratio > 0 else "none at all"
 
 
+def beside(verdict, name):
+    """The same as a phrase: "10.6 times mosquitto", "1/30 of mosquitto", "no difference to the floor"."""
+    words = times(verdict)
+    return f"{words} to {name}" if not verdict.different else f"{words} {'' if verdict.ratio >= 1 else 'of '}{name}"
+
+
 def of_floor(verdict):
     if verdict is None:
         return "-"

@@ -90,6 +90,7 @@ def a_difference_is_one_only_beyond_the_noise():
     assert verdict.different and math.isclose(verdict.ratio, 0.1)
     assert summary.times(verdict) == "1/10.0"
     assert summary.times(stats.compare(of(10, 11, 12), of(1.0, 1.1, 1.2))) == "10.0 times"
+    assert summary.beside(verdict, "x") == "1/10.0 of x"
     overlapping = stats.compare(of(1.0, 2.0, 3.0), of(2.9, 4.0, 5.0))
     assert not overlapping.different and summary.times(overlapping) == "no difference"
     apart_but_tiny = stats.compare(of(1.00, 1.001, 1.002), of(1.01, 1.011, 1.012))
@@ -126,6 +127,7 @@ def axes_hold_their_values():
     for top in 0.003, 1, 17, 24.079, 5e6:
         ticks = plots.nice_ticks(top)
         assert ticks[0] == 0 and ticks[-1] >= top > ticks[-2] and len(ticks) <= 6, (top, ticks)
+    assert plots.grouped([(0, "a"), (50, "b"), (60, "c"), (70, "d")], 36) == [(0, "a"), (60, "b, c, d")]
     moved = plots.spread_labels([10, 12, 50, 11], 17)
     assert sorted(moved) == [10, 27, 44, 61] and moved[2] == 61, moved
 
