@@ -189,15 +189,20 @@ def bars(title, unit, rows, keys, serial):
     return svg(BAR_WIDTH, bottom + 40, title, f"{unit}: {told}.", body, serial)
 
 
-def grouped(names, distance):
-    """[(x, name)], ascending: names whose places are closer than that share one, in their middle."""
+LETTER = 6.6  # width, about, of a tick's text
+
+
+def grouped(names):
+    """[(x, name)], ascending: names that would touch stand together, in the middle of their places."""
     groups = []
     for x, name in names:
-        if groups and x - groups[-1][-1][0] < distance:
-            groups[-1].append((x, name))
-        else:
-            groups.append([(x, name)])
-    return [((group[0][0] + group[-1][0]) / 2, ", ".join(name for _, name in group)) for group in groups]
+        places = [x]
+        while groups and x - groups[-1][0] < (len(groups[-1][1]) + len(name)) / 2 * LETTER + 6:
+            _, before, older = groups.pop()
+            places, name = older + places, f"{before}, {name}"
+            x = (places[0] + places[-1]) / 2
+        groups.append((x, name, places))
+    return [(x, name) for x, name, _ in groups]
 
 
 def quantiles(title, rows, keys, serial):
@@ -218,8 +223,9 @@ def quantiles(title, rows, keys, serial):
         for name, s in found:
             body += [line(axis.at(s.low), y, axis.at(s.high), y, "whisker"),
                      mark(axis.at(s.median), y, keys.shape[broker], css)]
-        for x, names in grouped([(axis.at(s.median), name) for name, s in found], 36):
-            body.append(text(min(x, BAR_WIDTH - 8 - 3.4 * len(names)), y + 19, names, "tick", "middle"))
+        for x, names in grouped([(axis.at(s.median), name) for name, s in found]):
+            half = len(names) * LETTER / 2
+            body.append(text(min(max(x, BAR_LEFT + half), BAR_WIDTH - half), y + 19, names, "tick", "middle"))
     body.append(text((BAR_LEFT + BAR_WIDTH - 24) / 2, bottom + 33, "us, logarithmic", "tick", "middle"))
     told = "; ".join(b + " " + ", ".join(f"{n} {number(s.median)}" for n, s in found) for b, found, _ in rows)
     return svg(BAR_WIDTH, bottom + 40, title, f"Microseconds: {told}.", body, serial)

@@ -127,7 +127,7 @@ def axes_hold_their_values():
     for top in 0.003, 1, 17, 24.079, 5e6:
         ticks = plots.nice_ticks(top)
         assert ticks[0] == 0 and ticks[-1] >= top > ticks[-2] and len(ticks) <= 6, (top, ticks)
-    assert plots.grouped([(0, "a"), (50, "b"), (60, "c"), (70, "d")], 36) == [(0, "a"), (60, "b, c, d")]
+    assert plots.grouped([(0, "a"), (50, "b"), (60, "c"), (70, "d")]) == [(0, "a"), (60, "b, c, d")]
     moved = plots.spread_labels([10, 12, 50, 11], 17)
     assert sorted(moved) == [10, 27, 44, 61] and moved[2] == 61, moved
 
