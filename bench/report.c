@@ -195,7 +195,7 @@ add_memory(struct figures *f, const struct options *options, const struct result
     double recover = options->scenario == SCENARIO_RECOVER ? watched : NAN;
     add(f, (struct figure){"rss_kib", "broker resident", "KiB",
                            watched + kib(r->to.broker.rss_bytes), 0});
-    double window = parks(options) ? NAN : watched;
+    double window = parks(options) || r->outage_us > 0 ? NAN : watched;
     add(f, (struct figure){
                "rss_growth_kib", "  more than when measuring began", "KiB",
                window + difference(r->to.broker.rss_bytes, r->from.broker.rss_bytes) / 1024, 0});

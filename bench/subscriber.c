@@ -55,15 +55,15 @@ note_shared(struct client *c, struct stream *stream, const struct message *messa
     struct ledger *ledger = &stream->ledger;
     pthread_mutex_t *mutex = &run->locks[message->publisher % RUN_LOCKS].mutex;
     bool locks = run->options->threads > 1;
-    if (locks)
-        must(pthread_mutex_lock(mutex) == 0);
+    int error = locks ? pthread_mutex_lock(mutex) : 0;
+    must(error == 0);
     bool first = ledger_note(ledger, message->seq);
     // Members are not equally fast: what is under way is what is missing so far, unless it may be
     // lost for ever.
     uint64_t missing = run->options->qos > 0 ? ledger->missing : 0;
     atomic_store_explicit(&stream->reached, ledger->next - missing, memory_order_relaxed);
-    if (locks)
-        must(pthread_mutex_unlock(mutex) == 0);
+    error = locks ? pthread_mutex_unlock(mutex) : 0;
+    must(error == 0);
     // Where publishers send again after they have lost a connection, the second copy may reach this
     // member before another one has got the first: its number then says nothing of the order.
     uint64_t *next = &c->subscriber.next[message->publisher];

@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 import scenario as s
-from broker import ROOT, Broker, binary
+from broker import ROOT, Broker, binary, free_port
 
 PUBLISH, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 3, 9, 11, 13, 14
 FILES = ROOT / "bench" / "scenarios"
@@ -117,11 +117,14 @@ class Relay:
 
 # ---- Running ----------------------------------------------------------------------------------
 
+def program():
+    beside = pathlib.Path(binary()).with_name("ternmq-bench")
+    return str(beside if beside.exists() else ROOT / "build" / "ternmq-bench")
+
+
 def bench(port, options):
     """Returns exit code and report."""
-    beside = pathlib.Path(binary()).with_name("ternmq-bench")
-    program = str(beside if beside.exists() else ROOT / "build" / "ternmq-bench")
-    done = subprocess.run([program, "--port", str(port), "--json", *options.split()], stdout=subprocess.PIPE,
+    done = subprocess.run([program(), "--port", str(port), "--json", *options.split()], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=100)
     assert done.stdout, f"{options}: exit code {done.returncode}: {done.stderr}"
     return done.returncode, json.loads(done.stdout)
@@ -200,6 +203,16 @@ def other_versions_qos_and_threads():
             "--scenario wildcard --qos 1 --filters 30 --topic-depth 5 --version 5",
             "--scenario pairs --qos 1 --topic-depth 128 --extra-subscriptions 1500 --wildcard-share 0",
             "--scenario fleet --qos 2 --rate 500 --drop-rate 50 --keep-alive 5 --subscribers 2")])
+
+
+@s.scenario
+def clients_are_spread_over_all_hosts():
+    second = free_port()
+    with Broker(f"listener {second} 127.0.0.1\nmax_connections 4\nallow_anonymous true") as broker:
+        # Of 8 clients the second listener takes 4, or the set-up would fail.
+        good(broker.port, f"--warmup 0 --seconds 1 --qos 1 --clients 4 --host 127.0.0.1,127.0.0.1:{second}")
+        code, text = s.run(program(), "--port", second, "--clients", "4", "--seconds", "1")
+        assert code == 2, text  # all 8 at one
 
 
 @s.scenario
