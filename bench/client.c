@@ -8,21 +8,31 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/fleet.h"
 #include "bench/worker.h"
 
+#define FILTERS_AT_ONCE 100u // in a SUBSCRIBE; brokers have limits for what one packet may ask
+
 void
-client_init(struct client *c, struct worker *w, enum client_role role, uint32_t number)
+client_init(struct client *c, struct worker *w, enum role role, uint32_t number)
 {
+    bool is_device = w->run->shape.scenario == SCENARIO_FLEET && role == ROLE_PUBLISHER;
     *c = (struct client){
         .worker = w,
         .slot = (uint32_t)(c - w->clients),
         .number = number,
         .fd = -1,
         .role = role,
+        .publishes = role == ROLE_PUBLISHER || role == ROLE_COMMANDER,
+        .hears = is_device || role == ROLE_SUBSCRIBER || role == ROLE_WATCHER ||
+                 (role == ROLE_COMER && w->run->shape.retains),
+        .filter_count = scenario_filter_count(&w->run->shape, role, number),
     };
     must(c->slot < w->client_count);
-    if (role == CLIENT_PUBLISHER)
+    if (c->publishes)
         publisher_init(c);
+    if (c->hears)
+        subscriber_init(c);
 }
 
 void
@@ -36,6 +46,7 @@ client_free(struct client *c)
     buffer_free(&c->cut);
     publisher_free(&c->publisher);
     subscriber_free(&c->subscriber);
+    visit_free(&c->visit);
 }
 
 struct buffer *
@@ -52,7 +63,7 @@ client_out(struct client *c)
 void
 client_will(struct client *c)
 {
-    if (c->role != CLIENT_PUBLISHER || c->willing)
+    if (!c->publishes || c->willing)
         return;
     c->willing = true;
     c->worker->willing[c->worker->willing_count++] = c;
@@ -61,7 +72,11 @@ client_will(struct client *c)
 void
 client_lose(struct client *c, const char *why)
 {
-    static const char *const roles[] = {"publisher", "subscriber", "connection"};
+    static const char *const roles[ROLES] = {
+        [ROLE_PUBLISHER] = "publisher", [ROLE_SUBSCRIBER] = "subscriber",
+        [ROLE_SILENT] = "connection",   [ROLE_COMER] = "comer",
+        [ROLE_COMMANDER] = "commander", [ROLE_WATCHER] = "watcher",
+    };
     if (!client_is_open(c))
         return;
     struct worker *w = c->worker;
@@ -73,6 +88,9 @@ client_lose(struct client *c, const char *why)
         atomic_store_explicit(&w->counters.failed, true, memory_order_relaxed);
     c->state = CLIENT_LOST;
     c->fill.len = 0;
+    visit_end(c);
+    if (c->role == ROLE_COMER)
+        counter_sub(&w->counters.present, 1);
     // Ends what the kernel still holds for this socket; the descriptor stays until client_free, so
     // that its number cannot mean another connection in a late completion.
     (void)shutdown(c->fd, SHUT_RDWR);
@@ -92,9 +110,7 @@ on_broken(struct client *c, const char *why)
         return;
     if (c->state != CLIENT_READY)
         w->connecting--;
-    c->state = CLIENT_LEAVING;
-    c->fill.len = 0;
-    (void)shutdown(c->fd, SHUT_RDWR);
+    client_drop(c);
 }
 
 // A client that left is closed once the kernel holds nothing for it, and may connect again.
@@ -118,28 +134,53 @@ client_connect(struct client *c, uint64_t due_us)
 {
     must(c->state == CLIENT_CLOSED && !c->sending && !c->receiving);
     struct worker *w = c->worker;
-    const struct run *run = w->run;
+    const struct host *host = hosts_pick(&w->run->hosts, c->number, c->role == ROLE_PUBLISHER);
     int on = 1;
 
     c->state = CLIENT_CONNECTING;
     c->started_us = due_us;
     w->connecting++;
-    c->fd = socket(run->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    c->fd = socket(host->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0) {
         client_lose(c, strerrordesc_np(errno));
         return;
     }
     (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ring_connect(&w->ring, c->slot, c->fd, (const struct sockaddr *)&run->address,
-                 run->address_len);
+    ring_connect(&w->ring, c->slot, c->fd, (const struct sockaddr *)&host->address,
+                 host->address_len);
+}
+
+static void
+put_connect(struct client *c)
+{
+    static const char letters[ROLES] = "pscomw";
+    const struct worker *w = c->worker;
+    const struct options *options = w->run->options;
+    char id[SCENARIO_ID_MAX], will_topic[SCENARIO_TEXT_MAX];
+    uint8_t will[MESSAGE_BYTES_MIN];
+    (void)snprintf(id, sizeof id, "b%08x%c%u", w->run->id, letters[c->role], c->number);
+    struct wire_connect connect = {
+        .client_id = id,
+        .version = (int)options->version,
+        .expiry_s = w->run->shape.durable ? (uint32_t)options->session_expiry_s : 0,
+        .keep_alive_s = (uint16_t)options->keep_alive_s,
+    };
+    if (c->publishes && c->hears) {
+        struct message message;
+        fleet_will(c, will_topic, &message);
+        message_write(will, &message);
+        connect.will_topic = will_topic;
+        connect.will = will;
+        connect.will_len = sizeof will;
+        connect.will_qos = (uint8_t)options->qos;
+    }
+    wire_put_connect(client_out(c), &connect);
 }
 
 void
 client_on_connect(struct client *c, int result)
 {
-    static const char letters[] = "psc";
     struct worker *w = c->worker;
-    char id[SCENARIO_TEXT_MAX];
     if (result < 0) {
         on_broken(c, strerrordesc_np(-result));
         close_if_done(c);
@@ -147,11 +188,29 @@ client_on_connect(struct client *c, int result)
     }
     must(c->state == CLIENT_CONNECTING);
     c->state = CLIENT_WAIT_CONNACK;
-    (void)snprintf(id, sizeof id, "b%08x%c%u", w->run->id, letters[c->role], c->number);
-    uint32_t expiry_s = w->run->shape.durable ? (uint32_t)w->run->options->session_expiry_s : 0;
-    wire_put_connect(client_out(c), (int)w->run->options->version, id, expiry_s);
+    c->pinged_us = 0;
+    c->filters_sent = 0;
+    put_connect(c);
     ring_recv(&w->ring, c->slot, c->fd);
     c->receiving = true;
+}
+
+// One who came is ready.
+static void
+come(struct client *c)
+{
+    struct worker *w = c->worker;
+    if (w->run->shape.retains) {
+        visit_ask(c); // leaves when all is there
+        return;
+    }
+    bool connect = w->run->shape.scenario == SCENARIO_CONNECT;
+    counter_add(&w->counters.came, 1);
+    counter_add(&w->counters.delivered, connect ? 1 : 0);
+    if (worker_measures(w, c->started_us))
+        histogram_record(connect ? &w->latency : &w->come_latency,
+                         w->now_us - min_u64(c->started_us, w->now_us));
+    client_leave(c);
 }
 
 static void
@@ -160,19 +219,18 @@ client_ready(struct client *c)
     struct worker *w = c->worker;
     c->state = CLIENT_READY;
     w->connecting--;
-    if (!w->run->shape.churn) {
-        bool parks = w->run->shape.parks && c->role == CLIENT_SUBSCRIBER && !c->known;
-        if (parks)
-            client_leave(c); // and is counted when it is gone
-        else
-            counter_add(c->known ? &w->counters.returned : &w->counters.ready, 1);
-        c->known = w->run->shape.durable;
+    if (c->role == ROLE_COMER) {
+        come(c);
         return;
     }
-    counter_add(&w->counters.delivered, 1);
-    if (worker_measures(w, c->started_us))
-        histogram_record(&w->latency, w->now_us - min_u64(c->started_us, w->now_us));
-    client_leave(c);
+    bool parks = w->run->shape.parks && c->role == ROLE_SUBSCRIBER && !c->known;
+    if (parks)
+        client_leave(c); // and is counted when it is gone
+    else
+        counter_add(c->known ? &w->counters.returned : &w->counters.ready, 1);
+    if (c->known)
+        fleet_on_return(c);
+    c->known = w->run->shape.durable;
 }
 
 void
@@ -181,6 +239,24 @@ client_leave(struct client *c)
     must(c->state == CLIENT_READY);
     wire_put_disconnect(client_out(c));
     c->state = CLIENT_LEAVING;
+}
+
+void
+client_drop(struct client *c)
+{
+    must(client_is_open(c));
+    c->state = CLIENT_LEAVING;
+    c->fill.len = 0;
+    (void)shutdown(c->fd, SHUT_RDWR);
+}
+
+void
+client_ping(struct client *c)
+{
+    must(c->pinged_us == 0);
+    wire_put_pingreq(client_out(c));
+    counter_add(&c->worker->counters.pings, 1);
+    c->pinged_us = c->worker->now_us;
 }
 
 // ---- Sending ----------------------------------------------------------------------------------
@@ -226,16 +302,46 @@ client_on_send(struct client *c, int result)
 
 // ---- Receiving --------------------------------------------------------------------------------
 
+// SUBSCRIBE for the next of the client's filters.
 static void
 subscribe(struct client *c)
 {
     const struct run *run = c->worker->run;
-    char filter[SCENARIO_TEXT_MAX];
-    subscriber_forget(c);
-    scenario_filter(&run->shape, run->id, c->number, filter);
-    wire_put_subscribe(client_out(c), (int)run->options->version, filter,
+    struct buffer filters = {0};
+    uint32_t end = min_u32(c->filters_sent + FILTERS_AT_ONCE, c->filter_count);
+    must(c->filters_sent < end);
+    for (; c->filters_sent < end; c->filters_sent++) {
+        char filter[SCENARIO_TEXT_MAX];
+        scenario_filter(&run->shape, run->id, c->role, c->number, c->filters_sent, filter);
+        wire_add_filter(&filters, filter);
+    }
+    wire_put_subscribe(client_out(c), (int)run->options->version, 1, &filters,
                        (uint8_t)run->options->qos);
+    buffer_free(&filters);
     c->state = CLIENT_WAIT_SUBACK;
+}
+
+static void
+begin_subscribing(struct client *c)
+{
+    subscriber_forget(c);
+    if (c->role == ROLE_COMER && c->hears)
+        visit_begin(c);
+    subscribe(c);
+}
+
+// The first filter again: the others end with the connection.
+static void
+unsubscribe(struct client *c)
+{
+    const struct run *run = c->worker->run;
+    struct buffer filters = {0};
+    char filter[SCENARIO_TEXT_MAX];
+    scenario_filter(&run->shape, run->id, c->role, c->number, 0, filter);
+    wire_add_filter(&filters, filter);
+    wire_put_unsubscribe(client_out(c), (int)run->options->version, 1, &filters);
+    buffer_free(&filters);
+    c->state = CLIENT_WAIT_UNSUBACK;
 }
 
 // A session that the broker had to keep.
@@ -243,7 +349,7 @@ static void
 count_session(struct client *c, bool found)
 {
     struct counters *counters = &c->worker->counters;
-    if (c->role == CLIENT_PUBLISHER)
+    if (c->role == ROLE_PUBLISHER)
         counter_add(found ? &counters->senders_found : &counters->senders_lost, 1);
     else
         counter_add(found ? &counters->sessions_found : &counters->sessions_lost, 1);
@@ -273,10 +379,10 @@ on_connack(struct client *c, const struct wire_frame *frame)
     bool found = c->resumed = c->known && connack.session_present;
     if (c->known)
         count_session(c, found);
-    if (c->role == CLIENT_PUBLISHER)
+    if (c->publishes)
         publisher_on_connected(c, connack.receive_max, found);
-    if (c->role == CLIENT_SUBSCRIBER && !found)
-        subscribe(c);
+    if (c->filter_count > 0 && !found)
+        begin_subscribing(c);
     else
         client_ready(c);
     return true;
@@ -286,11 +392,36 @@ static bool
 on_suback(struct client *c, const struct wire_frame *frame)
 {
     const struct options *options = c->worker->run->options;
-    struct wire_ack ack;
-    if (c->state != CLIENT_WAIT_SUBACK || !wire_ack(frame, (int)options->version, &ack))
+    struct wire_suback ack;
+    if (c->state != CLIENT_WAIT_SUBACK || !wire_suback(frame, (int)options->version, &ack))
         return false;
-    if (ack.reason != options->qos)
-        client_lose(c, "the broker did not grant the subscription's QoS");
+    uint32_t asked = (c->filters_sent - 1) % FILTERS_AT_ONCE + 1;
+    if (ack.count != asked)
+        return false;
+    for (uint32_t i = 0; i < ack.count; i++) {
+        if (ack.reasons[i] != options->qos) {
+            client_lose(c, "the broker did not grant the subscription's QoS");
+            return true;
+        }
+    }
+    if (c->filters_sent < c->filter_count)
+        subscribe(c);
+    else if (c->role == ROLE_COMER && !c->hears)
+        unsubscribe(c);
+    else
+        client_ready(c);
+    return true;
+}
+
+static bool
+on_unsuback(struct client *c, const struct wire_frame *frame)
+{
+    const int version = (int)c->worker->run->options->version;
+    struct wire_suback ack;
+    if (c->state != CLIENT_WAIT_UNSUBACK || !wire_suback(frame, version, &ack))
+        return false;
+    if (version == 5 && (ack.count != 1 || ack.reasons[0] != 0))
+        client_lose(c, "the broker did not know the subscription");
     else
         client_ready(c);
     return true;
@@ -299,7 +430,11 @@ on_suback(struct client *c, const struct wire_frame *frame)
 static bool
 on_pingresp(struct client *c, const struct wire_frame *frame)
 {
-    return c->state == CLIENT_READY && frame->len == 0;
+    if (c->state != CLIENT_READY || frame->len != 0)
+        return false;
+    c->pinged_us = 0;
+    visit_on_pingresp(c);
+    return true;
 }
 
 static bool
@@ -316,15 +451,11 @@ static void
 dispatch(struct client *c, const uint8_t *packet, uint32_t size)
 {
     static bool (*const handlers[WIRE_TYPES])(struct client *, const struct wire_frame *) = {
-        [WIRE_CONNACK] = on_connack,
-        [WIRE_SUBACK] = on_suback,
-        [WIRE_PUBLISH] = subscriber_on_publish,
-        [WIRE_PUBREL] = subscriber_on_pubrel,
-        [WIRE_PUBACK] = publisher_on_ack,
-        [WIRE_PUBREC] = publisher_on_ack,
-        [WIRE_PUBCOMP] = publisher_on_ack,
-        [WIRE_PINGRESP] = on_pingresp,
-        [WIRE_DISCONNECT] = on_disconnect,
+        [WIRE_CONNACK] = on_connack,          [WIRE_SUBACK] = on_suback,
+        [WIRE_UNSUBACK] = on_unsuback,        [WIRE_PUBLISH] = subscriber_on_publish,
+        [WIRE_PUBREL] = subscriber_on_pubrel, [WIRE_PUBACK] = publisher_on_ack,
+        [WIRE_PUBREC] = publisher_on_ack,     [WIRE_PUBCOMP] = publisher_on_ack,
+        [WIRE_PINGRESP] = on_pingresp,        [WIRE_DISCONNECT] = on_disconnect,
     };
     struct wire_frame frame = wire_frame(packet, size);
     if (handlers[frame.type] == NULL || !handlers[frame.type](c, &frame))
@@ -359,8 +490,8 @@ finish_cut(struct client *c, const uint8_t *data, uint32_t len)
 void
 client_on_bytes(struct client *c, const uint8_t *data, uint32_t len)
 {
-    uint32_t at = c->cut.len > 0 ? finish_cut(c, data, len) : 0;
-    while (at < len && client_is_open(c)) {
+    uint32_t at = c->cut.len > 0 && client_listens(c) ? finish_cut(c, data, len) : 0;
+    while (at < len && client_listens(c)) {
         uint32_t size = wire_size(data + at, len - at);
         if (size == WIRE_SIZE_BAD) {
             client_lose(c, "malformed packet length");

@@ -1,6 +1,7 @@
 // client.h - one MQTT connection.
 //
-// Job:    connect, subscribe, cut the byte stream into packets, gather what is to be sent; the
+// Job:    connect, subscribe, ping, cut the byte stream into packets, gather what is to be sent;
+// the
 //         QoS flows are publisher.h's and subscriber.h's.
 // Owner:  its worker, in an array; a client keeps its slot for ever. Thread: the worker's.
 // Memory: two out-buffers and a buffer for cut packets, all empty while the client is silent.
@@ -10,19 +11,15 @@
 
 #include "bench/publisher.h"
 #include "bench/subscriber.h"
+#include "bench/visit.h"
 #include "bench/wire.h"
-
-enum client_role {
-    CLIENT_PUBLISHER,
-    CLIENT_SUBSCRIBER,
-    CLIENT_SILENT,
-};
 
 enum client_state {
     CLIENT_CLOSED,
     CLIENT_CONNECTING,   // TCP
     CLIENT_WAIT_CONNACK, // CONNECT is on its way
     CLIENT_WAIT_SUBACK,
+    CLIENT_WAIT_UNSUBACK, // comers of `churn`
     CLIENT_READY,
     CLIENT_LEAVING, // until the kernel holds nothing of the connection; then CLIENT_CLOSED
     CLIENT_LOST,    // ended against our will; stays so
@@ -35,8 +32,9 @@ struct client {
     uint32_t slot;   // in the worker's array
     uint32_t number; // within its role, in the whole run
     int fd;          // -1 while closed
-    enum client_role role;
+    enum role role;
     enum client_state state;
+    bool publishes, hears;
     bool sending;         // a send is in the kernel
     bool receiving;       // a multishot receive is armed
     bool dirty, willing;  // on the worker's list
@@ -45,20 +43,28 @@ struct client {
     struct buffer fill;   // gathered for the next send
     struct buffer flight; // in the kernel, from flight_sent on
     uint32_t flight_sent;
+    uint32_t filter_count, filters_sent;
     struct buffer cut;            // the beginning of a packet whose end has not arrived
     uint64_t started_us;          // of the connection attempt: when it was due
     uint64_t last_sent_us;        // for keep alive
-    struct publisher publisher;   // CLIENT_PUBLISHER only
-    struct subscriber subscriber; // CLIENT_SUBSCRIBER only
+    uint64_t pinged_us;           // PINGREQ without its PINGRESP; 0 = none
+    struct publisher publisher;   // when it publishes
+    struct subscriber subscriber; // when it hears
+    struct visit visit;           // comers of `retained`
+    uint64_t drops;               // devices: connections ended without DISCONNECT
+    bool stormed;                 // devices: away with the storm
 };
 
-void client_init(struct client *c, struct worker *w, enum client_role role, uint32_t number);
+void client_init(struct client *c, struct worker *w, enum role role, uint32_t number);
 void client_free(struct client *c); // closes; the ring must be closed, or hold nothing of it
 
 // Begins a connection attempt that was due at due_us.
 void client_connect(struct client *c, uint64_t due_us);
 // Queues DISCONNECT; the server closes.
 void client_leave(struct client *c);
+// Ends the connection without DISCONNECT.
+void client_drop(struct client *c);
+void client_ping(struct client *c);
 // Hands what was gathered to the kernel, unless a send is under way.
 void client_flush(struct client *c);
 
@@ -80,6 +86,14 @@ static inline bool
 client_is_open(const struct client *c)
 {
     return c->state != CLIENT_CLOSED && c->state != CLIENT_LOST;
+}
+
+// After DISCONNECT, or the end of the connection, nothing can be acknowledged any more, so that
+// nothing is taken either: a broker that keeps the session sends it again.
+static inline bool
+client_listens(const struct client *c)
+{
+    return c->state >= CLIENT_CONNECTING && c->state <= CLIENT_READY;
 }
 
 #endif

@@ -1,26 +1,27 @@
 // course.c - a measurement under way, as main sees it.
 #include "bench/course.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
 
 #include "bench/durable.h"
-#include "bench/worker.h"
 
-static void
-sleep_until(uint64_t at_us)
+void
+course_init(struct course *course, const struct options *options, struct result *result)
 {
-    struct timespec at = {
-        .tv_sec = (time_t)(at_us / 1000000),
-        .tv_nsec = (long)(at_us % 1000000) * 1000,
-    };
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
-        ;
+    *course = (struct course){.result = result, .broker_pid = options->broker_pid};
+    *result = (struct result){.broker_pid = options->broker_pid};
+    struct run *run = &course->run;
+    run->options = options;
+    run->shape = scenario_shape(options);
+    run->window = scenario_window(&run->shape, options);
+    run->burst = options->burst > 0 ? min_u64(options->burst, run->window) : run->window / 8;
+    run->burst = max_u64(run->burst, 1);
+    run->id = (uint32_t)(clock_wall_ms() ^ (uint64_t)getpid() << 16);
+    run->workers = (uint32_t)options->threads;
 }
 
 void
@@ -30,10 +31,10 @@ course_wait_until(struct course *course, uint64_t at_us)
     uint64_t kill_us = run->start_us + run->options->kill_at_s * 1000000;
     bool kills = run->options->kill_at_s > 0 && run->start_us > 0 && run->killed_us == 0;
     if (kills && kill_us <= at_us) {
-        sleep_until(kill_us);
+        course->hands->wait(course, kill_us);
         durable_outage(course);
     }
-    sleep_until(at_us);
+    course->hands->wait(course, at_us);
 }
 
 void
@@ -52,40 +53,81 @@ void
 course_set_phase(struct course *course, enum phase phase)
 {
     atomic_store_explicit(&course->run.phase, phase, memory_order_release);
+    course->hands->announce(course);
 }
 
 uint64_t
 course_total(const struct course *course, size_t counter)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < course->worker_count; i++) {
-        const char *counters = (const char *)&course->workers[i]->counters;
+    for (uint32_t i = 0; i < course->counter_sets; i++) {
+        const char *counters = (const char *)course->counters[i];
         sum += counter_read((const _Atomic uint64_t *)(const void *)(counters + counter));
     }
     return sum;
 }
 
-static uint64_t
-timeval_us(struct timeval t)
+bool
+course_any_failed(const struct course *course)
 {
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+    for (uint32_t i = 0; i < course->counter_sets; i++) {
+        if (atomic_load_explicit(&course->counters[i]->failed, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+void
+course_add_up(struct course *course)
+{
+    struct result *result = course->result;
+    const struct tally *tally = &result->tally;
+    result->published = COURSE_TOTAL(course, published);
+    result->delivered = COURSE_TOTAL(course, delivered);
+    result->open = COURSE_TOTAL(course, open);
+    result->lost = COURSE_TOTAL(course, lost);
+    result->refused = COURSE_TOTAL(course, refused);
+    result->acked = COURSE_TOTAL(course, acked);
+    result->resent = COURSE_TOTAL(course, resent);
+    result->redelivered = COURSE_TOTAL(course, redelivered);
+    result->sessions_found = COURSE_TOTAL(course, sessions_found);
+    result->sessions_lost = COURSE_TOTAL(course, sessions_lost);
+    result->senders_found = COURSE_TOTAL(course, senders_found);
+    result->senders_lost = COURSE_TOTAL(course, senders_lost);
+    result->commands = COURSE_TOTAL(course, commands);
+    result->drops = COURSE_TOTAL(course, drops);
+    result->leaves = COURSE_TOTAL(course, leaves);
+    result->stormed = COURSE_TOTAL(course, stormed);
+    result->pings = COURSE_TOTAL(course, pings);
+    result->came = COURSE_TOTAL(course, came);
+    uint64_t gone = result->drops + result->leaves, returned = COURSE_TOTAL(course, returned);
+    if (course->run.shape.scenario == SCENARIO_FLEET)
+        result->away = max_u64(gone, returned) - returned;
+
+    // More from elsewhere than is missing there was never sent.
+    uint64_t invented = max_u64(tally->from_elsewhere, tally->missing) - tally->missing;
+    uint64_t wills_invented =
+        max_u64(tally->wills_from_elsewhere, tally->wills_missing) - tally->wills_missing;
+    result->visit_duplicates = COURSE_TOTAL(course, visit_duplicates);
+    result->missing =
+        COURSE_TOTAL(course, visit_missing) + tally->missing + invented - tally->from_elsewhere;
+    result->duplicates = result->visit_duplicates + tally->duplicates;
+    result->reordered = COURSE_TOTAL(course, reordered) + tally->reordered;
+    result->stray = COURSE_TOTAL(course, stray) + tally->invented + invented;
+    result->across = tally->across;
+    result->unpromised = tally->unpromised;
+    result->wills_missing = tally->wills_missing + wills_invented - tally->wills_from_elsewhere;
+    result->wills_unexpected = tally->wills_unexpected + wills_invented;
 }
 
 struct sample
 course_sample(struct course *course)
 {
-    struct rusage own;
-    struct sample sample = {.at_us = clock_mono_us()};
+    struct sample sample = {0};
     uint64_t pid = course->broker_pid;
+    course->hands->sample(course, &sample);
     if (pid != 0 && proc_sample(pid, &sample.broker) != OK)
         course_note_failure(course, "process %llu cannot be read", (unsigned long long)pid);
-    sample.delivered = COURSE_TOTAL(course, delivered);
-    sample.published = COURSE_TOTAL(course, published);
-    sample.acked = COURSE_TOTAL(course, acked);
-    if (getrusage(RUSAGE_SELF, &own) == 0) {
-        sample.own_user_us = timeval_us(own.ru_utime);
-        sample.own_system_us = timeval_us(own.ru_stime);
-    }
     return sample;
 }
 
@@ -113,7 +155,7 @@ void
 course_begin(struct course *course, uint64_t warmup_us, uint64_t measured_us)
 {
     struct run *run = &course->run;
-    run->start_us = clock_mono_us() + COURSE_LOOK_US;
+    run->start_us = clock_mono_us() + course->hands->lead_us;
     run->measure_from_us = run->start_us + warmup_us;
     run->measure_to_us = run->measure_from_us + measured_us;
     course_set_phase(course, PHASE_RUN);

@@ -32,8 +32,8 @@ durable_outage(struct course *course)
     uint64_t begun_us = clock_mono_us();
     struct restart restart = {
         .command = run->options->restart_command,
-        .address = (const struct sockaddr *)&run->address,
-        .address_len = run->address_len,
+        .address = (const struct sockaddr *)&run->hosts.rows[0].address,
+        .address_len = run->hosts.rows[0].address_len,
         .version = (int)run->options->version,
     };
     if (restart_run(&restart) != OK) {
@@ -53,7 +53,8 @@ durable_offline_queue(struct course *course)
 {
     const struct shape *shape = &course->run.shape;
     struct result *result = course->result;
-    uint64_t want = shape->publishers * shape->limit;
+    uint32_t publishers = shape->clients[ROLE_PUBLISHER];
+    uint64_t want = publishers * shape->limit;
 
     result->from = course_sample(course);
     course_begin(course, 0, FOR_EVER_US);
@@ -74,6 +75,7 @@ durable_recover(struct course *course)
 {
     const struct run *run = &course->run;
     const struct shape *shape = &run->shape;
+    uint32_t publishers = shape->clients[ROLE_PUBLISHER];
     struct result *result = course->result;
 
     result->full = course_sample(course);
@@ -82,13 +84,13 @@ durable_recover(struct course *course)
     if (course->broken)
         return;
     // The sampled subscribers return, and the publishers whose connections the kill has ended.
-    uint64_t want = shape->streams + (run->killed_us != 0 ? shape->publishers : 0);
+    uint64_t want = shape->streams + (run->killed_us != 0 ? publishers : 0);
     course_set_phase(course, PHASE_RETURN);
     (void)course_await(course, offsetof(struct counters, returned), want, FOR_EVER_US);
 
     result->from = course_sample(course);
     course_begin(course, 0, FOR_EVER_US);
-    want = shape->publishers * shape->limit;
+    want = publishers * shape->limit;
     (void)course_await(course, offsetof(struct counters, acked), want, FOR_EVER_US);
     result->to = course_sample(course);
 }

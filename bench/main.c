@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 
+#include "bench/agent.h"
 #include "bench/options.h"
 #include "bench/report.h"
 #include "bench/run.h"
@@ -19,7 +20,13 @@ main(int argc, char **argv)
         return EXIT_IMPOSSIBLE;
     if (options.help) {
         options_help();
+        options_free(&options);
         return EXIT_GOOD;
+    }
+    if (options.agent[0] != '\0') {
+        int ended = agent_serve(&options) == OK ? EXIT_GOOD : EXIT_IMPOSSIBLE;
+        options_free(&options);
+        return ended;
     }
     struct result *result = mem_zalloc(sizeof *result);
     int status = EXIT_GOOD;
@@ -32,5 +39,6 @@ main(int argc, char **argv)
             status = EXIT_BROKEN;
     }
     mem_free(result);
+    options_free(&options);
     return status;
 }

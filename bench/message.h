@@ -11,14 +11,22 @@
 
 struct message {
     uint32_t run;       // tells this run's messages from a retained or foreign one
-    uint32_t publisher; // its number
+    uint32_t publisher; // its number, and above MESSAGE_FLOW_SHIFT the flow
     uint64_t seq;       // from 0, per publisher
-    uint64_t sent_us;   // monotonic: when it was sent, or in open loop should have been
+    uint64_t sent_us;   // the run's clock: when it was sent, or in open loop should have been
 };
 
-#define MESSAGE_BYTES_MIN ((uint32_t)sizeof(struct message))
+#define MESSAGE_BYTES_MIN  ((uint32_t)sizeof(struct message))
+#define MESSAGE_FLOW_SHIFT 28u
 
 static_assert(sizeof(struct message) == 24, "no padding goes over the wire");
+
+static inline uint32_t
+message_sender(uint32_t flow, uint32_t number)
+{
+    must_hot(number < 1u << MESSAGE_FLOW_SHIFT);
+    return flow << MESSAGE_FLOW_SHIFT | number;
+}
 
 static inline void
 message_write(uint8_t *payload, const struct message *message)

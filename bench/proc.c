@@ -106,8 +106,8 @@ read_threads(uint64_t pid, struct proc_sample *sample)
         if (tid == 0 || read_file(path, text) != OK)
             continue; // "." and "..", or a thread that has just ended
         sample->threads++;
-        sample->switches += status_number(text, "voluntary_ctxt_switches:");
-        sample->switches += status_number(text, "nonvoluntary_ctxt_switches:");
+        sample->voluntary += status_number(text, "voluntary_ctxt_switches:");
+        sample->involuntary += status_number(text, "nonvoluntary_ctxt_switches:");
     }
     (void)closedir(tasks);
     return OK;

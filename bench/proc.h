@@ -12,7 +12,7 @@ struct proc_sample {
     uint64_t user_us, system_us;
     uint64_t rss_bytes; // resident in all
     uint64_t own_bytes; // of it anonymous and shared memory: without the program file and libraries
-    uint64_t switches;  // voluntary and not
+    uint64_t voluntary, involuntary; // context switches
     uint64_t threads;
 };
 

@@ -4,11 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "bench/report_agents.h"
 #include "bench/scenario.h"
 
-#define FIGURES_MAX 96u
+#define FIGURES_MAX 128u
 
-// A figure without meaning in this run is NaN: left out of the table, null in JSON.
+#define DENSE       3.0 // subscriptions per client from which on they are what is counted
+
+// A figure without meaning in this run is NaN: left out of the table, null in JSON. One without key
+// is a heading of the table.
 struct figure {
     const char *key, *text, *unit;
     double value;
@@ -25,6 +29,12 @@ add(struct figures *figures, struct figure figure)
 {
     must(figures->count < FIGURES_MAX);
     figures->rows[figures->count++] = figure;
+}
+
+static void
+add_heading(struct figures *figures, const char *text)
+{
+    add(figures, (struct figure){.text = text});
 }
 
 static double
@@ -75,6 +85,7 @@ add_throughput(struct figures *f, const struct options *options, const struct re
     double seconds = difference(r->to.at_us, r->from.at_us) / 1e6;
     double done = difference(r->to.delivered, r->from.delivered);
     bool connect = options->scenario == SCENARIO_CONNECT;
+    bool publishes = !connect && options->scenario != SCENARIO_RETAINED;
     if (options->scenario == SCENARIO_IDLE || parks(options))
         seconds = done = NAN;
     add(f, (struct figure){"seconds", "measured", "s", seconds, 3});
@@ -82,9 +93,10 @@ add_throughput(struct figures *f, const struct options *options, const struct re
                            done, 0});
     add(f, (struct figure){"rate", connect ? "connections" : "delivery rate", "/s",
                            ratio(done, seconds), 0});
-    add(f, (struct figure){
-               "publish_rate", "publish rate", "/s",
-               connect ? NAN : ratio(difference(r->to.published, r->from.published), seconds), 0});
+    add(f,
+        (struct figure){
+            "publish_rate", "publish rate", "/s",
+            publishes ? ratio(difference(r->to.published, r->from.published), seconds) : NAN, 0});
     double acked = durable(options) ? difference(r->to.acked, r->from.acked) : NAN;
     add(f, (struct figure){"ack_rate", "acknowledgement rate", "/s", ratio(acked, seconds), 0});
 }
@@ -113,6 +125,20 @@ add_latencies(struct figures *f, const struct options *options, const struct res
                            paced ? late : NAN, 0});
 }
 
+static void
+add_switches(struct figures *f, double done, double watched, const struct result *r)
+{
+    const struct proc_sample *from = &r->from.broker, *to = &r->to.broker;
+    double voluntary = difference(to->voluntary, from->voluntary) * 1e3;
+    double involuntary = difference(to->involuntary, from->involuntary) * 1e3;
+    add(f, (struct figure){"switches_per_1000", "broker context switches", "/1000",
+                           watched + ratio(voluntary + involuntary, done), 2});
+    add(f, (struct figure){"voluntary_per_1000", "  voluntary", "/1000",
+                           watched + ratio(voluntary, done), 2});
+    add(f, (struct figure){"involuntary_per_1000", "  involuntary", "/1000",
+                           watched + ratio(involuntary, done), 2});
+}
+
 // Each divided by what was delivered.
 static void
 add_cpu(struct figures *f, const struct options *options, const struct result *r)
@@ -134,9 +160,7 @@ add_cpu(struct figures *f, const struct options *options, const struct result *r
     add(f, (struct figure){"cpu_system_us", "  system", unit, watched + ratio(system, done), 3});
     add(f, (struct figure){"cpu_percent", "broker CPU in all", "%",
                            watched + ratio(user + system, seconds * 1e4), 1});
-    add(f,
-        (struct figure){"switches_per_1000", "broker context switches", "/1000 messages",
-                        watched + ratio(difference(to->switches, from->switches) * 1e3, done), 2});
+    add_switches(f, done, watched, r);
     add(f, (struct figure){"own_cpu_us", "generator CPU", unit, ratio(own, done), 3});
     add(f, (struct figure){"own_cpu_percent", "generator CPU in all", "%",
                            ratio(own, seconds * 1e4), 1});
@@ -155,14 +179,26 @@ add_memory(struct figures *f, const struct options *options, const struct result
     const struct proc_sample *before = &r->before.broker, *after = &r->connected.broker;
     double watched = options->broker_pid != 0 ? 0 : NAN;
     struct shape shape = scenario_shape(options);
-    double clients = (double)shape.publishers + (double)shape.subscribers + (double)shape.silent;
-    double each = shape.churn ? NAN : watched;
+    double clients = 0, subscriptions = 0;
+    for (uint32_t role = 0; role < ROLES; role++)
+        clients += role == ROLE_COMER ? 0 : shape.clients[role];
+    for (uint32_t i = 0; i < shape.clients[ROLE_SUBSCRIBER]; i++)
+        subscriptions += scenario_filter_count(&shape, ROLE_SUBSCRIBER, i);
+    subscriptions += (double)shape.extra;
+    // Where clients hold many subscriptions, it is those that take the memory.
+    double dense = subscriptions > DENSE * clients ? watched : NAN;
+    double each = clients == 0 || !isnan(dense) ? NAN : watched;
+    double grown = difference(after->own_bytes, before->own_bytes);
     const char *text = shape.durable ? "memory per new session" : "memory per new connection";
 
     double queued = options->scenario == SCENARIO_OFFLINE_QUEUE ? watched : NAN;
     double recover = options->scenario == SCENARIO_RECOVER ? watched : NAN;
     add(f, (struct figure){"rss_kib", "broker resident", "KiB",
                            watched + kib(r->to.broker.rss_bytes), 0});
+    double window = parks(options) || r->outage_us > 0 ? NAN : watched;
+    add(f, (struct figure){
+               "rss_growth_kib", "  more than when measuring began", "KiB",
+               window + difference(r->to.broker.rss_bytes, r->from.broker.rss_bytes) / 1024, 0});
     add(f, (struct figure){"own_kib", "  without files", "KiB",
                            watched + kib(r->to.broker.own_bytes), 0});
     add(f, (struct figure){"rss_before_kib", "  before the first message", "KiB",
@@ -171,11 +207,77 @@ add_memory(struct figures *f, const struct options *options, const struct result
                            queued + kib(r->full.broker.rss_bytes), 0});
     add(f, (struct figure){"rss_sessions_kib", "  with all sessions, before the kill", "KiB",
                            recover + kib(r->full.broker.rss_bytes), 0});
-    add(f, (struct figure){"bytes_per_connection", text, "bytes",
-                           each + difference(after->own_bytes, before->own_bytes) / clients, 0});
+    add(f, (struct figure){"bytes_per_connection", text, "bytes", each + grown / clients, 0});
+    add(f, (struct figure){"bytes_per_subscription", "memory per new subscription", "bytes",
+                           dense + grown / subscriptions, 0});
     double cpu = difference(after->user_us + after->system_us, before->user_us + before->system_us);
     add(f,
         (struct figure){"setup_cpu_us", "CPU per new connection", "us", each + cpu / clients, 1});
+    add(f, (struct figure){"subscription_cpu_us", "CPU per new subscription", "us",
+                           dense + cpu / subscriptions, 2});
+}
+
+// Of those who come and go while the others work, or, in `fleet`, return.
+static void
+add_comings(struct figures *f, const struct options *options, const struct result *r)
+{
+    static const struct latency_row churn[] = {
+        {"come_latency_p50_us", "until subscribed, p50", 0.5},
+        {"come_latency_p99_us", "until subscribed, p99", 0.99},
+        {"come_latency_max_us", "until subscribed, max", 1.0},
+    };
+    static const struct latency_row retained[] = {
+        {"visit_latency_p50_us", "until all retained came, p50", 0.5},
+        {"visit_latency_p99_us", "until all retained came, p99", 0.99},
+        {"visit_latency_max_us", "until all retained came, max", 1.0},
+    };
+    static const struct latency_row storm[] = {
+        {"storm_p50_us", "back from the storm, p50", 0.5},
+        {"storm_p99_us", "back from the storm, p99", 0.99},
+        {"storm_all_us", "all are back after", 1.0},
+    };
+    bool is_churn = options->scenario == SCENARIO_CHURN;
+    bool is_retained = options->scenario == SCENARIO_RETAINED;
+    bool is_storm = r->stormed > 0 && r->away == 0;
+    double seconds = difference(r->to.at_us, r->from.at_us) / 1e6;
+    double came = is_churn || is_retained ? difference(r->to.came, r->from.came) : NAN;
+    double asked = is_churn ? (double)options->churn_rate : NAN;
+    struct shape shape = scenario_shape(options);
+    double kept = is_retained ? (double)shape.clients[ROLE_PUBLISHER] * shape.topics : NAN;
+    double stormed = options->storm_at_s > 0 ? (double)r->stormed : NAN;
+
+    add(f, (struct figure){"retained", "retained messages", "", kept, 0});
+    add(f, (struct figure){"come_rate", is_churn ? "came, subscribed and left" : "visits", "/s",
+                           ratio(came, seconds), 1});
+    add(f, (struct figure){"comers_stuck", "  that were not served to the end", "",
+                           is_churn || is_retained ? (double)r->stuck : NAN, 0});
+    add(f, (struct figure){"come_rate_asked", "  asked for", "/s", asked, 0});
+    add_latency(f, churn, ARRAY_LEN(churn), is_churn ? &r->come_latency : NULL);
+    add_latency(f, retained, ARRAY_LEN(retained), is_retained ? &r->come_latency : NULL);
+    add(f, (struct figure){"stormed", "devices that dropped at once", "", stormed, 0});
+    add_latency(f, storm, ARRAY_LEN(storm), is_storm ? &r->come_latency : NULL);
+}
+
+static void
+add_fleet(struct figures *f, const struct options *options, const struct result *r)
+{
+    static const struct latency_row command[] = {
+        {"command_latency_p50_us", "command latency p50", 0.5},
+        {"command_latency_p99_us", "command latency p99", 0.99},
+        {"command_latency_p999_us", "command latency p99.9", 0.999},
+        {"command_latency_max_us", "command latency max", 1.0},
+    };
+    double fleet = options->scenario == SCENARIO_FLEET ? 0 : NAN;
+    add(f, (struct figure){"commands", "commands", "", fleet + (double)r->commands, 0});
+    add_latency(f, command, ARRAY_LEN(command), &r->command_latency);
+    add(f, (struct figure){"left", "left with DISCONNECT", "", fleet + (double)r->leaves, 0});
+    add(f, (struct figure){"wills", "dropped without: wills due", "", fleet + (double)r->drops, 0});
+    add(f, (struct figure){"wills_missing", "  that did not come", "",
+                           fleet + (double)r->wills_missing, 0});
+    add(f, (struct figure){"wills_unexpected", "  that should not have come", "",
+                           fleet + (double)r->wills_unexpected, 0});
+    add(f, (struct figure){"devices_away", "devices not back at the end", "",
+                           fleet + (double)r->away, 0});
 }
 
 // Rates of what has no fixed duration.
@@ -221,12 +323,17 @@ add_durable(struct figures *f, const struct options *options, const struct resul
 }
 
 static void
-add_faults(struct figures *f, const struct result *r)
+add_faults(struct figures *f, const struct options *options, const struct result *r)
 {
+    bool groups = options->scenario == SCENARIO_SHARED || options->shared;
+    double pings = options->keep_alive_s > 0 ? (double)r->pings : NAN;
+    add(f, (struct figure){"pings", "PINGREQ sent", "", pings, 0});
     add(f, (struct figure){"published_all", "published with warm-up", "", (double)r->published, 0});
     add(f, (struct figure){"lost", "messages lost", "", (double)r->missing, 0});
     add(f, (struct figure){"duplicates", "duplicates", "", (double)r->duplicates, 0});
     add(f, (struct figure){"reordered", "reordered", "", (double)r->reordered, 0});
+    add(f, (struct figure){"reordered_across", "  between members, no fault", "",
+                           groups ? (double)r->across : NAN, 0});
     add(f, (struct figure){"stray", "foreign or misrouted", "", (double)r->stray, 0});
     add(f, (struct figure){"refused", "refused by the broker", "", (double)r->refused, 0});
     add(f, (struct figure){"unacknowledged", "handshakes not ended", "", (double)r->open, 0});
@@ -264,11 +371,14 @@ print_json(const struct options *options, const struct result *r, const struct f
                  (unsigned long long)options->threads);
     for (uint32_t i = 0; i < figures->count; i++) {
         const struct figure *row = &figures->rows[i];
+        if (row->key == NULL)
+            continue;
         if (isnan(row->value))
             (void)printf(", \"%s\": null", row->key);
         else
             (void)printf(", \"%s\": %.*f", row->key, row->decimals, row->value);
     }
+    report_agents_json(r);
     (void)printf(", \"good\": %s, \"failure\": ", run_good(options, r) ? "true" : "false");
     print_json_text(r->failure);
     (void)printf("}\n");
@@ -285,11 +395,19 @@ print_table(const struct options *options, const struct result *r, const struct 
         (void)printf(", open loop at %llu/s\n", (unsigned long long)options->rate);
     else
         (void)printf(", closed loop\n");
+    const char *heading = NULL; // printed with the first figure under it
     for (uint32_t i = 0; i < figures->count; i++) {
         const struct figure *row = &figures->rows[i];
-        if (!isnan(row->value))
-            (void)printf("  %-32s %14.*f %s\n", row->text, row->decimals, row->value, row->unit);
+        if (row->key == NULL)
+            heading = row->text;
+        if (row->key == NULL || isnan(row->value))
+            continue;
+        if (heading != NULL)
+            (void)printf("%s\n", heading);
+        heading = NULL;
+        (void)printf("  %-34s %14.*f %s\n", row->text, row->decimals, row->value, row->unit);
     }
+    report_agents_table(r);
     if (r->failure[0] != '\0')
         (void)printf("  first failure: %s\n", r->failure);
     if (!run_good(options, r))
@@ -300,12 +418,19 @@ void
 report_print(const struct options *options, const struct result *result)
 {
     struct figures figures = {0};
+    add_heading(&figures, "What was done");
     add_throughput(&figures, options, result);
+    add_comings(&figures, options, result);
+    add_fleet(&figures, options, result);
+    add_heading(&figures, "How long it took");
     add_latencies(&figures, options, result);
+    add_heading(&figures, "What it cost");
     add_cpu(&figures, options, result);
     add_memory(&figures, options, result);
+    add_heading(&figures, "Sessions");
     add_durable(&figures, options, result);
-    add_faults(&figures, result);
+    add_heading(&figures, "What was checked");
+    add_faults(&figures, options, result);
     if (options->json)
         print_json(options, result, &figures);
     else

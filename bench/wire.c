@@ -201,13 +201,21 @@ wire_ack(const struct wire_frame *frame, int version, struct wire_ack *ret)
 {
     struct reader r = reader_of(frame);
     *ret = (struct wire_ack){.packet_id = read_u16(&r)};
-    if (frame->type == WIRE_SUBACK) {
-        if (version == 5)
-            (void)read_bytes(&r, read_varint(&r));
+    if (version == 5 && frame->len > 2)
         ret->reason = read_u8(&r);
-    } else if (version == 5 && frame->len > 2) {
-        ret->reason = read_u8(&r);
-    }
+    return !r.bad && ret->packet_id != 0;
+}
+
+bool
+wire_suback(const struct wire_frame *frame, int version, struct wire_suback *ret)
+{
+    must(frame->type == WIRE_SUBACK || frame->type == WIRE_UNSUBACK);
+    struct reader r = reader_of(frame);
+    *ret = (struct wire_suback){.packet_id = read_u16(&r)};
+    if (version == 5)
+        (void)read_bytes(&r, read_varint(&r));
+    ret->reasons = r.at;
+    ret->count = (uint32_t)(r.end - r.at);
     return !r.bad && ret->packet_id != 0;
 }
 
@@ -248,38 +256,108 @@ put_header(struct buffer *out, enum wire_type type, uint8_t flags, uint32_t rema
     } while (remaining > 0);
 }
 
-void
-wire_put_connect(struct buffer *out, int version, const char *client_id, uint32_t expiry_s)
+// The properties of the will are none.
+static uint32_t
+will_bytes(const struct wire_connect *connect)
 {
-    must(version == 4 || version == 5);
-    uint8_t properties = version == 5 && expiry_s > 0 ? EXPIRY_BYTES : 0;
-    uint32_t properties_len = version == 5 ? 1u + properties : 0;
-    put_header(out, WIRE_CONNECT, 0, 10 + properties_len + 2 + (uint32_t)strlen(client_id));
+    if (connect->will_topic == NULL)
+        return 0;
+    uint32_t properties = connect->version == 5;
+    return properties + 2 + (uint32_t)strlen(connect->will_topic) + 2 + connect->will_len;
+}
+
+void
+wire_put_connect(struct buffer *out, const struct wire_connect *connect)
+{
+    must(connect->version == 4 || connect->version == 5);
+    bool is_5 = connect->version == 5, clean = connect->expiry_s == 0;
+    uint8_t properties = is_5 && !clean ? EXPIRY_BYTES : 0;
+    uint32_t properties_len = is_5 ? 1u + properties : 0;
+    uint8_t flags = clean ? 0x02 : 0; // clean session / clean start
+    if (connect->will_topic != NULL)
+        flags |= (uint8_t)(0x04 | connect->will_qos << 3);
+    put_header(out, WIRE_CONNECT, 0,
+               10 + properties_len + 2 + (uint32_t)strlen(connect->client_id) +
+                   will_bytes(connect));
     put_string(out, "MQTT");
-    put_u8(out, (uint8_t)version);
-    put_u8(out, expiry_s == 0 ? 0x02 : 0); // clean session / clean start
-    put_u16(out, 0);                       // keep alive: none, idle connections stay silent
+    put_u8(out, (uint8_t)connect->version);
+    put_u8(out, flags);
+    put_u16(out, connect->keep_alive_s);
     if (properties_len > 0)
         put_u8(out, properties);
     if (properties > 0) {
         put_u8(out, 0x11); // Session Expiry Interval
-        put_u16(out, expiry_s >> 16);
-        put_u16(out, expiry_s & UINT16_MAX);
+        put_u16(out, connect->expiry_s >> 16);
+        put_u16(out, connect->expiry_s & UINT16_MAX);
     }
-    put_string(out, client_id);
+    put_string(out, connect->client_id);
+    if (connect->will_topic == NULL)
+        return;
+    if (is_5)
+        put_u8(out, 0);
+    put_string(out, connect->will_topic);
+    put_u16(out, connect->will_len);
+    buffer_put(out, connect->will, connect->will_len);
+}
+
+// A filter stands there as in UNSUBSCRIBE, and behind it a byte for the QoS in SUBSCRIBE.
+void
+wire_add_filter(struct buffer *filters, const char *filter)
+{
+    put_string(filters, filter);
+    put_u8(filters, 0);
+}
+
+static void
+put_filters(struct buffer *out, const struct buffer *filters, int qos)
+{
+    struct reader r = {filters->data, filters->data + filters->len, false};
+    while (r.at < r.end) {
+        const uint8_t *from = r.at;
+        (void)read_bytes(&r, read_u16(&r));
+        must(!r.bad);
+        buffer_put(out, from, (uint32_t)(r.at - from));
+        if (qos >= 0)
+            put_u8(out, (uint8_t)qos);
+        (void)read_u8(&r);
+    }
+}
+
+static uint32_t
+count_filters(const struct buffer *filters)
+{
+    uint32_t count = 0;
+    struct reader r = {filters->data, filters->data + filters->len, false};
+    for (; r.at < r.end; count++)
+        (void)read_bytes(&r, read_u16(&r) + 1u);
+    must(!r.bad && count > 0);
+    return count;
 }
 
 void
-wire_put_subscribe(struct buffer *out, int version, const char *filter, uint8_t qos)
+wire_put_subscribe(struct buffer *out, int version, uint16_t packet_id,
+                   const struct buffer *filters, uint8_t qos)
 {
-    must(qos <= 2);
+    must(qos <= 2 && packet_id != 0);
     uint32_t properties = version == 5;
-    put_header(out, WIRE_SUBSCRIBE, 2, 2 + properties + 2 + (uint32_t)strlen(filter) + 1);
-    put_u16(out, 1); // the only SUBSCRIBE of its connection
+    put_header(out, WIRE_SUBSCRIBE, 2, 2 + properties + filters->len);
+    put_u16(out, packet_id);
     if (properties)
         put_u8(out, 0);
-    put_string(out, filter);
-    put_u8(out, qos);
+    put_filters(out, filters, qos);
+}
+
+void
+wire_put_unsubscribe(struct buffer *out, int version, uint16_t packet_id,
+                     const struct buffer *filters)
+{
+    must(packet_id != 0);
+    uint32_t properties = version == 5;
+    put_header(out, WIRE_UNSUBSCRIBE, 2, 2 + properties + filters->len - count_filters(filters));
+    put_u16(out, packet_id);
+    if (properties)
+        put_u8(out, 0);
+    put_filters(out, filters, -1);
 }
 
 uint32_t

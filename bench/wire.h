@@ -20,6 +20,8 @@ enum wire_type {
     WIRE_PUBCOMP = 7,
     WIRE_SUBSCRIBE = 8,
     WIRE_SUBACK = 9,
+    WIRE_UNSUBSCRIBE = 10,
+    WIRE_UNSUBACK = 11,
     WIRE_PINGREQ = 12,
     WIRE_PINGRESP = 13,
     WIRE_DISCONNECT = 14,
@@ -29,6 +31,7 @@ enum wire_type {
 #define WIRE_SIZE_BAD  UINT32_MAX // the length field is malformed
 #define WIRE_ACK_BYTES 4u
 #define WIRE_DUP       0x08 // in the first byte of a PUBLISH
+#define WIRE_RETAIN    0x01 // likewise
 
 // ---- Decoding ---------------------------------------------------------------------------------
 
@@ -64,18 +67,40 @@ struct wire_connack {
 };
 NODISCARD bool wire_connack(const struct wire_frame *frame, int version, struct wire_connack *ret);
 
-struct wire_ack { // PUBACK, PUBREC, PUBREL, PUBCOMP; SUBACK with its first reason code
+struct wire_ack { // PUBACK, PUBREC, PUBREL, PUBCOMP
     uint16_t packet_id;
     uint8_t reason;
 };
 NODISCARD bool wire_ack(const struct wire_frame *frame, int version, struct wire_ack *ret);
 
+struct wire_suback { // and UNSUBACK
+    const uint8_t *reasons;
+    uint32_t count; // 0 for an UNSUBACK of 3.1.1
+    uint16_t packet_id;
+};
+NODISCARD bool wire_suback(const struct wire_frame *frame, int version, struct wire_suback *ret);
+
 // ---- Encoding ---------------------------------------------------------------------------------
 
-// No will, keep alive 0. With expiry_s = 0: clean session / clean start, and no session afterwards.
-// Else the session is found again if there is one, and kept: for so long in 5.0, for ever in 3.1.1.
-void wire_put_connect(struct buffer *out, int version, const char *client_id, uint32_t expiry_s);
-void wire_put_subscribe(struct buffer *out, int version, const char *filter, uint8_t qos);
+struct wire_connect {
+    const char *client_id;
+    int version;
+    // 0: clean session / clean start, and no session afterwards. Else the session is found again if
+    // there is one, and kept: for so long in 5.0, for ever in 3.1.1.
+    uint32_t expiry_s;
+    uint16_t keep_alive_s;
+    const char *will_topic; // NULL: no will
+    const uint8_t *will;
+    uint32_t will_len;
+    uint8_t will_qos;
+};
+void wire_put_connect(struct buffer *out, const struct wire_connect *connect);
+// Filters are gathered, then put into one SUBSCRIBE with one QoS for all, or UNSUBSCRIBE.
+void wire_add_filter(struct buffer *filters, const char *filter);
+void wire_put_subscribe(struct buffer *out, int version, uint16_t packet_id,
+                        const struct buffer *filters, uint8_t qos);
+void wire_put_unsubscribe(struct buffer *out, int version, uint16_t packet_id,
+                          const struct buffer *filters);
 // A PUBLISH with a payload for the caller to fill. Returns the offset of the packet identifier (0
 // at QoS 0); the payload is the last payload_len bytes.
 uint32_t wire_put_publish(struct buffer *out, int version, const char *topic, uint8_t qos,

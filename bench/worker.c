@@ -8,47 +8,38 @@
 
 #include "core/base/clock.h"
 
+#include "bench/fleet.h"
+#include "bench/share.h"
+
 // How long a tick sleeps at most. While running, something happens all the time, or a message is
 // due; the limit only bounds how late a change of phase is seen.
 #define WAIT_US 20000u
 // The same where the windows are opened by another thread, which does not wake this one.
 #define WAIT_CROSSING_US 500u
 #define PING_LOOK_US     1000000u
+#define TELL_US          1000000u
 #define UNSTICK_LOOK_US  250000u
 #define CLOSE_WAIT_US    1000000u // for DISCONNECTs to leave
 
 // ---- Making -----------------------------------------------------------------------------------
 
-// Whether the worker has this client. Pairs stay together; where many face one, the one is the
-// first worker's, and the many begin with the second.
 static bool
-is_mine(const struct worker *w, enum client_role role, uint32_t number)
+is_mine(const struct worker *w, enum role role, uint32_t number)
 {
-    const struct shape *shape = &w->run->shape;
-    uint32_t threads = (uint32_t)w->run->options->threads;
-    bool one = (role == CLIENT_PUBLISHER && shape->publishers == 1) ||
-               (role == CLIENT_SUBSCRIBER && shape->subscribers == 1);
-    bool pairs = shape->publishers == shape->subscribers;
-    uint32_t shift = one || pairs ? 0 : 1;
-    return (number + shift) % threads == w->number;
+    return share_owner(&w->run->shape, role, number, w->run->workers) == w->number;
 }
 
 static uint32_t
-for_each_mine(struct worker *w, void (*fn)(struct worker *, enum client_role, uint32_t))
+for_each_mine(struct worker *w, void (*fn)(struct worker *, enum role, uint32_t))
 {
     const struct shape *shape = &w->run->shape;
-    const uint32_t counts[] = {
-        [CLIENT_PUBLISHER] = shape->publishers,
-        [CLIENT_SUBSCRIBER] = shape->subscribers,
-        [CLIENT_SILENT] = shape->silent,
-    };
     uint32_t mine = 0;
-    for (uint32_t role = 0; role < ARRAY_LEN(counts); role++) {
-        for (uint32_t number = 0; number < counts[role]; number++) {
-            if (!is_mine(w, (enum client_role)role, number))
+    for (uint32_t role = 0; role < ROLES; role++) {
+        for (uint32_t number = 0; number < shape->clients[role]; number++) {
+            if (!is_mine(w, (enum role)role, number))
                 continue;
             if (fn != NULL)
-                fn(w, (enum client_role)role, number);
+                fn(w, (enum role)role, number);
             mine++;
         }
     }
@@ -56,16 +47,29 @@ for_each_mine(struct worker *w, void (*fn)(struct worker *, enum client_role, ui
 }
 
 static void
-add_client(struct worker *w, enum client_role role, uint32_t number)
+add_client(struct worker *w, enum role role, uint32_t number)
 {
     struct client *c = &w->clients[w->connect_next++];
     client_init(c, w, role, number);
-    if (role == CLIENT_PUBLISHER) {
+    if (role == ROLE_PUBLISHER) {
         c->publisher.ordinal = w->publisher_count;
         w->publishers[w->publisher_count++] = c;
-    }
-    if (w->run->shape.churn)
+    } else if (role == ROLE_COMMANDER) {
+        c->publisher.pacer = PACE_COMMANDS;
+        w->commander = c;
+    } else if (role == ROLE_COMER) {
         w->resting[w->resting_count++] = c;
+    }
+}
+
+// Each worker has that part of a rate which it has of those who make it.
+static void
+set_pace(struct worker *w, uint32_t pacer, uint64_t rate, enum role role, uint32_t mine)
+{
+    uint32_t all = w->run->shape.clients[role];
+    w->pacers[pacer].members = mine;
+    if (rate > 0 && mine > 0)
+        w->pacers[pacer].interval_us = 1e6 / (double)rate * (double)all / (double)mine;
 }
 
 struct worker *
@@ -85,16 +89,16 @@ worker_new(struct run *run, uint32_t number)
     w->publishers = mem_zalloc(slots * sizeof(struct client *));
     (void)for_each_mine(w, add_client);
     must(w->connect_next == w->client_count);
-    if (!run->shape.churn)
-        w->connect_next = 0;
-
-    bool pairs = run->shape.publishers == run->shape.subscribers;
-    w->crossing = options->threads > 1 && !pairs;
-    // Each worker has that part of the rate which it has of those who make it.
-    uint32_t all = run->shape.churn ? run->shape.silent : run->shape.publishers;
-    uint32_t mine = run->shape.churn ? w->client_count : w->publisher_count;
-    if (options->rate > 0 && mine > 0)
-        w->interval_us = 1e6 / (double)options->rate * (double)all / (double)mine;
+    w->connect_next = 0;
+    w->limit = run->shape.limit;
+    w->keep_alive_s = (uint16_t)options->keep_alive_s;
+    w->crossing = run->workers > 1 && share_crosses(&run->shape);
+    set_pace(w, PACE_MESSAGES, scenario_publish_rate(options), ROLE_PUBLISHER, w->publisher_count);
+    set_pace(w, PACE_COMINGS, scenario_coming_rate(options), ROLE_COMER, w->resting_count);
+    if (w->commander != NULL)
+        set_pace(w, PACE_COMMANDS, options->command_rate, ROLE_COMMANDER, 1);
+    if (run->shape.scenario == SCENARIO_FLEET)
+        set_pace(w, PACE_DROPS, options->drop_rate, ROLE_PUBLISHER, w->publisher_count);
     return w;
 }
 
@@ -128,11 +132,11 @@ worker_note_failure(struct worker *w, const char *format, ...)
 // ---- Pacing -----------------------------------------------------------------------------------
 
 uint64_t
-worker_due_us(const struct worker *w, uint64_t n)
+worker_due_us(const struct worker *w, uint32_t pacer, uint64_t n)
 {
-    // The workers' first messages are spread over one interval.
-    double phase = (double)w->number / (double)w->run->options->threads;
-    return w->run->start_us + (uint64_t)(((double)n + phase) * w->interval_us);
+    // The workers' first ones are spread over one interval.
+    double phase = (double)w->number / (double)w->run->workers;
+    return w->run->start_us + (uint64_t)(((double)n + phase) * w->pacers[pacer].interval_us);
 }
 
 bool
@@ -142,34 +146,67 @@ worker_measures(const struct worker *w, uint64_t due_us)
 }
 
 static void
+fall_due(struct worker *w, uint32_t pacer, uint64_t n)
+{
+    struct client *c = NULL;
+    if (pacer == PACE_MESSAGES)
+        c = w->publishers[n % w->publisher_count];
+    else if (pacer == PACE_COMMANDS)
+        c = w->commander;
+    if (c == NULL)
+        return;
+    c->publisher.due++;
+    client_will(c);
+}
+
+static void
 pace(struct worker *w)
 {
-    while (w->interval_us > 0 && worker_due_us(w, w->paced) <= w->now_us) {
-        if (w->publisher_count > 0) {
-            struct client *c = w->publishers[w->paced % w->publisher_count];
-            c->publisher.due++;
-            client_will(c);
-        }
-        w->paced++;
+    for (uint32_t i = 0; i < PACERS; i++) {
+        struct pacer *pacer = &w->pacers[i];
+        while (pacer->interval_us > 0 && worker_due_us(w, i, pacer->paced) <= w->now_us)
+            fall_due(w, i, pacer->paced++);
     }
 }
 
-// `connect`: begins as many connections as are due and have a client to make them.
+// Begins as many connections as are due and have a client to make them.
 static void
-churn(struct worker *w)
+come(struct worker *w)
 {
-    bool paced = w->run->options->rate > 0;
-    while (w->resting_count > 0 && (!paced || w->started < w->paced)) {
-        uint64_t due_us = paced ? worker_due_us(w, w->started) : w->now_us;
+    bool paced = worker_paces(w, PACE_COMINGS);
+    while (w->resting_count > 0 && (!paced || w->started < w->pacers[PACE_COMINGS].paced)) {
+        uint64_t due_us = paced ? worker_due_us(w, PACE_COMINGS, w->started) : w->now_us;
         w->started++;
+        counter_add(&w->counters.present, 1);
         client_connect(w->resting[--w->resting_count], due_us);
     }
 }
 
 static void
+look_at_visits(struct worker *w)
+{
+    if (!w->run->shape.retains || w->now_us < w->unstick_at_us)
+        return;
+    w->unstick_at_us = w->now_us + UNSTICK_LOOK_US;
+    for (uint32_t i = 0; i < w->client_count; i++)
+        visit_look(&w->clients[i]);
+}
+
+static void
+clear(struct worker *w)
+{
+    if (w->clearing)
+        return;
+    w->clearing = true;
+    w->limit = 2 * w->run->shape.limit;
+    for (uint32_t i = 0; i < w->publisher_count; i++)
+        publisher_clear(w->publishers[i]);
+}
+
+static void
 publish(struct worker *w)
 {
-    if (w->crossing || w->run->options->rate == 0) {
+    if (w->crossing || !worker_paces(w, PACE_MESSAGES)) {
         // Nobody tells a publisher of the first message, nor of another thread's deliveries.
         for (uint32_t i = 0; i < w->publisher_count; i++) {
             if (w->crossing || w->publishers[i]->publisher.next_seq == 0)
@@ -198,7 +235,9 @@ worker_excuses(const struct worker *w, uint64_t started_us)
 void
 worker_rest(struct worker *w, struct client *c)
 {
-    bool parks = w->run->shape.parks && c->role == CLIENT_SUBSCRIBER;
+    bool parks = w->run->shape.parks && c->role == ROLE_SUBSCRIBER;
+    if (c->role == ROLE_COMER)
+        counter_sub(&w->counters.present, 1);
     if (!parks || worker_phase(w) != PHASE_SETUP) {
         w->resting[w->resting_count++] = c;
         return;
@@ -249,21 +288,30 @@ unstick(struct worker *w)
 static void
 set_up(struct worker *w)
 {
-    while (w->connect_next < w->client_count && w->connecting < WORKER_CONNECTS)
-        client_connect(&w->clients[w->connect_next++], w->now_us);
+    while (w->connect_next < w->client_count && w->connecting < WORKER_CONNECTS) {
+        struct client *c = &w->clients[w->connect_next++];
+        if (c->role != ROLE_COMER)
+            client_connect(c, w->now_us);
+    }
 }
 
+// A quarter of the Keep Alive between two looks: PINGREQ leaves after half to three quarters of it.
+// Only one is under way: a second one's answer would hide that the first one's is missing.
 static void
 ping(struct worker *w)
 {
     if (w->keep_alive_s == 0 || w->now_us < w->ping_at_us)
         return;
-    w->ping_at_us = w->now_us + PING_LOOK_US;
+    uint64_t keep_alive_us = w->keep_alive_s * 1000000ull;
+    w->ping_at_us = w->now_us + min_u64(PING_LOOK_US, keep_alive_us / 4);
     for (uint32_t i = 0; i < w->client_count; i++) {
         struct client *c = &w->clients[i];
-        bool silent = c->last_sent_us + w->keep_alive_s * 500000ull <= w->now_us;
-        if (c->state == CLIENT_READY && silent)
-            wire_put_pingreq(client_out(c));
+        if (c->state != CLIENT_READY)
+            continue;
+        if (c->pinged_us != 0 && c->pinged_us + keep_alive_us <= w->now_us)
+            client_lose(c, "no PINGRESP within the Keep Alive");
+        else if (c->pinged_us == 0 && c->last_sent_us + keep_alive_us / 2 <= w->now_us)
+            client_ping(c);
     }
 }
 
@@ -282,10 +330,27 @@ static uint64_t
 wait_us(const struct worker *w, enum phase phase)
 {
     uint64_t wait = w->crossing ? WAIT_CROSSING_US : WAIT_US;
-    if (phase != PHASE_RUN || w->interval_us <= 0)
+    uint64_t now_us = clock_mono_us();
+    if (phase != PHASE_RUN)
         return wait;
-    uint64_t due_us = worker_due_us(w, w->paced), now_us = clock_mono_us();
+    uint64_t due_us = w->run->start_us > now_us ? w->run->start_us : UINT64_MAX;
+    for (uint32_t i = 0; i < PACERS; i++) {
+        if (worker_paces(w, i))
+            due_us = min_u64(due_us, worker_due_us(w, i, w->pacers[i].paced));
+    }
+    if (due_us == UINT64_MAX)
+        return wait;
     return due_us > now_us ? min_u64(due_us - now_us, wait) : 0;
+}
+
+static void
+tell(struct worker *w)
+{
+    if (w->now_us < w->tell_at_us)
+        return;
+    w->tell_at_us = w->now_us + TELL_US;
+    atomic_store_explicit(&w->counters.p99_us, histogram_quantile(&w->latency, 0.99),
+                          memory_order_relaxed);
 }
 
 static void
@@ -329,19 +394,27 @@ static void
 tick(struct worker *w, enum phase phase)
 {
     w->now_us = clock_mono_us();
-    if (phase == PHASE_SETUP && !w->run->shape.churn)
+    if (phase == PHASE_SETUP)
         set_up(w);
+    if (phase == PHASE_CLEAR)
+        clear(w);
     if (phase == PHASE_RETURN)
         unpark(w);
     if (w->run->shape.durable && phase != PHASE_SETUP && phase != PHASE_CLOSE)
         revive(w);
-    if (phase == PHASE_RUN) {
+    bool runs = phase == PHASE_RUN && w->now_us >= w->run->start_us;
+    if (runs) {
         pace(w);
         unstick(w);
-        publish(w);
-        if (w->run->shape.churn)
-            churn(w);
+        if (w->run->shape.scenario == SCENARIO_FLEET)
+            fleet_look(w);
+        tell(w);
     }
+    if (phase == PHASE_PREPARE || runs || phase == PHASE_CLEAR)
+        publish(w);
+    if (runs && w->run->shape.clients[ROLE_COMER] > 0)
+        come(w);
+    look_at_visits(w);
     ping(w);
     flush(w);
     ring_wait(&w->ring, wait_us(w, phase));
@@ -363,6 +436,7 @@ static void
 say_goodbye(struct worker *w)
 {
     for (uint32_t i = 0; i < w->client_count; i++) {
+        visit_end(&w->clients[i]);
         if (w->clients[i].state == CLIENT_READY)
             client_leave(&w->clients[i]);
     }

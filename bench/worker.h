@@ -16,6 +16,21 @@
 // Brokers listen with backlogs as short as 100; a dropped SYN costs a second.
 #define WORKER_CONNECTS 64u
 
+// What goes on at a given rate.
+enum {
+    PACE_MESSAGES, // of all publishers by turns
+    PACE_COMMANDS,
+    PACE_COMINGS,
+    PACE_DROPS,
+    PACERS,
+};
+
+struct pacer {
+    double interval_us; // between two of this worker's; 0 = not paced
+    uint64_t paced;     // that have fallen due
+    uint32_t members;   // of this worker, who share it
+};
+
 struct worker {
     struct run *run;
     struct ring ring;
@@ -32,17 +47,24 @@ struct worker {
     uint32_t parked_count;    // not connected before PHASE_RETURN
     uint32_t publisher_count; // in the order of pacing
 
-    uint32_t connect_next;  // clients[connect_next..] have not begun to connect
-    uint32_t connecting;    // attempts under way
-    uint64_t paced;         // open loop: messages (or connections) that have fallen due
-    uint64_t started;       // `connect`: attempts begun
-    double interval_us;     // open loop: between two of this worker's messages
-    bool crossing;          // windows are opened by another thread's deliveries
-    uint16_t keep_alive_s;  // shortest that a server asked for; 0 = none
-    uint64_t ping_at_us;    // next look at who has to send PINGREQ
-    uint64_t unstick_at_us; // next look at who waits for what was forgotten
+    uint32_t connect_next; // clients[connect_next..] have not begun to connect
+    uint32_t connecting;   // attempts under way
+    struct pacer pacers[PACERS];
+    struct client *commander; // NULL if it is another worker's
+    uint64_t started;         // comings begun
+    uint64_t limit;           // messages of each publisher in this phase
+    bool crossing;            // windows are opened by another thread's deliveries
+    bool clearing;            // publishers know that they are to clear
+    uint16_t keep_alive_s;    // ours, or the shortest that a server asked for; 0 = none
+    uint64_t ping_at_us;      // next look at who has to send PINGREQ
+    uint64_t unstick_at_us;   // next look at who waits for what was forgotten
+    uint64_t tell_at_us;      // next time that the counters are told how long messages take
+    uint64_t dropped;         // devices that went at their rate
+    uint32_t drop_next;       // the next of the publishers to go
+    uint64_t storm_us;        // when it began; 0 before
 
-    struct histogram latency, ack_latency, lateness;
+    // come_latency: until a comer is ready, or has all that is retained; until a device is back
+    struct histogram latency, ack_latency, lateness, command_latency, come_latency;
     CACHE_ALIGNED struct counters counters;
     char failure[RUN_FAILURE_TEXT]; // the first; main reads it after worker_join
     pthread_t thread;
@@ -56,8 +78,8 @@ void worker_join(struct worker *w);
 
 // ---- For client.c, publisher.c and subscriber.c, on the worker's thread ------------------------
 
-// Open loop: when this worker's n-th message is due.
-uint64_t worker_due_us(const struct worker *w, uint64_t n);
+// When this worker's n-th of what has a rate is due.
+uint64_t worker_due_us(const struct worker *w, uint32_t pacer, uint64_t n);
 // Whether a message or connection due at that time counts.
 bool worker_measures(const struct worker *w, uint64_t due_us);
 // Whether a connection that began then may end, because the broker was killed.
@@ -66,6 +88,12 @@ bool worker_excuses(const struct worker *w, uint64_t started_us);
 void worker_rest(struct worker *w, struct client *c);
 // The first failure is kept.
 void worker_note_failure(struct worker *w, const char *format, ...) PRINTF_LIKE(2);
+
+static inline bool
+worker_paces(const struct worker *w, uint32_t pacer)
+{
+    return w->pacers[pacer].interval_us > 0;
+}
 
 static inline enum phase
 worker_phase(const struct worker *w)

@@ -34,7 +34,7 @@ broker_new(const struct config *config, struct log *log, unsigned shard_count, u
     atomic_store(&broker->next_message, 1);
     atomic_store(&broker->wall_offset_ms, wall_ms - now_ms);
     for (unsigned i = 0; i < shard_count; i++)
-        broker->sleep[i].wake_fd = -1;
+        atomic_store(&broker->sleep[i].wake_fd, -1);
     broker->started_ms = now_ms;
     broker->started_wall_ms = wall_ms;
     return broker;
@@ -96,7 +96,8 @@ broker_wake(struct broker *broker, unsigned shard)
     if (!atomic_load_explicit(&sleep->sleeping, memory_order_relaxed) ||
         !atomic_exchange(&sleep->sleeping, 0))
         return;
-    int rc = sleep->wake_fd < 0 ? 0 : eventfd_write(sleep->wake_fd, 1);
+    int fd = atomic_load_explicit(&sleep->wake_fd, memory_order_relaxed);
+    int rc = fd < 0 ? 0 : eventfd_write(fd, 1);
     must(rc == 0);
 }
 

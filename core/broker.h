@@ -23,7 +23,9 @@ struct shard;
 
 struct CACHE_ALIGNED broker_sleep {
     _Atomic uint32_t sleeping; // its worker is about to wait or waits: whoever posts must wake it
-    int wake_fd;               // eventfd of the worker, which owns it; -1 = there is none
+    // Eventfd of the worker at which the shard is, which owns it; -1 = there is none. Stored before
+    // the flag is set, loaded after it was seen.
+    _Atomic int wake_fd;
 };
 
 // A shard's answers to the others' tickets (tickets.h). Written by that shard alone.

@@ -24,6 +24,7 @@ client_init(struct client *client, struct shard *shard, uint32_t listener_index,
     client->listener_index = listener_index;
     client->packet_max = UINT32_MAX;
     client->receive_max = UINT16_MAX;
+    client->window = CLIENT_WINDOW_FIRST;
     client->problem_info = true;
     client->will_on_close = true;
     client->last_packet_ms = accepted_ms;

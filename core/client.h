@@ -30,6 +30,12 @@ struct alias_table;
 
 #define CLIENT_MAGIC 0x434c4921u
 
+// With max_inflight_messages auto, a client has so many QoS 1 and 2 messages unacknowledged at first,
+// as mosquitto's have. Each acknowledgement that makes room in a full window adds one, so that a
+// client that keeps up is sent more at a time, and one on a bad network gets few messages twice.
+#define CLIENT_WINDOW_FIRST 20u
+#define CLIENT_WINDOW_MAX   1000u
+
 enum client_state {
     CLIENT_AWAIT_CONNECT,
     CLIENT_CONNECTED,
@@ -58,6 +64,7 @@ struct client {
     uint8_t *in; // incomplete packet
     uint32_t in_len, in_cap;
     uint32_t packet_max;    // Maximum Packet Size of the client
+    uint16_t window;        // max_inflight_messages auto: what it may have unacknowledged by now
     uint16_t receive_max;   // of the client
     uint16_t alias_max_out; // Topic Alias Maximum of the client, bounded
     uint64_t base_position; // of what its CONNECT changed: no acknowledgement before that is safe

@@ -79,13 +79,16 @@ struct listener_config {
     bool loopback_only; // nothing in the configuration says where to listen
 };
 
+#define INFLIGHT_AUTO UINT32_MAX // the window of client.h
+
 struct config {
     struct listener_config listeners[CONFIG_LISTENERS_MAX];
     uint32_t listener_count;
     uint32_t workers; // 0 = the CPUs that the cgroup grants
+    bool gather_workers;
 
     // Sessions and queues. 0 = unlimited wherever a _max is a count or bytes.
-    uint32_t inflight_messages_max; // max_inflight_messages, 20; outgoing QoS 1/2 per client
+    uint32_t inflight_messages_max; // outgoing QoS 1/2 per client; 0 = none, or INFLIGHT_AUTO
     uint32_t queued_messages_max;   // max_queued_messages, 1000; per session, QoS 1/2
     uint64_t queued_bytes_max;      // max_queued_bytes, 0; per session
     bool queue_qos0_messages;       // false; queue QoS 0 for absent durable sessions too

@@ -148,8 +148,10 @@ const struct config_key config_keys[] = {
              "socket is one."},
 
     {KEY(SESSIONS, "max_inflight_messages"), GLOBAL(UINT, inflight_messages_max), RANGE(0, U16),
-     .fallback = "20", .unit = "messages",
-     .help = "QoS 1 and 2 messages on their way to one client; 0: no limit but the client's."},
+     .unset = INFLIGHT_AUTO, .fallback = "auto", .unit = "messages",
+     .help = "QoS 1 and 2 messages on their way to one client; 0: no limit but the client's. auto: "
+             "20 on a new connection, up to 1000 as it acknowledges them; QoS 2 before MQTT 5: "
+             "20."},
     {KEY(SESSIONS, "max_queued_messages"), GLOBAL(UINT, queued_messages_max), RANGE(0, U32),
      .fallback = "1000", .unit = "messages",
      .help = "QoS 1 and 2 messages that wait for one session; 0: no limit."},
@@ -270,6 +272,9 @@ const struct config_key config_keys[] = {
 
     {KEY(PROCESS, "workers"), GLOBAL(UINT, workers), RANGE(0, 64), .fixed = true, .fallback = "0",
      .unit = "threads", .help = "Worker threads; 0: as many as the CPUs that the cgroup grants."},
+    {KEY(PROCESS, "gather_workers"), GLOBAL(BOOL, gather_workers), .fixed = true,
+     .fallback = "true",
+     .help = "One worker does the work of all while it has time for it, which costs less."},
     {KEY(PROCESS, "user"), GLOBAL(STRING, user), .fixed = true, .example = "ternmq",
      .unit = "name",
      .help = "Whom the broker becomes when root starts it. Default: ternmq, where that user "

@@ -61,6 +61,7 @@ struct config_key {
     bool minus_one;   // -1 means unlimited, as 0 does
     bool zero_is_max; // 0 means as large as can be, and is stored so
     uint32_t never;   // TYPE_DURATION: what `never` stores
+    uint32_t unset;   // TYPE_UINT: what `auto` stores; 0 = there is no such word
     uint64_t min, max;
     const char *choices;  // "drop_newest|drop_oldest"
     const char *fallback; // the default, as text; NULL = none

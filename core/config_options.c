@@ -169,8 +169,9 @@ write_kind(FILE *out, const struct config_key *key)
     must(is_offered(key));
     char text[200];
     if (key->type == TYPE_UINT)
-        (void)snprintf(text, sizeof text, "%s, %llu to %llu", key->unit,
-                       (unsigned long long)key->min, (unsigned long long)key->max);
+        (void)snprintf(text, sizeof text, "%s, %llu to %llu%s", key->unit,
+                       (unsigned long long)key->min, (unsigned long long)key->max,
+                       key->unset ? ", or auto" : "");
     else if (key->type == TYPE_BOOL)
         (void)snprintf(text, sizeof text, "true | false");
     else if (key->type == TYPE_DURATION)

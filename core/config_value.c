@@ -279,6 +279,15 @@ config_log_file(struct config *config)
 }
 
 static bool
+is_auto(const struct config_key *key, struct slice value, uint64_t *ret_number)
+{
+    if (key->unset == 0 || !config_is(value, "auto"))
+        return false;
+    *ret_number = key->unset;
+    return true;
+}
+
+static bool
 zero_is_max(struct config_loader *loader, const struct config_key *key, struct slice value,
             uint64_t *ret_number)
 {
@@ -304,7 +313,7 @@ config_value_set(struct config_loader *loader, const struct config_key *key, voi
         number = flag;
         break;
     case TYPE_UINT:
-        good = (key->minus_one && config_is(value, "-1")) ||
+        good = (key->minus_one && config_is(value, "-1")) || is_auto(key, value, &number) ||
                zero_is_max(loader, key, value, &number) ||
                config_uint(loader, value, key->min, key->max, &number);
         break;

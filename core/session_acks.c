@@ -16,6 +16,7 @@ static void
 finish(struct session *session, struct delivery *entry)
 {
     session_finish(session, entry);
+    session_widen(session);
     session_pump(session);
     if (session->walks)
         session_continue(session);

@@ -171,11 +171,24 @@ session_finish(struct session *session, struct delivery *entry)
 
 // ---- Sending ------------------------------------------------------------------------------------
 
+// How many messages may be unacknowledged. Clients before MQTT 5 cannot say how many QoS 2 flows
+// they can take: no more than mosquitto has always sent.
 static uint32_t
-window(const struct session *session)
+window(const struct session *session, uint8_t qos)
 {
+    const struct client *client = session->client;
     uint32_t limit = session->shard->config->inflight_messages_max;
-    return min_u32(session->client->receive_max, limit ? limit : DELIVERIES_SPAN_MAX);
+    if (limit == INFLIGHT_AUTO)
+        limit = qos == 2 && client->version < MQTT_5 ? CLIENT_WINDOW_FIRST : client->window;
+    return min_u32(client->receive_max, limit ? limit : DELIVERIES_SPAN_MAX);
+}
+
+void
+session_widen(struct session *session)
+{
+    struct client *client = session->client;
+    if (client->window < CLIENT_WINDOW_MAX && session->out.inflight + 1 >= client->window)
+        client->window++;
 }
 
 static bool
@@ -273,11 +286,10 @@ session_pump(struct session *session)
     struct client *client = session->client;
     if (!client || client->state != CLIENT_CONNECTED)
         return;
-    uint32_t limit = window(session);
     while (out->sent != out->loaded && out->sent - out->head < DELIVERIES_SPAN_MAX) {
         struct delivery *entry = deliveries_at(out, out->sent);
         if (entry->state != DELIVERY_DONE) {
-            if (entry->qos > 0 && out->inflight >= limit)
+            if (entry->qos > 0 && out->inflight >= window(session, entry->qos))
                 return;
             if (!out_has_room(client)) {
                 go_on_later(session);

@@ -22,11 +22,15 @@ enum io_kind {
     IO_WAKE,
 };
 
-// A token is chosen by the caller, comes back with the event, and is less than this.
-#define IO_TOKEN_END (UINT64_C(1) << 56)
+// A token is chosen by the caller, comes back with the event, and is less than this. Several lanes
+// (lane.h) may use one backend: bits IO_LANE_SHIFT to 31 say whose operation it is.
+#define IO_TOKEN_END  (UINT64_C(1) << 56)
+#define IO_LANE_SHIFT 26u
+#define IO_LANES_MAX  64u
 // Events in one batch, sends between two calls of enter, pieces of one send and their bytes.
 #define IO_EVENTS_MAX     64u
 #define IO_SENDS_MAX      8192u
+#define IO_SEND_IDS       (IO_SENDS_MAX * IO_LANES_MAX)
 #define IO_PIECES_MAX     64u
 #define IO_SEND_BYTES_MAX (1u << 30)
 #define IO_WAIT_FOREVER   (-1)
@@ -72,6 +76,14 @@ struct backend_ops {
 struct backend {
     const struct backend_ops *ops;
     bool crowded; // set by reap: so many events wait that they must be reaped before more sends
+    uint64_t received; // bytes that reap has handed out; the worker sets it back
 };
+
+// The lane that an operation with this token belongs to.
+static inline unsigned
+io_lane_of(uint64_t token)
+{
+    return (unsigned)(token >> IO_LANE_SHIFT) & (IO_LANES_MAX - 1);
+}
 
 #endif

@@ -92,16 +92,12 @@ void
 conn_receive(struct conns *conns, struct conn *conn)
 {
     must_hot(!conn->receiving);
+    if (unlikely(conns->moving)) {
+        conn->rearm = true;
+        return;
+    }
     conn->receiving = true;
-    conns->io->ops->recv(conns->io, conn->fd, conn->token, false);
-}
-
-static void
-receive_once(struct conns *conns, struct conn *conn)
-{
-    must(conn->state == CONN_PRE && !conn->receiving);
-    conn->receiving = true;
-    conns->io->ops->recv(conns->io, conn->fd, conn->token, true);
+    conns->io->ops->recv(conns->io, conn->fd, conn->token, conn->state == CONN_PRE);
 }
 
 // From here on the client's own time to CONNECT runs, from accept as before.
@@ -174,8 +170,8 @@ pre_append(struct conn *conn, const uint8_t *data, uint32_t len)
 static void
 pre_on_recv(struct conns *conns, struct conn *conn, const struct io_event *event)
 {
-    if (event->result == -ENOBUFS) {
-        receive_once(conns, conn);
+    if (event->result == -ENOBUFS || event->result == -ECANCELED) {
+        conn_receive(conns, conn);
         return;
     }
     if (event->result <= 0) { // a probe, or somebody who thought better of it: not worth a line
@@ -189,7 +185,7 @@ pre_on_recv(struct conns *conns, struct conn *conn, const struct io_event *event
     if (err == ERR_NEED_MORE) {
         if (!conn->pre)
             (void)pre_append(conn, event->data, len);
-        receive_once(conns, conn);
+        conn_receive(conns, conn);
     } else if (home == conns->shard->index) {
         stay_here(conns, conn, data);
     } else {
@@ -254,10 +250,8 @@ conn_on_recv(struct conns *conns, const struct io_event *event)
         return;
     must_hot(conn->receiving);
     conn->receiving = event->more;
-    if (likely(event->result > 0)) {
-        conns->tick_bytes += (uint32_t)event->result;
+    if (likely(event->result > 0))
         stat_add(&conns->shard->stats.bytes_received, (uint32_t)event->result);
-    }
     if (unlikely(conn->state != CONN_LIVE)) {
         on_recv_unusual(conns, conn, event);
         return;
@@ -285,7 +279,7 @@ conn_on_accept(struct conns *conns, int fd, uint32_t listener)
     conn->state = CONN_PRE;
     uint64_t timeout_ms = (uint64_t)shard->config->connect_timeout_s * 1000;
     wheel_arm(conns->wheel, &conn->timer, shard->now_ms + timeout_ms);
-    receive_once(conns, conn);
+    conn_receive(conns, conn);
 }
 
 void

@@ -7,6 +7,9 @@
 // Limits: descriptors; max_connections; time to CONNECT; CONN_FLUSH_MS and CONN_LINGER_MS at the
 //         end.
 //
+// A lane (lane.h) may move to another worker. Then all operations in the kernel are stopped, and
+// armed again by the other one; conn->rearm remembers which.
+//
 //   accept -> PRE -> LIVE -> CLOSING -> LINGER -> DOOMED -> free
 //              |      ^                              ^
 //              +------+-- on the home shard          +-- from everywhere, when the peer is gone
@@ -21,6 +24,7 @@ struct listen_set;
 
 #define CONN_MAGIC     0x636f6e6eu
 #define CONN_CHUNK     128u
+#define CONN_SLOTS_MAX (1u << IO_LANE_SHIFT)
 #define CONN_FLUSH_MS  1000u // for the last words, when the socket is full
 #define CONN_LINGER_MS 200u  // for the peer to read them and to close
 #define TIMER_CONN     128u  // struct timer.kind in the worker's own wheel
@@ -36,7 +40,7 @@ enum conn_state {
 
 // The first line is all that an event or a flush needs besides the client.
 struct conn {
-    CACHE_ALIGNED uint64_t token; // generation << 32 | slot
+    CACHE_ALIGNED uint64_t token; // generation << 32 | lane << IO_LANE_SHIFT | slot
     uint32_t magic;
     int fd;
     uint32_t listener;
@@ -46,6 +50,8 @@ struct conn {
     bool in_flight; // in conns.flights
     bool resumed;   // was blocked; client_on_writable is due when all is sent
     bool ended;     // the peer will send no more
+    bool polling;   // one event tells when the socket takes bytes again
+    bool rearm;     // its receive was stopped, or not armed, because the lane moves
     uint64_t accepted_ms;
     uint8_t *pre; // while PRE: the incomplete CONNECT
     uint32_t pre_len, pre_cap;
@@ -70,9 +76,9 @@ struct conns {
     uint32_t slots, chunk_cap;
     uint32_t open; // connections that are not free
     struct list free, doomed;
-    bool refusing;       // the worker stops
-    bool settle_soon;    // a flight has to be settled before the worker may sleep
-    uint64_t tick_bytes; // received in this tick
+    bool refusing;    // the worker stops
+    bool moving;      // nothing is armed
+    bool settle_soon; // a flight has to be settled before the worker may sleep
     uint32_t flight_count;
     uint64_t flight_bytes;
     struct flight flights[IO_SENDS_MAX];
@@ -92,18 +98,27 @@ void conn_on_recv(struct conns *conns, const struct io_event *event);
 void conn_on_writable(struct conns *conns, uint64_t token);
 void conn_on_timer(struct conns *conns, struct timer *timer);
 
-// One send for each dirty connection, queued.
-void conns_flush(struct conns *conns);
-// After enter: takes note of what was sent.
+// One send for each dirty connection, at most send_max, queued.
+void conns_flush(struct conns *conns, uint32_t send_max);
+// After enter: the send called id failed; before conns_settle takes note of what was sent.
+void conns_on_failure(struct conns *conns, uint32_t id, int32_t result);
 void conns_settle(struct conns *conns);
 // After enter: closes the descriptors of those doomed before it.
 void conns_bury(struct conns *conns);
+// The lane is about to move: stops all operations, and arms none until conns_resume.
+void conns_stop(struct conns *conns);
+// Whether the kernel holds no operation of ours any more; if again, those it does are asked to stop
+// once more. After conns_settle.
+bool conns_stopped(struct conns *conns, bool again);
+// Arms everything again, on this backend.
+void conns_resume(struct conns *conns, struct backend *io);
 // No more connections; ends those without a session.
 void conns_refuse(struct conns *conns);
 // Ends all that are left, at once.
 void conns_abandon(struct conns *conns);
 
-// ---- Between conn.c, conn_send.c and conn_table.c -----------------------------------------------
+// ---- Between conn.c, conn_move.c, conn_send.c and conn_table.c
+// -------------------------------------------
 
 static inline struct conn *
 conn_at(const struct conns *conns, uint32_t slot)
@@ -116,7 +131,7 @@ conn_at(const struct conns *conns, uint32_t slot)
 static inline struct conn *
 conn_find(const struct conns *conns, uint64_t token)
 {
-    struct conn *conn = conn_at(conns, (uint32_t)token);
+    struct conn *conn = conn_at(conns, (uint32_t)token & (CONN_SLOTS_MAX - 1));
     must_hot(conn->magic == CONN_MAGIC);
     return likely(conn->token == token) ? conn : NULL;
 }
@@ -127,8 +142,10 @@ void conn_release(struct conns *conns, struct conn *conn);
 // Events of the slot's past are another's from now on.
 void conn_next_generation(struct conn *conn);
 
-// Arms the receive that goes on.
+// Arms the receive: one that goes on, or while PRE one that takes nothing more when it is over.
 void conn_receive(struct conns *conns, struct conn *conn);
+// Waits for the socket to take bytes again.
+void conn_poll(struct conns *conns, struct conn *conn);
 // client->want_close: last words, then the end.
 void conn_begin_close(struct conns *conns, struct conn *conn);
 // The last words are said, or cannot be.

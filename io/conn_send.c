@@ -77,19 +77,20 @@ conn_flush(struct conns *conns, uint32_t id)
     flight->bytes = cut_to_limit(pieces, &count);
     flight->result = (int32_t)flight->bytes;
     conns->flight_bytes += flight->bytes;
-    conns->io->ops->send(conns->io, conn->fd, id, pieces, count);
+    uint32_t lane = conns->shard->index;
+    conns->io->ops->send(conns->io, conn->fd, lane * IO_SENDS_MAX + id, pieces, count);
     // Somebody waits for this to be over.
     if (conn->state != CONN_LIVE || conn->resumed || conn->client.read_paused)
         conns->settle_soon = true;
 }
 
 void
-conns_flush(struct conns *conns)
+conns_flush(struct conns *conns, uint32_t send_max)
 {
-    must_hot(conns->flight_count == 0);
+    must_hot(conns->flight_count == 0 && send_max <= IO_SENDS_MAX);
     struct client *client;
     // Those for whom there is no room stay dirty; the worker does not sleep then.
-    while (conns->flight_count < IO_SENDS_MAX && (client = client_next_dirty(conns->shard)) != NULL)
+    while (conns->flight_count < send_max && (client = client_next_dirty(conns->shard)) != NULL)
         collect(conns, container_of(client, struct conn, client));
     conns->flight_bytes = 0;
     conns->settle_soon = false;
@@ -110,7 +111,7 @@ on_short_send(struct conns *conns, struct conn *conn, int32_t result)
         conn_finish(conns, conn);
     } else {
         conn->client.blocked = true;
-        conns->io->ops->writable(conns->io, conn->fd, conn->token);
+        conn_poll(conns, conn);
     }
 }
 
@@ -129,17 +130,17 @@ on_sent_unusual(struct conns *conns, struct conn *conn)
 }
 
 void
+conns_on_failure(struct conns *conns, uint32_t id, int32_t result)
+{
+    must(id < conns->flight_count && result < (int32_t)conns->flights[id].bytes);
+    conns->flights[id].result = result;
+}
+
+void
 conns_settle(struct conns *conns)
 {
-    struct backend *io = conns->io;
     uint64_t total = 0;
-    uint32_t id;
-    int32_t result;
-    while (io->ops->next_failure(io, &id, &result)) {
-        must(id < conns->flight_count && result < (int32_t)conns->flights[id].bytes);
-        conns->flights[id].result = result;
-    }
-    for (id = 0; id < conns->flight_count; id++) {
+    for (uint32_t id = 0; id < conns->flight_count; id++) {
         const struct flight *flight = &conns->flights[id];
         struct conn *conn = flight->conn;
         must_hot(conn->in_flight);
@@ -162,9 +163,14 @@ void
 conn_on_writable(struct conns *conns, uint64_t token)
 {
     struct conn *conn = conn_find(conns, token);
-    if (!conn || conn->state == CONN_LINGER)
+    if (!conn)
+        return;
+    conn->polling = false;
+    if (conn->state == CONN_LINGER)
         return;
     must(conn->state == CONN_LIVE || conn->state == CONN_CLOSING);
+    if (conns->moving)
+        return; // asked again where the lane goes
     conn->client.blocked = false;
     conn->resumed = true;
     client_mark_dirty(&conn->client);

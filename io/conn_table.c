@@ -37,12 +37,13 @@ static void
 add_chunk(struct conns *conns)
 {
     uint32_t chunk = conns->slots / CONN_CHUNK;
+    must(conns->slots + CONN_CHUNK <= CONN_SLOTS_MAX);
     conns->chunks = mem_grow(conns->chunks, &conns->chunk_cap, chunk + 1, sizeof(void *));
     struct conn *first = mem_alloc_aligned(CACHE_LINE, CONN_CHUNK * sizeof *first);
     conns->chunks[chunk] = first;
     for (uint32_t i = 0; i < CONN_CHUNK; i++) {
         first[i].magic = CONN_MAGIC;
-        first[i].token = conns->slots + i;
+        first[i].token = conns->shard->index << IO_LANE_SHIFT | (conns->slots + i);
         first[i].fd = -1;
         timer_init(&first[i].timer, TIMER_CONN);
         list_push(&conns->free, &first[i].node);
@@ -83,6 +84,7 @@ conn_release(struct conns *conns, struct conn *conn)
     conn->state = CONN_FREE;
     conn->fd = -1;
     conn->receiving = conn->stopping = conn->resumed = conn->ended = false;
+    conn->polling = conn->rearm = false;
     conns->open--;
     // At the head: the slot used last is the one that is still in the cache.
     list_push(conns->free.next, &conn->node);

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 
 #define CREW_MAGIC 0x63726577u
@@ -17,6 +18,10 @@ struct member {
     int wake_fd;
     enum member_state state; // under the lock
     atomic_bool stop;
+    struct list given; // lanes, under the lock
+    bool closed;       // under the lock
+    atomic_bool has_given;
+    _Atomic uint32_t busy;
 };
 
 struct crew {
@@ -45,6 +50,7 @@ crew_new(unsigned workers)
     must(pthread_cond_init(&crew->changed, NULL) == 0);
     int error = 0;
     for (unsigned i = 0; i < workers; i++) {
+        list_init(&crew->members[i].given);
         crew->members[i].wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (crew->members[i].wake_fd < 0)
             error = errno;
@@ -165,4 +171,55 @@ crew_stopping(const struct crew *crew, unsigned index)
 {
     must_hot(crew->magic == CREW_MAGIC && index < crew->count);
     return atomic_load_explicit(&crew->members[index].stop, memory_order_acquire);
+}
+
+bool
+crew_give(struct crew *crew, unsigned index, struct list *lane)
+{
+    struct member *member = member_of(crew, index);
+    must(pthread_mutex_lock(&crew->lock) == 0);
+    bool open = !member->closed;
+    if (open) {
+        list_push(&member->given, lane);
+        atomic_store_explicit(&member->has_given, true, memory_order_release);
+    }
+    must(pthread_mutex_unlock(&crew->lock) == 0);
+    if (open)
+        crew_wake(crew, index);
+    return open;
+}
+
+struct list *
+crew_take(struct crew *crew, unsigned index)
+{
+    struct member *member = member_of(crew, index);
+    if (likely(!atomic_load_explicit(&member->has_given, memory_order_acquire)))
+        return NULL;
+    must(pthread_mutex_lock(&crew->lock) == 0);
+    struct list *lane = list_pop(&member->given);
+    if (list_empty(&member->given))
+        atomic_store_explicit(&member->has_given, false, memory_order_relaxed);
+    must(pthread_mutex_unlock(&crew->lock) == 0);
+    return lane;
+}
+
+void
+crew_close(struct crew *crew, unsigned index)
+{
+    must(pthread_mutex_lock(&crew->lock) == 0);
+    member_of(crew, index)->closed = true;
+    must(pthread_mutex_unlock(&crew->lock) == 0);
+}
+
+void
+crew_tell_busy(struct crew *crew, unsigned index, uint32_t permille)
+{
+    atomic_store_explicit(&member_of(crew, index)->busy, permille, memory_order_relaxed);
+}
+
+uint32_t
+crew_busy(const struct crew *crew, unsigned index)
+{
+    must(crew->magic == CREW_MAGIC && index < crew->count);
+    return atomic_load_explicit(&crew->members[index].busy, memory_order_relaxed);
 }

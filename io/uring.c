@@ -25,18 +25,19 @@
 
 #include "core/base/mem.h"
 
-#define URING_MAGIC     0x7572696eu
-#define SQ_ENTRIES      4096u
-#define CQ_ENTRIES      32768u
-#define CQ_CROWDED      (CQ_ENTRIES / 4)
-#define BUFFER_GROUP    0
-#define KIND_SHIFT      56
-#define KIND_SEND       64u // beside enum io_kind: never handed out as events
-#define KIND_STOP       65u
-#define MSGS_MAX        256u
-#define MSG_PIECES_MAX  4096u
-#define SUBMIT_TRIES    1000000u
-#define FEATURES_NEEDED (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP)
+#define URING_MAGIC      0x7572696eu
+#define SQ_ENTRIES       4096u
+#define CQ_ENTRIES       32768u
+#define CQ_CROWDED       (CQ_ENTRIES / 4)
+#define BUFFER_GROUP     0
+#define KIND_SHIFT       56
+#define KIND_SEND        64u // beside enum io_kind: never handed out as events
+#define KIND_STOP        65u
+#define MSGS_MAX         256u
+#define MSG_PIECES_MAX   4096u
+#define SUBMIT_TRIES     1000000u
+#define BUFFER_FIT_TICKS 4096u
+#define FEATURES_NEEDED  (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP)
 #define RING_FLAGS                                                                       \
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | \
      IORING_SETUP_CQSIZE)
@@ -52,7 +53,12 @@ struct uring {
     struct io_uring ring;
     struct io_uring_buf_ring *buf_ring;
     uint8_t *buffers;
-    uint16_t lent[IO_EVENTS_MAX]; // buffers of the last batch
+    uint16_t lent[IO_EVENTS_MAX];  // buffers of the last batch
+    uint16_t spare[URING_BUFFERS]; // those that the kernel does not have
+    uint32_t spare_count;
+    uint32_t used, used_most, uses; // in this tick; in the last `uses` ticks
+    uint32_t give_up;               // so many are kept when they come back
+    bool short_of_buffers;          // the kernel had none left
     uint32_t msg_count, piece_count;
     struct msghdr msgs[MSGS_MAX]; // of sends in pieces, until they are submitted
     struct iovec pieces[MSG_PIECES_MAX];
@@ -71,6 +77,64 @@ user_data(unsigned kind, uint64_t token)
 {
     must_hot(token < IO_TOKEN_END);
     return (uint64_t)kind << KIND_SHIFT | token;
+}
+
+// ---- Receive buffers ----------------------------------------------------------------------------
+
+static inline void *
+buffer_at(const struct uring *u, uint32_t id)
+{
+    must_hot(id < URING_BUFFERS);
+    return u->buffers + (size_t)id * URING_BUFFER_BYTES;
+}
+
+static void
+provide(struct uring *u, const uint16_t *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        io_uring_buf_ring_add(u->buf_ring, buffer_at(u, ids[i]), URING_BUFFER_BYTES, ids[i],
+                              URING_BUFFERS - 1, (int)i);
+    io_uring_buf_ring_advance(u->buf_ring, (int)count);
+}
+
+// Keeps some of the lent ones, and their memory is the kernel's again.
+static COLD void
+keep_lent(struct uring *u)
+{
+    for (; u->give_up > 0 && u->lent_count > 0; u->give_up--) {
+        uint16_t id = u->lent[--u->lent_count];
+        (void)madvise(buffer_at(u, id), URING_BUFFER_BYTES, MADV_DONTNEED);
+        u->spare[u->spare_count++] = id;
+    }
+}
+
+static void
+give_back(struct uring *u)
+{
+    u->used += u->lent_count;
+    if (unlikely(u->give_up > 0))
+        keep_lent(u);
+    provide(u, u->lent, u->lent_count);
+    u->lent_count = 0;
+}
+
+// After a tick's last batch: as many buffers as the ticks need, with as many again in reserve.
+static void
+fit_buffers(struct uring *u)
+{
+    uint32_t given = URING_BUFFERS - u->spare_count;
+    u->used_most = max_u32(u->used_most, u->used);
+    u->used = 0;
+    if (unlikely((u->used_most > given / 2 || u->short_of_buffers) && u->spare_count > 0)) {
+        uint32_t more = min_u32(given, u->spare_count);
+        u->spare_count -= more;
+        provide(u, u->spare + u->spare_count, more);
+        u->uses = u->used_most = 0;
+    } else if (unlikely(++u->uses == BUFFER_FIT_TICKS)) {
+        u->give_up = u->used_most < given / 8 && given > URING_BUFFERS_MIN ? given / 2 : 0;
+        u->uses = u->used_most = 0;
+    }
+    u->short_of_buffers = false;
 }
 
 // ---- Submission ---------------------------------------------------------------------------------
@@ -175,7 +239,7 @@ uring_send(struct backend *io, int fd, uint32_t id, const struct iovec *pieces, 
 {
     const int flags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
     struct uring *u = uring_of(io);
-    must_hot(id < IO_SENDS_MAX && count > 0);
+    must_hot(id < IO_SEND_IDS && count > 0);
     if (!u->sending) {
         u->sending = true;
         u->scan = io_uring_smp_load_acquire(u->ring.cq.ktail);
@@ -200,6 +264,7 @@ static void
 uring_enter(struct backend *io, int64_t wait_ms)
 {
     struct uring *u = uring_of(io);
+    fit_buffers(u);
     struct io_uring_cqe *cqe;
     int n;
     if (wait_ms == 0) {
@@ -236,23 +301,6 @@ uring_next_failure(struct backend *io, uint32_t *ret_id, int32_t *ret_result)
     return false;
 }
 
-static inline void *
-buffer_at(const struct uring *u, uint32_t id)
-{
-    must_hot(id < URING_BUFFERS);
-    return u->buffers + (size_t)id * URING_BUFFER_BYTES;
-}
-
-static void
-give_back(struct uring *u)
-{
-    for (uint32_t i = 0; i < u->lent_count; i++)
-        io_uring_buf_ring_add(u->buf_ring, buffer_at(u, u->lent[i]), URING_BUFFER_BYTES, u->lent[i],
-                              URING_BUFFERS - 1, (int)i);
-    io_uring_buf_ring_advance(u->buf_ring, (int)u->lent_count);
-    u->lent_count = 0;
-}
-
 static uint32_t
 uring_reap(struct backend *io, struct io_event *ret_events)
 {
@@ -274,9 +322,12 @@ uring_reap(struct backend *io, struct io_event *ret_events)
         event->kind = (uint8_t)kind;
         event->more = cqe->flags & IORING_CQE_F_MORE;
         event->data = NULL;
+        if (unlikely(cqe->res == -ENOBUFS))
+            u->short_of_buffers = true;
         if (cqe->flags & IORING_CQE_F_BUFFER) {
             uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
             event->data = buffer_at(u, id);
+            u->base.received += cqe->res > 0 ? (uint32_t)cqe->res : 0;
             u->lent[u->lent_count++] = id;
         }
     }
@@ -349,10 +400,10 @@ init_buffers(struct uring *u)
     int rc = register_buffers(&u->ring, u->buf_ring, URING_BUFFERS);
     if (rc)
         return rc;
-    for (uint32_t i = 0; i < URING_BUFFERS; i++)
-        io_uring_buf_ring_add(u->buf_ring, buffer_at(u, i), URING_BUFFER_BYTES, (unsigned short)i,
-                              URING_BUFFERS - 1, (int)i);
-    io_uring_buf_ring_advance(u->buf_ring, (int)URING_BUFFERS);
+    for (uint32_t id = URING_BUFFERS; id-- > 0;)
+        u->spare[u->spare_count++] = (uint16_t)id;
+    u->spare_count -= URING_BUFFERS_MIN;
+    provide(u, u->spare + u->spare_count, URING_BUFFERS_MIN);
     return 0;
 }
 

@@ -10,8 +10,11 @@
 
 #include "io/backend.h"
 
-// Enough for all that one tick takes in; what exceeds it waits in the sockets.
+// Enough for all that one tick takes in; what exceeds it waits in the sockets. The kernel is given
+// URING_BUFFERS_MIN of them and more when it needs them: it uses them in turns, so that few stay in
+// the cache and in memory.
 #define URING_BUFFERS      256u
+#define URING_BUFFERS_MIN  16u
 #define URING_BUFFER_BYTES 16384u
 
 struct uring_probe {

@@ -1,4 +1,4 @@
-// worker.c - a thread, a ring, a shard: the loop that moves everything.
+// worker.c - a thread and its ring: the loop that moves everything, for the lanes that are here.
 #include "io/worker.h"
 
 #include <errno.h>
@@ -14,25 +14,37 @@
 #include "core/shard.h"
 #include "io/conn.h"
 #include "io/crew.h"
+#include "io/lane.h"
 #include "io/listener.h"
 #include "io/uring.h"
 
 #define WORKER_MAGIC 0x776f726bu
-#define TIMER_ACCEPT (TIMER_CONN + 1)
 // A tick takes in at most so much before it sends what came of it: latency, and the cache.
 #define TICK_EVENTS_MAX 4096u
 #define TICK_BYTES_MAX  (UINT64_C(1) << 18)
-// Out of descriptors, accepting at once again would only spin.
-#define ACCEPT_PAUSE_MS 100u
+// Lanes at one worker that write to each other are served in the same tick, up to so many rounds.
+#define TICK_ROUNDS_MAX 4u
 // For the clients to take their DISCONNECT.
 #define STOP_MS 2000u
 
-struct acceptor {
-    int fd;
-    uint32_t listener;
-    bool armed;
-    struct timer timer; // while it pauses
-};
+// Where the lanes are. All begin at worker 0, the host. When that one is busy for two windows, half
+// of its guests go home; a lane whose own worker and the host have both been calm for as long as
+// its patience lasts goes back, and is more patient each time that this was a mistake.
+#define HOST           0u
+#define SPREAD_WINDOWS 2u
+#ifndef TERN_RESTLESS
+#define LOAD_WINDOW_MS  50u
+#define SPREAD_ABOVE    750u // thousandths of the time, of the host
+#define GATHER_BELOW    400u // both together
+#define PATIENCE_MS     1000u
+#define PATIENCE_MAX_MS 60000u
+#else // builds with sanitizers: lanes move all the time, so that every test meets it
+#define LOAD_WINDOW_MS  3u
+#define SPREAD_ABOVE    1u
+#define GATHER_BELOW    2000u
+#define PATIENCE_MS     5u
+#define PATIENCE_MAX_MS 5u
+#endif
 
 struct worker {
     uint32_t magic;
@@ -47,84 +59,141 @@ struct worker {
 
     // Of the worker's thread.
     struct backend *io;
-    struct shard *shard;
-    struct wheel *wheel; // connections without a client, pauses of accepting
-    struct conns *conns;
-    struct acceptor *acceptors;
-    uint32_t acceptor_count;
-    uint64_t stop_by_ms; // 0 = not stopping
-    struct log_limit log_accept;
+    struct lane *lanes[IO_LANES_MAX]; // those that are here
+    struct lane *by_index[IO_LANES_MAX];
+    unsigned lane_count;
+    uint64_t here; // bit i: lane i is
+    // The window in which it is found out how busy this worker is.
+    uint64_t window_ms, window_us; // when it began
+    uint64_t slept_us;             // in it
+    uint64_t calm_since_ms;
+    uint32_t hot_windows; // one after the other
 };
 
-// ---- Accepting ----------------------------------------------------------------------------------
+// ---- Lanes come and go --------------------------------------------------------------------------
 
 static void
-accept_arm(struct worker *worker, uint32_t i)
+add_lane(struct worker *worker, struct lane *lane)
 {
-    struct acceptor *acceptor = &worker->acceptors[i];
-    must(!acceptor->armed);
-    acceptor->armed = true;
-    worker->io->ops->accept(worker->io, acceptor->fd, i);
+    must(worker->lane_count < IO_LANES_MAX && !worker->by_index[lane->index]);
+    worker->lanes[worker->lane_count++] = lane;
+    worker->by_index[lane->index] = lane;
+    worker->here |= UINT64_C(1) << lane->index;
+    atomic_store(&worker->broker->sleep[lane->index].wake_fd,
+                 crew_wake_fd(worker->crew, worker->index));
 }
 
 static void
-accept_begin(struct worker *worker)
+remove_lane(struct worker *worker, const struct lane *lane)
 {
-    uint32_t count;
-    const struct listen_socket *sockets = listen_sockets(worker->set, &count);
-    worker->acceptors = mem_zalloc((count + 1) * sizeof *worker->acceptors);
-    for (uint32_t i = 0; i < count; i++) {
-        if (sockets[i].worker != worker->index)
+    unsigned i = 0;
+    while (worker->lanes[i] != lane)
+        i++;
+    must(i < worker->lane_count);
+    worker->lanes[i] = worker->lanes[--worker->lane_count];
+    worker->by_index[lane->index] = NULL;
+    worker->here &= ~(UINT64_C(1) << lane->index);
+}
+
+static void
+adopt(struct worker *worker, struct lane *lane)
+{
+    rcu_move_here(lane->shard->rcu);
+    rcu_online(lane->shard->rcu);
+    add_lane(worker, lane);
+    lane_resume(lane, worker->io);
+}
+
+static void
+take_lanes(struct worker *worker)
+{
+    struct list *node;
+    while ((node = crew_take(worker->crew, worker->index)) != NULL)
+        adopt(worker, container_of(node, struct lane, node));
+}
+
+// Those that the kernel has let go of. Until another worker has it, a lane is nobody's: its mail
+// waits, and nobody need wake it, since whoever takes it looks at the mail first.
+static void
+give_lanes(struct worker *worker)
+{
+    for (unsigned i = worker->lane_count; i-- > 0;) {
+        struct lane *lane = worker->lanes[i];
+        if (likely(!lane->moving) || !lane_stopped(lane))
             continue;
-        struct acceptor *acceptor = &worker->acceptors[worker->acceptor_count];
-        acceptor->fd = sockets[i].fd;
-        acceptor->listener = sockets[i].listener;
-        timer_init(&acceptor->timer, TIMER_ACCEPT);
-        accept_arm(worker, worker->acceptor_count++);
+        unsigned to = worker->index == HOST ? lane->index : HOST;
+        remove_lane(worker, lane);
+        rcu_offline(lane->shard->rcu);
+        log_line(worker->broker->log, LOG_T_DEBUG, "Clients of worker %u go to worker %u.",
+                 lane->index, to);
+        if (!crew_give(worker->crew, to, &lane->node))
+            adopt(worker, lane);
+    }
+}
+
+// ---- Who is busy? -------------------------------------------------------------------------------
+
+static void
+spread(struct worker *worker, uint64_t now_ms)
+{
+    unsigned guests = 0;
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        guests += worker->lanes[i]->index != worker->index && !worker->lanes[i]->moving;
+    unsigned go = (guests + 1) / 2;
+    for (unsigned i = 0; i < worker->lane_count && go > 0; i++) {
+        struct lane *lane = worker->lanes[i];
+        if (lane->index == worker->index || lane->moving)
+            continue;
+        bool mistake = now_ms - lane->left_ms < PATIENCE_MAX_MS;
+        lane->patience_ms = mistake ? min_u64(lane->patience_ms * 2, PATIENCE_MAX_MS) : PATIENCE_MS;
+        lane_stop(lane);
+        go--;
     }
 }
 
 static void
-accept_end(struct worker *worker)
+gather(struct worker *worker, uint64_t now_ms)
 {
-    for (uint32_t i = 0; i < worker->acceptor_count; i++) {
-        wheel_disarm(worker->wheel, &worker->acceptors[i].timer);
-        if (worker->acceptors[i].armed)
-            worker->io->ops->stop(worker->io, IO_ACCEPT, i);
-    }
-}
-
-static COLD void
-on_accept_failed(struct worker *worker, uint32_t i, int error)
-{
-    struct acceptor *acceptor = &worker->acceptors[i];
-    must(error > 0 && !acceptor->armed);
-    if (worker->stop_by_ms)
+    struct lane *lane = worker->by_index[worker->index];
+    if (!lane || lane->moving)
         return;
-    if (error == ECONNABORTED || error == EINTR || error == ECANCELED) {
-        accept_arm(worker, i);
-        return;
-    }
-    log_limited(worker->shard->log, &worker->log_accept, worker->shard->now_ms, LOG_T_ERROR,
-                "Error: no connection can be accepted on %s: %s; trying again.",
-                listen_text(worker->set, acceptor->listener), strerrordesc_np(error));
-    wheel_arm(worker->wheel, &acceptor->timer, worker->shard->now_ms + ACCEPT_PAUSE_MS);
+    lane->left_ms = now_ms;
+    lane_stop(lane);
 }
 
 static void
-on_accept(struct worker *worker, const struct io_event *event)
+on_window(struct worker *worker, uint32_t busy, uint64_t now_ms)
 {
-    must(event->token < worker->acceptor_count);
-    uint32_t i = (uint32_t)event->token;
-    struct acceptor *acceptor = &worker->acceptors[i];
-    acceptor->armed = event->more;
-    if (event->result >= 0) {
-        conn_on_accept(worker->conns, event->result, acceptor->listener);
-        if (!event->more && !worker->stop_by_ms)
-            accept_arm(worker, i);
-    } else if (!event->more) {
-        on_accept_failed(worker, i, -event->result);
+    crew_tell_busy(worker->crew, worker->index, busy);
+    if (worker->index == HOST) {
+        worker->hot_windows = busy >= SPREAD_ABOVE ? worker->hot_windows + 1 : 0;
+        if (worker->hot_windows >= SPREAD_WINDOWS && worker->lane_count > 1) {
+            worker->hot_windows = 0;
+            spread(worker, now_ms);
+        }
+        return;
     }
+    const struct lane *lane = worker->by_index[worker->index];
+    if (busy + crew_busy(worker->crew, HOST) > GATHER_BELOW || !lane)
+        worker->calm_since_ms = now_ms;
+    else if (now_ms - worker->calm_since_ms >= lane->patience_ms)
+        gather(worker, now_ms);
+}
+
+static void
+watch_load(struct worker *worker, uint64_t now_ms)
+{
+    if (likely(now_ms - worker->window_ms < LOAD_WINDOW_MS))
+        return;
+    uint64_t now_us = clock_mono_us();
+    uint64_t span_us = max_u64(now_us - worker->window_us, 1);
+    uint64_t busy_us = span_us - min_u64(worker->slept_us, span_us);
+    worker->window_ms = now_ms;
+    worker->window_us = now_us;
+    worker->slept_us = 0;
+    const struct config *config = atomic_load(&worker->broker->config);
+    if (config->gather_workers && !crew_stopping(worker->crew, worker->index))
+        on_window(worker, (uint32_t)(busy_us * 1000 / span_us), now_ms);
 }
 
 // ---- The tick -----------------------------------------------------------------------------------
@@ -135,146 +204,179 @@ wake_arm(struct worker *worker)
     worker->io->ops->wake(worker->io, crew_wake_fd(worker->crew, worker->index), 0);
 }
 
+static void
+settle(struct worker *worker)
+{
+    struct backend *io = worker->io;
+    uint32_t id;
+    int32_t result;
+    while (io->ops->next_failure(io, &id, &result))
+        lane_on_failure(worker->by_index[id / IO_SENDS_MAX], id, result);
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        lane_settle(worker->lanes[i]);
+}
+
 static inline void
 on_event(struct worker *worker, const struct io_event *event)
 {
-    switch (event->kind) {
-    case IO_RECV:
-        conn_on_recv(worker->conns, event);
-        return;
-    case IO_ACCEPT:
-        on_accept(worker, event);
-        return;
-    case IO_WRITABLE:
-        conn_on_writable(worker->conns, event->token);
-        return;
-    default:
-        must(event->kind == IO_WAKE);
+    if (unlikely(event->kind == IO_WAKE)) {
         if (!event->more)
             wake_arm(worker);
+        return;
     }
+    // A lane that is not here has left nothing behind but what ended before it went.
+    struct lane *lane = worker->by_index[io_lane_of(event->token)];
+    if (likely(lane))
+        lane_on_event(lane, event);
 }
 
 static void
 reap(struct worker *worker)
 {
     struct backend *io = worker->io;
-    struct conns *conns = worker->conns;
     struct io_event events[IO_EVENTS_MAX];
     uint32_t total = 0, count;
-    conns->tick_bytes = 0;
+    io->received = 0;
     while ((count = io->ops->reap(io, events)) > 0) {
         for (uint32_t i = 0; i < count; i++)
             on_event(worker, &events[i]);
         total += count;
-        if ((total >= TICK_EVENTS_MAX || conns->tick_bytes >= TICK_BYTES_MAX) && !io->crowded)
+        if ((total >= TICK_EVENTS_MAX || io->received >= TICK_BYTES_MAX) && !io->crowded)
             return;
     }
 }
 
+// Mail and what comes of it. Those elsewhere are woken.
 static void
-on_io_record(void *arg, unsigned from, const struct spsc_record *record)
+work(struct worker *worker, uint64_t now_ms)
 {
-    struct worker *worker = arg;
-    must(from != worker->index);
-    conn_on_handover(worker->conns, record);
-}
-
-static void
-fire_timers(struct worker *worker)
-{
-    struct timer *timer;
-    while ((timer = wheel_next(worker->wheel, worker->shard->now_ms)) != NULL) {
-        if (timer->kind == TIMER_CONN) {
-            conn_on_timer(worker->conns, timer);
-            continue;
+    uint64_t todo = worker->here, away = 0;
+    for (unsigned round = 0; todo && round < TICK_ROUNDS_MAX; round++) {
+        uint64_t posted = 0;
+        for (unsigned i = 0; i < worker->lane_count; i++) {
+            struct lane *lane = worker->lanes[i];
+            if (!(todo >> lane->index & 1))
+                continue;
+            if (round > 0)
+                lane_begin(lane, now_ms);
+            lane_work(lane);
+            posted |= lane->shard->wake_shards;
+            lane->shard->wake_shards = 0;
         }
-        must(timer->kind == TIMER_ACCEPT);
-        struct acceptor *acceptor = container_of(timer, struct acceptor, timer);
-        accept_arm(worker, (uint32_t)(acceptor - worker->acceptors));
+        away |= posted & ~worker->here;
+        todo = posted & worker->here;
     }
+    for (; away; away &= away - 1)
+        broker_wake(worker->broker, (unsigned)__builtin_ctzll(away));
 }
 
-// Mail was published for them, or answers.
+static uint64_t
+wait_until(const struct worker *worker)
+{
+    uint64_t due = UINT64_MAX;
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        due = min_u64(due, lane_wait_until(worker->lanes[i]));
+    return due;
+}
+
+// All lanes say that they sleep; false when one has mail, which came before it had said so.
+static bool
+lie_down(const struct worker *worker)
+{
+    bool mail = false;
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        atomic_store(&worker->broker->sleep[worker->lanes[i]->index].sleeping, 1);
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        mail = mail || shard_has_mail(worker->lanes[i]->shard);
+    return !mail;
+}
+
 static void
-wake_others(struct worker *worker)
+get_up(const struct worker *worker)
 {
-    for (uint64_t todo = worker->shard->wake_shards; todo; todo &= todo - 1)
-        broker_wake(worker->broker, (unsigned)__builtin_ctzll(todo));
-    worker->shard->wake_shards = 0;
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        atomic_store_explicit(&worker->broker->sleep[worker->lanes[i]->index].sleeping, 0,
+                              memory_order_relaxed);
 }
 
-static int64_t
-wait_ms(const struct worker *worker)
+static void
+sleep_until(struct worker *worker, uint64_t until_ms, uint64_t now_ms)
 {
-    if (worker->conns->settle_soon || !list_empty(&worker->conns->doomed))
-        return 0;
-    uint64_t due = min_u64(shard_wait_until(worker->shard), wheel_wait_until(worker->wheel));
-    if (worker->stop_by_ms)
-        due = min_u64(due, worker->stop_by_ms);
-    if (due == UINT64_MAX)
-        return IO_WAIT_FOREVER;
-    return due > worker->shard->now_ms ? (int64_t)(due - worker->shard->now_ms) : 0;
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        rcu_offline(worker->lanes[i]->shard->rcu);
+    uint64_t from_us = clock_mono_us();
+    worker->io->ops->enter(worker->io,
+                           until_ms == UINT64_MAX ? IO_WAIT_FOREVER : (int64_t)(until_ms - now_ms));
+    worker->slept_us += clock_mono_us() - from_us;
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        rcu_online(worker->lanes[i]->shard->rcu);
 }
 
 // Submits, and sleeps when there is nothing else to do.
 static void
-enter(struct worker *worker)
+enter(struct worker *worker, uint64_t now_ms)
 {
-    struct backend *io = worker->io;
-    int64_t wait = wait_ms(worker);
-    if (wait != 0) {
-        _Atomic uint32_t *sleeping = &worker->broker->sleep[worker->index].sleeping;
-        atomic_store(sleeping, 1);
-        if (shard_has_mail(worker->shard)) {
-            io->ops->enter(io, 0);
-        } else {
-            rcu_offline(worker->shard->rcu);
-            io->ops->enter(io, wait);
-            rcu_online(worker->shard->rcu);
-        }
-        atomic_store_explicit(sleeping, 0, memory_order_relaxed);
-    } else {
-        io->ops->enter(io, 0);
-    }
-    conns_bury(worker->conns);
+    uint64_t until_ms = wait_until(worker);
+    if (until_ms > now_ms && lie_down(worker))
+        sleep_until(worker, until_ms, now_ms);
+    else
+        worker->io->ops->enter(worker->io, 0);
+    get_up(worker);
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        lane_bury(worker->lanes[i]);
 }
 
 static void
 worker_tick(struct worker *worker)
 {
-    struct shard *shard = worker->shard;
-    shard_tick_begin(shard, clock_mono_ms());
-    conns_settle(worker->conns);
+    take_lanes(worker); // before the clock is read: a lane's time does not go back
+    uint64_t now_ms = clock_mono_ms();
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        lane_begin(worker->lanes[i], now_ms);
+    settle(worker);
+    give_lanes(worker);
     reap(worker);
-    shard_drain(shard, on_io_record, worker);
-    fire_timers(worker);
-    shard_timers(shard);
-    shard_post(shard);
-    wake_others(worker);
-    conns_flush(worker->conns);
-    shard_tick_end(shard);
-    enter(worker);
+    work(worker, now_ms);
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        lane_flush(worker->lanes[i], IO_SENDS_MAX / worker->lane_count);
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        lane_end(worker->lanes[i]);
+    watch_load(worker, now_ms);
+    enter(worker, now_ms);
 }
 
 // ---- The thread ---------------------------------------------------------------------------------
+
+static bool
+any_open(const struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        if (worker->lanes[i]->conns->open > 0)
+            return true;
+    return false;
+}
 
 // DISCONNECT to all; those that do not take it in time are closed without.
 static void
 stop_gracefully(struct worker *worker)
 {
-    struct shard *shard = worker->shard;
-    worker->stop_by_ms = shard->now_ms + STOP_MS;
-    accept_end(worker);
-    conns_settle(worker->conns);
-    conns_refuse(worker->conns);
-    shard_shutdown(shard);
-    while (worker->conns->open > 0 && clock_mono_ms() < worker->stop_by_ms)
+    crew_close(worker->crew, worker->index);
+    take_lanes(worker);
+    uint64_t stop_by_ms = clock_mono_ms() + STOP_MS;
+    settle(worker);
+    for (unsigned i = 0; i < worker->lane_count; i++) {
+        if (worker->lanes[i]->moving)
+            lane_resume(worker->lanes[i], worker->io);
+        lane_shut_down(worker->lanes[i], stop_by_ms);
+    }
+    while (any_open(worker) && clock_mono_ms() < stop_by_ms)
         worker_tick(worker);
-    conns_settle(worker->conns);
-    conns_abandon(worker->conns);
+    settle(worker);
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        conns_abandon(worker->lanes[i]->conns);
     worker->io->ops->enter(worker->io, 0);
-    conns_bury(worker->conns);
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        lane_bury(worker->lanes[i]);
 }
 
 static bool
@@ -285,48 +387,62 @@ set_up(struct worker *worker)
         log_line(worker->broker->log, LOG_T_ERROR, "Error: io_uring: %s.", strerrordesc_np(errno));
         return false;
     }
-    uint64_t now_ms = clock_mono_ms();
-    worker->shard = shard_new(worker->broker, worker->index, now_ms);
-    worker->wheel = wheel_new(now_ms);
-    worker->conns = conns_new(worker->io, worker->shard, worker->wheel, worker->set);
-    worker->broker->shards[worker->index] = worker->shard;
-    worker->broker->sleep[worker->index].wake_fd = crew_wake_fd(worker->crew, worker->index);
+    struct lane *lane = lane_new(worker->broker, worker->set, worker->index, worker->io);
+    lane->patience_ms = PATIENCE_MS;
+    add_lane(worker, lane);
     return true;
 }
 
+// Offline: the end of one lane waits for grace periods, which must not wait for the others.
 static void
 tear_down(struct worker *worker)
 {
-    // Nobody posts any more: handovers that came too late are closed, other mail has no readers.
-    shard_tick_begin(worker->shard, clock_mono_ms());
-    worker->conns->refusing = true;
-    shard_drain(worker->shard, on_io_record, worker);
-    shard_offer_all(worker->shard);
-    conns_free(worker->conns);
+    while (worker->lane_count > 0) {
+        struct lane *lane = worker->lanes[0];
+        remove_lane(worker, lane);
+        rcu_online(lane->shard->rcu);
+        lane_free(lane);
+    }
     worker->io->ops->free(worker->io);
-    worker->broker->shards[worker->index] = NULL;
-    shard_free(worker->shard);
-    wheel_free(worker->wheel);
-    mem_free(worker->acceptors);
 }
 
 static void
-work(struct worker *worker)
+serve(struct worker *worker)
 {
-    // Offline at the gates: whoever waits there must not hold up grace periods.
-    rcu_offline(worker->shard->rcu);
-    bool go = crew_gate(worker->crew, worker->index);
-    rcu_online(worker->shard->rcu);
-    if (go) {
-        wake_arm(worker);
-        accept_begin(worker);
-        while (!crew_stopping(worker->crew, worker->index))
-            worker_tick(worker);
-        stop_gracefully(worker);
+    struct lane *own = worker->by_index[worker->index];
+    wake_arm(worker);
+    lane_open(own);
+    worker->window_ms = worker->calm_since_ms = clock_mono_ms();
+    worker->window_us = clock_mono_us();
+    if (worker->index != HOST && own->shard->config->gather_workers)
+        gather(worker, worker->window_ms);
+    while (!crew_stopping(worker->crew, worker->index))
+        worker_tick(worker);
+    stop_gracefully(worker);
+}
+
+// Offline at the gates: whoever waits there must not hold up grace periods.
+static void
+set_online(struct worker *worker, bool online)
+{
+    for (unsigned i = 0; i < worker->lane_count; i++) {
+        if (online)
+            rcu_online(worker->lanes[i]->shard->rcu);
+        else
+            rcu_offline(worker->lanes[i]->shard->rcu);
     }
-    rcu_offline(worker->shard->rcu);
+}
+
+static void
+live(struct worker *worker)
+{
+    set_online(worker, false);
+    bool go = crew_gate(worker->crew, worker->index);
+    set_online(worker, true);
+    if (go)
+        serve(worker);
+    set_online(worker, false);
     crew_leave(worker->crew, worker->index);
-    rcu_online(worker->shard->rcu);
     tear_down(worker);
 }
 
@@ -340,12 +456,15 @@ run(void *arg)
     (void)snprintf(name, sizeof name, "tern-w%u", worker->index);
     (void)pthread_setname_np(pthread_self(), name);
     bool set = set_up(worker);
-    bool works = set && (!worker->load || worker->load(worker->load_arg, worker->shard));
+    bool works = set && (!worker->load ||
+                         worker->load(worker->load_arg, worker->by_index[worker->index]->shard));
     crew_up(worker->crew, worker->index, works);
-    if (works)
-        work(worker);
-    else if (set)
+    if (works) {
+        live(worker);
+    } else if (set) {
+        set_online(worker, false);
         tear_down(worker);
+    }
     return NULL;
 }
 

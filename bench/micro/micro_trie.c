@@ -2,9 +2,7 @@
 //
 //   micro_trie [subscriptions] [iterations]
 //
-// The population: devices in rooms in buildings in sites, topics of five levels. Of ten filters
-// seven are exact, three have wildcards: "+" at some level, now and then the first, or "#" at the
-// end. All filters are distinct and added in random order. Prints `name value unit` lines.
+// All filters are distinct (filters.h) and added in random order. Prints `name value unit` lines.
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -12,15 +10,12 @@
 
 #include "core/base/mem.h"
 
+#include "bench/micro/filters.h"
 #include "core/trie.h"
 
 #define FILTERS_DEFAULT    1000000u
 #define ITERATIONS_DEFAULT 1000000u
 #define COUNT_MAX          50000000u
-#define PER_DEVICE         10u // filters
-#define EXACT              7u  // of them
-#define DEVICES_PER_ROOM   10u
-#define TEXT_MAX           96
 #define HOT_TOPICS         10000u // what the cache holds in the "cached" lines
 #define CACHE_TOPICS       65536u
 #define BOMB_LEVELS        14u
@@ -65,52 +60,13 @@ resident_bytes(void)
     return (double)resident * (double)sysconf(_SC_PAGESIZE);
 }
 
-// ---- The population -------------------------------------------------------------------------
-
-// The levels of a device's topic; measurement 0..9, of which the first seven have exact filters.
 static struct slice
-make_text(char text[TEXT_MAX], uint32_t device, uint32_t measurement, unsigned wild)
-{
-    char level[5][16];
-    uint32_t room = device / DEVICES_PER_ROOM;
-    (void)snprintf(level[0], sizeof level[0], "site%u", room % 50);
-    (void)snprintf(level[1], sizeof level[1], "house%u", room / 50 % 10);
-    (void)snprintf(level[2], sizeof level[2], "room%u", room / 500);
-    (void)snprintf(level[3], sizeof level[3], "dev%u", device);
-    (void)snprintf(level[4], sizeof level[4], "value%u", measurement);
-    if (wild < 5)
-        (void)snprintf(level[wild], sizeof level[wild], "+");
-    else if (wild == 5)
-        (void)snprintf(level[4], sizeof level[4], "#");
-    int len = snprintf(text, TEXT_MAX, "%s/%s/%s/%s/%s", level[0], level[1], level[2], level[3],
-                       level[4]);
-    must(len > 0 && len < TEXT_MAX);
-    return slice_of(text, (size_t)len);
-}
-
-#define NOT_WILD 6u
-
-static struct slice
-make_filter(char text[TEXT_MAX], uint32_t number)
-{
-    uint32_t device = number / PER_DEVICE, kind = number % PER_DEVICE;
-    if (kind < EXACT)
-        return make_text(text, device, kind, NOT_WILD);
-    if (kind == EXACT)
-        return make_text(text, device, 0, 5);
-    if (kind == EXACT + 1)
-        return make_text(text, device, 0, 4);
-    unsigned wild = device % 64 == 0 ? 0 : 1 + device % 2;
-    return make_text(text, device, device % PER_DEVICE, wild);
-}
-
-static struct slice
-make_topic(char text[TEXT_MAX], struct bench *bench, uint32_t variety)
+next_topic(char text[FILTER_TEXT_MAX], struct bench *bench, uint32_t variety)
 {
     uint32_t n = next_random(&bench->random) % variety;
     // Spread over all devices, whatever the variety.
     uint32_t device = (uint32_t)((uint64_t)n * 2654435761u % bench->devices);
-    return make_text(text, device, n % PER_DEVICE, NOT_WILD);
+    return filter_text(text, device, n % FILTERS_PER_DEVICE, FILTER_EXACT);
 }
 
 // ---- The measurements -----------------------------------------------------------------------
@@ -119,9 +75,9 @@ static void
 add_all(struct bench *bench)
 {
     double total = 0, worst = 0, before = resident_bytes();
-    char text[TEXT_MAX];
+    char text[FILTER_TEXT_MAX];
     for (uint32_t i = 0; i < bench->filters; i++) {
-        struct slice filter = make_filter(text, bench->order[i]);
+        struct slice filter = filter_mixed(text, bench->order[i]);
         double begin = now_ns();
         err_t err = trie_add(bench->trie, bench->self, filter, (struct slice){0}, i % 2,
                              &bench->handles[i]);
@@ -151,14 +107,14 @@ static double
 measure(struct bench *bench, match_fn match, uint32_t variety, double *ret_found)
 {
     enum { BATCH = 4096 };
-    char(*texts)[TEXT_MAX] = mem_alloc(BATCH * sizeof *texts);
+    char(*texts)[FILTER_TEXT_MAX] = mem_alloc(BATCH * sizeof *texts);
     struct slice *topics = mem_alloc(BATCH * sizeof *topics);
     double total = 0;
     uint64_t found = 0;
     uint32_t done = 0;
     while (done < bench->iterations) {
         for (uint32_t i = 0; i < BATCH; i++)
-            topics[i] = make_topic(texts[i], bench, variety);
+            topics[i] = next_topic(texts[i], bench, variety);
         double begin = now_ns();
         for (uint32_t i = 0; i < BATCH; i++)
             found += match(bench->cache, topics[i])->count;
@@ -176,7 +132,7 @@ static void
 match_all(struct bench *bench)
 {
     double found;
-    uint32_t all = bench->devices * PER_DEVICE;
+    uint32_t all = bench->devices * FILTERS_PER_DEVICE;
     double ns = measure(bench, match_uncached, all, &found);
     printf("match_uncached %.0f ns\n", ns);
     printf("match_found %.2f filters\n", found);
@@ -196,13 +152,13 @@ match_all(struct bench *bench)
 static void
 churn(struct bench *bench)
 {
-    char text[TEXT_MAX];
+    char text[FILTER_TEXT_MAX];
     double total = 0;
     uint32_t rounds = bench->iterations / 4 + 1;
     struct trie_stats before, after;
     trie_stats(bench->trie, &before);
     for (uint32_t i = 0; i < rounds; i++) {
-        struct slice filter = make_filter(text, bench->filters + i % 100000u);
+        struct slice filter = filter_mixed(text, bench->filters + i % 100000u);
         struct trie_handle handle;
         double begin = now_ns();
         err_t err = trie_add(bench->trie, bench->self, filter, (struct slice){0}, 3, &handle);
@@ -282,7 +238,7 @@ main(int argc, char **argv)
         .iterations = number(argc > 2 ? argv[2] : NULL, ITERATIONS_DEFAULT),
         .random = UINT64_C(0x9e3779b97f4a7c15),
     };
-    bench.devices = bench.filters / PER_DEVICE + 1;
+    bench.devices = bench.filters / FILTERS_PER_DEVICE + 1;
     bench.rcu = rcu_new();
     bench.self = rcu_register(bench.rcu);
     bench.trie = trie_new(&(struct hash_key){1, 2});

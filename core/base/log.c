@@ -40,7 +40,7 @@ struct cell {
     uint64_t wall_ms;
     enum log_type type;
     uint32_t len;
-    char text[LOG_LINE_MAX];
+    char *text; // of the producer's making, freed by the log thread
 };
 
 struct log {
@@ -108,6 +108,7 @@ queue_put(struct log *log, enum log_type type, const char *text, uint32_t len)
     cell->wall_ms = clock_wall_ms();
     cell->type = type;
     cell->len = len;
+    cell->text = mem_alloc(len + 1);
     memcpy(cell->text, text, len);
     atomic_store_explicit(&cell->turn, lap_of(position) + 1, memory_order_release);
     log_wake(log);
@@ -149,6 +150,7 @@ drain(struct log *log)
         struct cell *cell = cell_at(log, log->head);
         log_sink_add(log->sink, &(struct log_record){cell->wall_ms, cell->type,
                                                      slice_of(cell->text, cell->len)});
+        mem_free(cell->text);
         atomic_store_explicit(&cell->turn, lap_of(log->head) + LOG_QUEUE_LINES,
                               memory_order_release);
         log->head++;

@@ -3,8 +3,9 @@
 // Job:    format on the caller, hand to a log thread through a bounded lock-free queue; the thread
 //         writes to stderr, stdout, a file, syslog.
 // Owner:  main. Thread: log_line from any; the rest from main.
-// Memory: LOG_QUEUE_LINES lines. Limits: a line of LOG_LINE_MAX bytes; when the queue is full the
-//         line is dropped and counted, and the next line that fits says how many were lost.
+// Memory: 128 KiB, and the lines that wait.
+// Limits: LOG_QUEUE_LINES lines of LOG_LINE_MAX bytes; when the queue is full the line is dropped
+//         and counted, and the next line that fits says how many were lost.
 #ifndef TERN_CORE_BASE_LOG_H
 #define TERN_CORE_BASE_LOG_H
 

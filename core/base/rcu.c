@@ -168,6 +168,13 @@ rcu_offline(struct rcu_reader *self)
     atomic_store_explicit(&self->slot->seen, SEEN_OFFLINE, memory_order_release);
 }
 
+void
+rcu_move_here(struct rcu_reader *self)
+{
+    must_hot(self->magic == READER_MAGIC && self->seen == SEEN_OFFLINE);
+    self->thread = this_thread();
+}
+
 // Starts the grace period of all that was deferred since the last time: one increment for all.
 static void
 seal(struct rcu_reader *self)

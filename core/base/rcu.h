@@ -28,6 +28,9 @@ void rcu_quiescent(struct rcu_reader *self);
 // Around every sleep: an offline reader holds no references and is not waited for.
 void rcu_offline(struct rcu_reader *self);
 void rcu_online(struct rcu_reader *self);
+// The calling thread uses this reader from now on. It is offline, and its last use on another
+// thread happened before this.
+void rcu_move_here(struct rcu_reader *self);
 
 // fn(p) runs on this thread in some later rcu_quiescent, after a grace period. p must be unlinked.
 // fn may call rcu_defer, but not dereference RCU pointers.

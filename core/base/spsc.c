@@ -31,6 +31,7 @@
 
 #define SPSC_MAGIC     0x73707363u
 #define SPSC_BYTES_MIN 4096
+#define RESTART_BYTES  65536u
 
 enum record_kind {
     // Not 0 and 1: a header read from a wrong place should not look right.
@@ -126,14 +127,27 @@ has_room(struct spsc *q, uint64_t bytes)
     return end - q->producer.head_seen <= q->size;
 }
 
+// What to skip before a record. Behind RESTART_BYTES an empty queue goes back to the ring's
+// beginning: while there is little in it, it uses little memory and cache.
+static inline uint64_t
+pad_before(struct spsc *q, uint64_t bytes)
+{
+    uint64_t to_end = q->size - (q->producer.tail & q->mask);
+    if (unlikely(to_end < bytes))
+        return to_end;
+    if (likely(q->size - to_end < RESTART_BYTES) || q->producer.tail != q->producer.published)
+        return 0;
+    q->producer.head_seen = atomic_load_explicit(&q->head, memory_order_acquire);
+    return q->producer.head_seen == q->producer.tail ? to_end : 0;
+}
+
 void *
 spsc_reserve(struct spsc *q, uint16_t type, uint32_t len)
 {
     must_hot(q->magic == SPSC_MAGIC);
     must_hot(len <= spsc_record_max(q));
     uint64_t bytes = record_bytes(len);
-    uint64_t to_end = q->size - (q->producer.tail & q->mask);
-    uint64_t pad = to_end < bytes ? to_end : 0;
+    uint64_t pad = pad_before(q, bytes);
     if (!has_room(q, pad + bytes))
         return NULL;
 

@@ -4,7 +4,7 @@
 Test(config, defaults_are_those_of_mosquitto)
 {
     struct config *config = config_defaults();
-    cr_assert_eq(config->inflight_messages_max, 20);
+    cr_assert_eq(config->inflight_messages_max, INFLIGHT_AUTO);
     cr_assert_eq(config->queued_messages_max, 1000);
     cr_assert_eq(config->packet_size_max, 2000000);
     cr_assert_eq(config->sys_interval_s, 10);

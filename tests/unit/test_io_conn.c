@@ -27,7 +27,7 @@ static struct {
         bool armed, once;
         uint32_t armings, stops;
     } recv;
-    uint32_t writable, sends;
+    uint32_t writable, poll_stops, sends;
     uint8_t sent[SENT_MAX]; // all bytes that "the kernel" took
     uint32_t sent_len;
     int64_t room; // how many more bytes it takes
@@ -64,9 +64,10 @@ static void
 sim_stop(struct backend *io, enum io_kind kind, uint64_t token)
 {
     (void)io;
-    cr_assert_eq(kind, IO_RECV);
+    cr_assert(kind == IO_RECV || kind == IO_WRITABLE);
     cr_assert_eq(token, sim.recv.token);
-    sim.recv.stops++;
+    sim.recv.stops += kind == IO_RECV;
+    sim.poll_stops += kind == IO_WRITABLE;
 }
 
 static void
@@ -124,6 +125,16 @@ static int peer;            // the far end of the connection under test
 static uint64_t now = 1000;
 
 static void
+settle(void)
+{
+    uint32_t id;
+    int32_t result;
+    while (sim_next_failure(&sim.base, &id, &result))
+        conns_on_failure(conns, id % IO_SENDS_MAX, result);
+    conns_settle(conns);
+}
+
+static void
 set_up(void)
 {
     char problem[256];
@@ -148,7 +159,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-    conns_settle(conns);
+    settle();
     conns_abandon(conns);
     conns_bury(conns);
     cr_expect_eq(conns->open, 0);
@@ -176,12 +187,12 @@ tick(uint64_t ms)
     now += ms;
     struct timer *timer;
     shard_tick_begin(conns->shard, now);
-    conns_settle(conns);
+    settle();
     while ((timer = wheel_next(wheel, now)) != NULL)
         conn_on_timer(conns, timer);
     shard_timers(conns->shard);
     shard_post(conns->shard);
-    conns_flush(conns);
+    conns_flush(conns, IO_SENDS_MAX);
     shard_tick_end(conns->shard);
     rcu_quiescent(other->rcu);
     conns_bury(conns);
@@ -320,8 +331,8 @@ Test(io_conn, another_shards_client_goes_there_with_all_its_bytes)
     cr_assert_eq(handed_over, 1);
     cr_assert_arr_eq(handed_bytes, packet, 18);
     cr_assert(sim.recv.armed && !sim.recv.once);
-    conns_flush(conns);
-    conns_settle(conns);
+    conns_flush(conns, IO_SENDS_MAX);
+    settle();
     cr_assert_eq(sim.sent_len, 6);
     cr_assert_arr_eq(sim.sent + 4, pingresp, 2);
     cr_assert_eq(stat_get(&first->shard->stats.handovers), 1);
@@ -530,4 +541,75 @@ Test(io_conn, refusing_ends_those_without_a_session_and_no_others)
     conns_abandon(conns);
     conns_bury(conns);
     cr_assert_eq(conns->open, 0);
+}
+
+// ---- Moving to another worker
+// ---------------------------------------------------------------------
+
+Test(io_conn, a_lane_moves_without_an_operation_left_behind_and_goes_on)
+{
+    connected();
+    uint32_t before = sim.recv.armings;
+    conns_stop(conns);
+    cr_assert_eq(sim.recv.stops, 1);
+    cr_assert_not(conns_stopped(conns, false), "the kernel still holds the receive");
+    receive(pingreq, 2); // was faster
+    cr_assert_not(conns_stopped(conns, true));
+    cr_assert_eq(sim.recv.stops, 2, "told again");
+    event(-ECANCELED, NULL, false);
+    tick(0);
+    cr_assert_arr_eq(sim.sent, pingresp, 2);
+    cr_assert_eq(sim.recv.armings, before);
+    settle();
+    cr_assert(conns_stopped(conns, false));
+    struct backend elsewhere = sim.base;
+    conns_resume(conns, &elsewhere);
+    cr_assert_eq(conns->io, &elsewhere);
+    cr_assert(sim.recv.armed && !sim.recv.once);
+    receive(pingreq, 2);
+    tick(0);
+    cr_assert_eq(sim.sent_len, 4);
+    settle();
+    conns->io = &sim.base;
+}
+
+Test(io_conn, a_connect_that_is_under_way_moves_too)
+{
+    uint8_t packet[32];
+    size_t len = connect_packet(packet, 0, 4);
+    accept_one();
+    receive(packet, 5);
+    conns_stop(conns);
+    event(-ECANCELED, NULL, false);
+    cr_assert(conns_stopped(conns, false));
+    conns_resume(conns, &sim.base);
+    cr_assert(sim.recv.armed && sim.recv.once);
+    receive(packet + 5, len - 5);
+    tick(0);
+    cr_assert_eq(sim.sent_len, 4);
+}
+
+Test(io_conn, a_full_socket_is_waited_for_on_the_new_worker)
+{
+    connected();
+    sim.room = 0;
+    receive(pingreq, 2);
+    tick(0);
+    tick(0);
+    cr_assert_eq(sim.writable, 1);
+    conns_stop(conns);
+    cr_assert_eq(sim.poll_stops, 1);
+    event(-ECANCELED, NULL, false);
+    cr_assert_not(conns_stopped(conns, false), "the poll is still there");
+    conn_on_writable(conns, sim.recv.token);
+    tick(0);
+    cr_assert_eq(sim.writable, 1, "not asked again here");
+    cr_assert(conns_stopped(conns, false));
+    conns_resume(conns, &sim.base);
+    cr_assert_eq(sim.writable, 2);
+    sim.room = INT64_MAX;
+    conn_on_writable(conns, sim.recv.token);
+    tick(0);
+    tick(0);
+    cr_assert_arr_eq(sim.sent, pingresp, 2);
 }

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/base/list.h"
+
 #include "io/crew.h"
 
 struct member {
@@ -81,4 +83,23 @@ Test(io_crew, waking_and_stopping_write_to_the_right_eventfd)
     cr_assert_not(crew_stopping(crew, 1));
     crew_free(crew);
     crew_free(NULL);
+}
+
+Test(io_crew, what_is_given_is_taken_until_the_worker_closes)
+{
+    struct crew *crew = crew_new(2);
+    struct list a, b;
+    list_init(&a);
+    list_init(&b);
+    cr_assert_null(crew_take(crew, 1));
+    cr_assert(crew_give(crew, 1, &a));
+    cr_assert(readable(crew_wake_fd(crew, 1)));
+    cr_assert(crew_give(crew, 1, &b));
+    cr_assert_null(crew_take(crew, 0));
+    cr_assert_eq(crew_take(crew, 1), &a);
+    crew_close(crew, 1);
+    cr_assert_not(crew_give(crew, 1, &a));
+    cr_assert_eq(crew_take(crew, 1), &b, "what was given before is not lost");
+    cr_assert_null(crew_take(crew, 1));
+    crew_free(crew);
 }

@@ -291,6 +291,60 @@ Test(session, the_window_is_kept_and_the_rest_follows_in_order)
     cr_assert_eq(stat_sum(sim, messages_queued_bytes), 0);
 }
 
+Test(session, a_full_window_grows_with_each_acknowledgement)
+{
+    struct sim_conn *p = publisher(), *a = come("a", 0);
+    subscribed(sim, a, "t", 1);
+    for (unsigned i = 0; i < 100; i++)
+        publish_number(p, "t", 1, i);
+    sim_settle(sim);
+    uint16_t ids[100];
+    for (unsigned i = 0; i < CLIENT_WINDOW_FIRST; i++)
+        ids[i] = expect_number(a, 1, i).packet_id;
+    expect_nothing(a);
+    unsigned next = CLIENT_WINDOW_FIRST;
+    for (unsigned i = 0; i < 40; i++) {
+        sim_ack(a, MQTT_PUBACK, ids[i]);
+        sim_settle(sim);
+        for (unsigned n = 0; n < 2; n++, next++)
+            ids[next] = expect_number(a, 1, next).packet_id;
+        expect_nothing(a);
+    }
+    cr_assert_eq(next, 100);
+    for (unsigned i = 40; i < 100; i++)
+        sim_ack(a, MQTT_PUBACK, ids[i]);
+    sim_settle(sim);
+    cr_assert_eq(a->client.window, CLIENT_WINDOW_FIRST + 41, "no more than it was full");
+    publish_number(p, "t", 1, 7);
+    sim_settle(sim);
+    sim_ack(a, MQTT_PUBACK, expect_number(a, 1, 7).packet_id);
+    cr_assert_eq(a->client.window, CLIENT_WINDOW_FIRST + 41);
+}
+
+Test(session, before_mqtt_5_few_qos_2_flows_are_under_way)
+{
+    struct sim_conn *p = publisher();
+    struct sim_conn *a = sim_connect(sim, &(struct sim_connect){.id = "a", .version = 4});
+    subscribed(sim, a, "t", 2);
+    for (unsigned i = 0; i < 60; i++)
+        publish_number(p, "t", 2, i);
+    sim_settle(sim);
+    uint16_t ids[60 + CLIENT_WINDOW_FIRST];
+    for (unsigned i = 0; i < CLIENT_WINDOW_FIRST; i++)
+        ids[i] = expect_number(a, 2, i).packet_id;
+    for (unsigned i = 0; i < 60; i++) {
+        expect_nothing(a);
+        sim_ack(a, MQTT_PUBREC, ids[i]);
+        sim_settle(sim);
+        cr_assert_eq(expect_packet(a, MQTT_PUBREL).packet_id, ids[i]);
+        sim_ack(a, MQTT_PUBCOMP, ids[i]);
+        sim_settle(sim);
+        if (i + CLIENT_WINDOW_FIRST < 60)
+            ids[i + CLIENT_WINDOW_FIRST] = expect_number(a, 2, i + CLIENT_WINDOW_FIRST).packet_id;
+    }
+    expect_nothing(a);
+}
+
 static struct sim_conn *
 overfill(enum queue_full_action action)
 {
