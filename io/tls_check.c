@@ -1,4 +1,5 @@
-// tls_check.c - would a client take the response that we staple? Asked before it is served.
+// tls_check.c - would a client take our certificate, key and OCSP response? Asked before they
+// serve.
 #include <wolfssl/options.h>
 // Behind the options, on which everything of wolfSSL depends.
 #include <wolfssl/error-ssl.h>
@@ -63,7 +64,8 @@ shake_hands(struct tls_context *context, WOLFSSL *client, struct pipe *pipe)
     outq_init(&out);
     for (int i = 0; i < ROUNDS_MAX && error == WOLFSSL_ERROR_WANT_READ; i++) {
         // The client takes all of it, or gives up.
-        pipe->from_server = slice_of(out.buf + out.head, out.len - out.head);
+        uint32_t len = (uint32_t)outq_bytes(&out);
+        pipe->from_server = slice_of(len > 0 ? out.buf + out.head : NULL, len);
         int rc = wolfSSL_connect(client);
         error = rc == WOLFSSL_SUCCESS ? 0 : wolfSSL_get_error(client, rc);
         outq_consume(&out, &pipe->pool, outq_bytes(&out));
@@ -84,7 +86,7 @@ on_verify(int good, WOLFSSL_X509_STORE_CTX *store)
 }
 
 static WOLFSSL_CTX *
-client_context(const struct slice *trusted, uint32_t count)
+client_context(const struct slice *trusted, uint32_t count, bool staple)
 {
     WOLFSSL_CTX *ctx = wolfSSL_CTX_new(wolfTLSv1_3_client_method());
     must(ctx != NULL);
@@ -99,23 +101,26 @@ client_context(const struct slice *trusted, uint32_t count)
                                                  WOLFSSL_FILETYPE_PEM); // what is of no use, is not
     }
     wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, on_verify);
-    (void)wolfSSL_CTX_EnableOCSPStapling(ctx);
-    (void)wolfSSL_CTX_EnableOCSPMustStaple(ctx);
+    if (staple) {
+        (void)wolfSSL_CTX_EnableOCSPStapling(ctx);
+        (void)wolfSSL_CTX_EnableOCSPMustStaple(ctx);
+    }
     return ctx;
 }
 
-err_t
-tls_check_staple(struct tls_context *context, const struct slice *trusted, uint32_t count,
-                 const char *path, struct file_problem *ret_problem)
+int
+tls_check(struct tls_context *context, const struct slice *trusted, uint32_t count)
 {
-    must(context->ocsp.len > 0);
-    WOLFSSL_CTX *ctx = client_context(trusted, count);
+    must(context->psk == NULL);
+    bool staple = context->ocsp.len > 0;
+    WOLFSSL_CTX *ctx = client_context(trusted, count, staple);
     WOLFSSL *client = wolfSSL_new(ctx);
     must(client != NULL);
     struct pipe *pipe = mem_zalloc(sizeof *pipe);
     wolfSSL_SetIOReadCtx(client, pipe);
     wolfSSL_SetIOWriteCtx(client, pipe);
-    must(wolfSSL_UseOCSPStapling(client, WOLFSSL_CSR_OCSP, 0) == WOLFSSL_SUCCESS);
+    if (staple)
+        must(wolfSSL_UseOCSPStapling(client, WOLFSSL_CSR_OCSP, 0) == WOLFSSL_SUCCESS);
     if (context->alpn)
         must(wolfSSL_UseALPN(client, context->alpn, (unsigned)strlen(context->alpn),
                              WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS);
@@ -124,11 +129,5 @@ tls_check_staple(struct tls_context *context, const struct slice *trusted, uint3
     wolfSSL_CTX_free(ctx);
     outq_pool_drain(&pipe->pool);
     mem_free(pipe);
-    if (error == 0)
-        return OK;
-    return file_fail(ret_problem,
-                     "%s: a client would not take this OCSP response: %s. It has to be for our "
-                     "certificate, valid now, and signed by its issuer, which stands in certfile's "
-                     "chain or, with require_certificate, in cafile",
-                     path, tls_error_text(error));
+    return error;
 }

@@ -369,16 +369,19 @@ on_ticket(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *m
 
 // A ticket does not say who the client was, nor whether its certificate was revoked meanwhile:
 // where that matters there are none.
-static err_t
-use_tickets(const struct material *m, WOLFSSL_CTX *ctx)
+static void
+use_tickets(struct tls_context *context, WOLFSSL_CTX *ctx)
 {
-    struct tls_context *context = m->context;
-    if (!context->tickets)
-        return wolfSSL_CTX_no_ticket_TLSv13(ctx) == 0 ? OK : ERR_CONFIG;
+    if (!context->tickets) {
+        // Debian's library has keys of its own for those who set none.
+        must(wolfSSL_CTX_set_TicketEncCb(ctx, NULL) == WOLFSSL_SUCCESS);
+        must(wolfSSL_CTX_NoTicketTLSv12(ctx) == WOLFSSL_SUCCESS);
+        must(wolfSSL_CTX_no_ticket_TLSv13(ctx) == 0);
+        return;
+    }
     must(wolfSSL_CTX_set_TicketEncCb(ctx, on_ticket) == WOLFSSL_SUCCESS);
     must(wolfSSL_CTX_set_TicketEncCtx(ctx, context) == WOLFSSL_SUCCESS);
     must(wolfSSL_CTX_set_TicketHint(ctx, (int)TLS_TICKET_LIFE_S) == WOLFSSL_SUCCESS);
-    return OK;
 }
 
 // wolfSSL asks a responder here; ours is the file. It checks what we say and keeps it, so this is
@@ -501,8 +504,7 @@ set_up(const struct material *m, WOLFSSL_CTX *ctx)
         err = file_fail(m->problem, "ciphers: wolfSSL refuses %.300s", m->suites);
     if (err == OK)
         err = use_peers(m, ctx);
-    if (err == OK)
-        err = use_tickets(m, ctx);
+    use_tickets(m->context, ctx);
     if (err == OK && s->ocsp_file)
         err = use_ocsp(m, ctx);
     return err;
@@ -525,13 +527,24 @@ set_up_all(struct material *m)
     return err;
 }
 
+// The proof that all of it works together.
 static err_t
-check_ocsp(struct material *m)
+check_handshake(const struct material *m)
 {
+    const struct tls_settings *s = m->settings;
     struct slice trusted[] = {slice_of(m->chain.data, m->chain.len),
                               slice_of(m->ca.data, m->ca.len)};
-    return tls_check_staple(m->context, trusted, ARRAY_LEN(trusted), m->settings->ocsp_file,
-                            m->problem);
+    int error = tls_check(m->context, trusted, ARRAY_LEN(trusted));
+    if (error == 0)
+        return OK;
+    if (s->ocsp_file)
+        return file_fail(m->problem,
+                         "%s: a client would not take this OCSP response: %s. It has to be for our "
+                         "certificate, valid now, and signed by its issuer, which stands in "
+                         "certfile's chain or, with require_certificate, in cafile",
+                         s->ocsp_file, tls_error_text(error));
+    return file_fail(m->problem, "%s is not the private key of %s: %s", s->key_file, s->cert_file,
+                     tls_error_text(error));
 }
 
 err_t
@@ -557,8 +570,8 @@ tls_context_new(const struct tls_settings *settings, unsigned shards,
         err = check_material(&m);
     if (err == OK)
         err = set_up_all(&m);
-    if (err == OK && settings->ocsp_file)
-        err = check_ocsp(&m);
+    if (err == OK && settings->cert_file)
+        err = check_handshake(&m);
     material_free(&m);
     if (err != OK) {
         tls_context_unref(context);

@@ -87,10 +87,8 @@ unsigned int tls_on_psk(struct WOLFSSL *ssl, const char *identity, unsigned char
 
 // ---- tls_check.c --------------------------------------------------------------------------------
 
-// A handshake in memory with a client that insists on the stapled response and trusts these
-// certificates (PEM). ERR_CONFIG: why it would not accept it.
-NODISCARD err_t tls_check_staple(struct tls_context *context, const struct slice *trusted,
-                                 uint32_t count, const char *path,
-                                 struct file_problem *ret_problem);
+// A handshake in memory with a client that trusts these certificates (PEM) and insists on the
+// stapled response, if there is one. 0, or the client's error of wolfSSL's.
+int tls_check(struct tls_context *context, const struct slice *trusted, uint32_t count);
 
 #endif
