@@ -87,6 +87,7 @@
 // ---- The machine --------------------------------------------------------------------------------
 #define WOLFSSL_GETRANDOM
 #define HAVE_GETADDRINFO 1
+#define HAVE_GMTIME_R // gmtime is not for two threads
 #define WOLFSSL_USER_IO // the filter's buffers are all the input and output there is
 #define WOLFSSL_NO_SOCK
 #define NO_FILESYSTEM // files are read by us, and checked as a whole

@@ -30,6 +30,7 @@ struct tls_client_options {
     int version; // WOLFSSL_TLSV1_2, WOLFSSL_TLSV1_3; 0 = both
     bool staple; // insists on an OCSP response
     WOLFSSL_SESSION *session;
+    unsigned shard; // of the server
 };
 
 struct tls_pair {
@@ -154,7 +155,7 @@ pair_new(struct tls_context *context, const struct tls_client_options *options)
         must(wolfSSL_UseOCSPStapling(pair->client, WOLFSSL_CSR_OCSP, 0) == WOLFSSL_SUCCESS);
     if (options->session)
         (void)wolfSSL_set_session(pair->client, options->session); // fails where there is no ticket
-    pair->tls = tls_new(context, 0);
+    pair->tls = tls_new(context, options->shard);
     return pair;
 }
 
