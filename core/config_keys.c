@@ -88,7 +88,7 @@ const struct config_key config_keys[] = {
      .help = "The certificate's private key, in PEM, not encrypted."},
     {ENTRY("cafile", "TLS"), ENTRY_FIELD(STRING, ca_file),
      .example = "/etc/ternmq/certs/clients.pem", .unit = "path",
-     .help = "Whom to trust with client certificates, in PEM."},
+     .help = "The CAs to trust with client certificates, in PEM."},
     {ENTRY("capath", "TLS"), ENTRY_FIELD(STRING, ca_path), .example = "/etc/ternmq/certs/clients/",
      .unit = "folder", .help = "The same, as a folder of files; their names do not matter."},
     {ENTRY("crlfile", "TLS"), ENTRY_FIELD(STRING, crl_file),

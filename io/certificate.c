@@ -7,7 +7,9 @@
 #include "core/base/mem.h"
 #include "core/base/utf8.h"
 
+#define DER_BOOLEAN   0x01
 #define DER_INTEGER   0x02
+#define DER_OCTETS    0x04
 #define DER_OID       0x06
 #define DER_UTF8      0x0c
 #define DER_SEQUENCE  0x30
@@ -18,6 +20,7 @@
 #define DER_UTC       0x17
 #define DER_TIME      0x18
 #define DER_VERSION   0xa0 // [0] of a TBSCertificate
+#define DER_EXTENSION 0xa3 // [3]
 
 #define RDNS_MAX      64u
 
@@ -100,6 +103,33 @@ der_time(struct slice *rest, int64_t *ret_seconds)
     return true;
 }
 
+// What follows the subject: a public key, perhaps identifiers, perhaps extensions. Whether one of
+// these says that this is a CA.
+static bool
+is_authority(struct slice rest)
+{
+    static const uint8_t basic_constraints[] = {0x55, 0x1d, 0x13};
+    struct slice content, extensions, extension;
+    uint8_t tag = 0;
+    while (tag != DER_EXTENSION)
+        if (!der_next(&rest, &tag, &content))
+            return false;
+    if (!der_take(&content, DER_SEQUENCE, &extensions))
+        return false;
+    while (der_take(&extensions, DER_SEQUENCE, &extension)) {
+        struct slice oid, value, constraints, yes;
+        if (!der_take(&extension, DER_OID, &oid) ||
+            !slice_equal(oid, slice_of(basic_constraints, sizeof basic_constraints)))
+            continue;
+        bool there = der_next(&extension, &tag, &value);
+        if (there && tag == DER_BOOLEAN) // critical
+            there = der_next(&extension, &tag, &value);
+        return there && tag == DER_OCTETS && der_take(&value, DER_SEQUENCE, &constraints) &&
+               der_take(&constraints, DER_BOOLEAN, &yes) && yes.len == 1 && yes.data[0] == 0xff;
+    }
+    return false;
+}
+
 bool
 certificate_parse(struct slice der, struct certificate *ret_certificate)
 {
@@ -109,11 +139,14 @@ certificate_parse(struct slice der, struct certificate *ret_certificate)
     if (tbs.len > 0 && tbs.data[0] == DER_VERSION && !der_take(&tbs, DER_VERSION, &skipped))
         return false;
     // serialNumber, signature, issuer, validity, subject
-    return der_take(&tbs, DER_INTEGER, &skipped) && der_take(&tbs, DER_SEQUENCE, &skipped) &&
-           der_take(&tbs, DER_SEQUENCE, &skipped) && der_take(&tbs, DER_SEQUENCE, &validity) &&
-           der_time(&validity, &ret_certificate->not_before_s) &&
-           der_time(&validity, &ret_certificate->not_after_s) &&
-           der_take(&tbs, DER_SEQUENCE, &ret_certificate->subject);
+    if (!der_take(&tbs, DER_INTEGER, &skipped) || !der_take(&tbs, DER_SEQUENCE, &skipped) ||
+        !der_take(&tbs, DER_SEQUENCE, &skipped) || !der_take(&tbs, DER_SEQUENCE, &validity) ||
+        !der_time(&validity, &ret_certificate->not_before_s) ||
+        !der_time(&validity, &ret_certificate->not_after_s) ||
+        !der_take(&tbs, DER_SEQUENCE, &ret_certificate->subject))
+        return false;
+    ret_certificate->authority = is_authority(tbs);
+    return true;
 }
 
 // ---- Names --------------------------------------------------------------------------------------

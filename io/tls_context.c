@@ -254,17 +254,19 @@ use_certificate(const struct material *m, WOLFSSL_CTX *ctx)
 
 // ---- Client certificates ------------------------------------------------------------------------
 
+// A CA that is valid today.
 static bool
-is_current(struct slice pem)
+is_current_ca(struct slice pem)
 {
     struct certificate certificate;
     int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
-    return pem_certificate(pem, &certificate) && certificate.not_before_s <= now_s &&
-           certificate.not_after_s > now_s;
+    return pem_certificate(pem, &certificate) && certificate.authority &&
+           certificate.not_before_s <= now_s && certificate.not_after_s > now_s;
 }
 
 // Every certificate of a file as a CA. Those that have expired are passed over, as everywhere: a
-// bundle always has some. They are loaded before wolfSSL is told to verify, so that their order
+// bundle always has some; and those of nobody who may sign, which wolfSSL would let sign as soon as
+// they stand in this file. They are loaded before wolfSSL is told to verify, so that their order
 // does not matter.
 static err_t
 use_cas(const struct material *m, WOLFSSL_CTX *ctx, const struct secret_file *file,
@@ -274,7 +276,7 @@ use_cas(const struct material *m, WOLFSSL_CTX *ctx, const struct secret_file *fi
     for (uint32_t n = 0; pem_next(&rest, &block);) {
         bool named = pem_is(block, "CERTIFICATE") || pem_is(block, "TRUSTED CERTIFICATE");
         n += named;
-        if (!named || !is_current(block))
+        if (!named || !is_current_ca(block))
             continue;
         int rc =
             wolfSSL_CTX_load_verify_buffer(ctx, block.data, (long)block.len, WOLFSSL_FILETYPE_PEM);

@@ -336,6 +336,17 @@ Test(io_tls, clients_without_the_right_certificate_are_refused)
     }
 }
 
+Test(io_tls, a_client_among_the_cas_cannot_make_other_clients)
+{
+    require_certificates();
+    settings.ca_file = FILE_OF("mixed.pem");
+    WITH("minted");
+    expect_refused(WOLFSSL_TLSV1_2, unknown_ca);
+    expect_refused(WOLFSSL_TLSV1_3, unknown_ca);
+    WITH("client");
+    cr_assert(shake_again());
+}
+
 Test(io_tls, a_name_that_is_none_is_not_made_up)
 {
     require_certificates();
