@@ -170,22 +170,30 @@ next_frame(struct client *client, struct slice data, struct frame *ret_frame)
     return codec_frame(data, packet_limit(client), ret_frame);
 }
 
+// Incomplete packets of at least so many bytes are kept in a piece.
+#define IN_WHOLE_MIN 32768u
+
 static void
 in_free(struct client *client)
 {
-    client->shard->in_bytes -= client->in_cap;
+    client->shard->in_bytes -= client->in_len;
     mem_free(client->in);
     client->in = NULL;
     client->in_len = client->in_cap = 0;
 }
 
-// Grows with what arrived, not with what was announced.
+// Counts what arrived, not what was announced. A long packet gets its room at once: pages that are
+// not written cost nothing, and it is not moved as it grows. total: 0 = not known yet.
 static void
-in_append(struct client *client, const uint8_t *data, uint32_t len)
+in_append(struct client *client, const uint8_t *data, uint32_t len, uint32_t total)
 {
-    uint32_t cap = client->in_cap;
+    must_hot(total == 0 || client->in_len + len <= total);
+    if (!client->in && total >= IN_WHOLE_MIN) {
+        client->in = mem_alloc(total);
+        client->in_cap = total;
+    }
     client->in = mem_grow(client->in, &client->in_cap, client->in_len + len, 1);
-    client->shard->in_bytes += client->in_cap - cap;
+    client->shard->in_bytes += len;
     memcpy(client->in + client->in_len, data, len);
     client->in_len += len;
 }
@@ -213,7 +221,7 @@ complete_kept(struct client *client, struct slice data)
         // While the length itself is incomplete, byte by byte: at most four times.
         uint32_t missing = frame.total ? frame.total - client->in_len : 1;
         uint32_t n = min_u32(missing, data.len - taken);
-        in_append(client, data.data + taken, n);
+        in_append(client, data.data + taken, n, frame.total);
         taken += n;
     }
 }
@@ -234,7 +242,7 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
             on_frame(client, &frame);
             data = slice_of(data.data + frame.total, data.len - frame.total);
         } else if (err == ERR_NEED_MORE) {
-            in_append(client, data.data, data.len);
+            in_append(client, data.data, data.len, frame.total);
             break;
         } else {
             client_fail(client, err);

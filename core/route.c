@@ -93,22 +93,27 @@ deliver_sub(struct shard *shard, const struct sub *sub, struct pub *pub, struct 
 static void
 deliver_vector(struct shard *shard, struct sub_vector *vector, struct pub *pub)
 {
-    for (uint32_t i = 0; i < vector->count; i++) {
-        const struct sub *sub = &subs_items(vector)[i];
+    const struct sub *items = subs_items(vector);
+    for (uint32_t i = 0, count = subs_count(vector); i < count; i++) {
+        const struct sub *sub = &items[i];
         if (likely(!is_own(sub, pub)))
             deliver_sub(shard, sub, pub, (struct trie_handle){0});
     }
 }
 
-// The member whose turn it is: connected ones only, while there are any.
+// The member whose turn it is: connected ones only, while there are any; of those, one with room.
 static bool
-deliver_share(struct shard *shard, struct sub_vector *vector, struct pub *pub)
+deliver_share(struct shard *shard, struct trie_handle share, struct pub *pub)
 {
-    uint32_t among = vector->connected ? vector->connected : vector->count;
-    if (among == 0)
+    struct sub_vector *vector = subs_find(shard->subs, share);
+    if (!vector)
         return false;
-    const struct sub *sub = &subs_items(vector)[vector->rotor++ % among];
-    deliver_sub(shard, sub, pub, vector->handle);
+    uint32_t connected = subs_connected(vector);
+    uint32_t among = connected ? connected : subs_count(vector), turn = subs_turn(vector);
+    const struct sub *items = subs_items(vector), *sub = &items[turn % among];
+    for (uint32_t i = 1; i < among && !session_has_room(sub->session, pub); i++)
+        sub = &items[(turn + i) % among];
+    deliver_sub(shard, sub, pub, share);
     return true;
 }
 
@@ -133,8 +138,9 @@ static void
 merge_vector(struct shard *shard, struct sub_vector *vector, const struct pub *pub)
 {
     struct route_scratch *scratch = shard->scratch;
-    for (uint32_t i = 0; i < vector->count; i++) {
-        const struct sub *sub = &subs_items(vector)[i];
+    const struct sub *items = subs_items(vector);
+    for (uint32_t i = 0, count = subs_count(vector); i < count; i++) {
+        const struct sub *sub = &items[i];
         struct session *session = sub->session;
         if (is_own(sub, pub))
             continue;
@@ -196,8 +202,7 @@ deliver_handles(struct shard *shard, struct pub *pub, const struct trie_handle *
         deliver_targets(shard, pub);
     }
     for (uint32_t i = ordinary; i < ordinary + shares; i++) {
-        struct sub_vector *vector = subs_find(shard->subs, handles[i]);
-        if (!vector || !deliver_share(shard, vector, pub))
+        if (!deliver_share(shard, handles[i], pub))
             route_redispatch(shard, pub_msg(pub), handles[i], false);
     }
 }
@@ -473,14 +478,11 @@ route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share,
         if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
             to = trie_share_pick(entry->share, &shard->share_rotor, &durable);
     }
-    struct sub_vector *vector = subs_find(shard->subs, share);
     struct pub pub;
     pub_from_msg(&pub, msg);
-    if (to == (int)shard->index && vector)
-        (void)deliver_share(shard, vector, &pub);
-    else if (to >= 0 && to != (int)shard->index)
+    if (to >= 0 && to != (int)shard->index)
         post_share(shard, (unsigned)to, &pub, share, lasting && durable);
-    else
+    else if (to < 0 || !deliver_share(shard, share, &pub))
         stat_add(&shard->stats.dropped_no_member, 1);
     pub_done(&pub);
 }

@@ -139,6 +139,8 @@ void session_shares_connected(struct session *session, bool connected);
 
 // ---- Delivery (session_deliver.c) ---------------------------------------------------------------
 
+// Whether its queue takes this publication. For share groups, which may choose.
+bool session_has_room(const struct session *session, const struct pub *pub);
 // A message was acknowledged: when the client's window was full, it grows (client.h).
 void session_widen(struct session *session);
 // How one publication goes to one session; from route.c or a retained walk.

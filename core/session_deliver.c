@@ -31,6 +31,13 @@ queue_is_over(const struct session *session, size_t size, uint32_t times)
     return bytes_max && out->queued_bytes + out->disk_bytes + size > bytes_max;
 }
 
+bool
+session_has_room(const struct session *session, const struct pub *pub)
+{
+    size_t size = sizeof(struct msg) + pub->topic.len + pub->payload.len;
+    return pub->qos == 0 || !queue_is_over(session, size, 1);
+}
+
 static void
 note_outcome(struct shard *shard, enum outcome outcome)
 {

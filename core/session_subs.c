@@ -121,8 +121,8 @@ static void
 tell_weight(struct shard *shard, struct trie_handle handle)
 {
     const struct sub_vector *vector = subs_find(shard->subs, handle);
-    trie_share_weight(shard->broker->trie, handle, shard->index, vector ? vector->connected : 0,
-                      vector ? vector->count : 0);
+    trie_share_weight(shard->broker->trie, handle, shard->index,
+                      vector ? subs_connected(vector) : 0, vector ? subs_count(vector) : 0);
 }
 
 static struct sub
@@ -184,9 +184,8 @@ count_durable(struct session *session, struct trie_handle handle, bool added)
         return;
     struct shard *shard = session->shard;
     struct sub_vector *vector = subs_find(shard->subs, handle);
-    must(vector && (added || vector->durable > 0));
-    vector->durable += added ? 1 : (uint32_t)-1;
-    if (vector->durable == (added ? 1 : 0))
+    must(vector);
+    if (subs_count_durable(vector, added) == (added ? 1 : 0))
         trie_durable(shard->broker->trie, handle, shard->index, added);
 }
 

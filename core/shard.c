@@ -287,7 +287,7 @@ shard_offer_all(struct shard *shard)
 uint64_t
 shard_wait_until(const struct shard *shard)
 {
-    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty) || shard->mailed)
+    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty))
         return 0;
     uint64_t due = min_u64(wheel_wait_until(shard->wheel), shard->hold_ms);
     due = min_u64(due, journal_wait_until(shard->journal));

@@ -97,7 +97,8 @@ void shard_drain(struct shard *shard,
 void shard_timers(struct shard *shard);   // fires what is due; continues retained walks
 void shard_post(struct shard *shard);     // outboxes to mailboxes; sets wake_shards
 void shard_tick_end(struct shard *shard); // memory account, journal to the keeper, RCU
-// Until when the worker may sleep (monotonic ms); 0: do not sleep, there is more to do.
+// Until when the worker may sleep (monotonic ms); 0: do not sleep, there is more to do. Mail for a
+// full mailbox (`mailed`) is the transport's to think of.
 uint64_t shard_wait_until(const struct shard *shard);
 // Is there mail? For the check between "I sleep" and sleeping.
 bool shard_has_mail(const struct shard *shard);

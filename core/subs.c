@@ -6,6 +6,7 @@
 #include "core/session.h"
 
 #define PAGE_SLOTS 1024u
+#define LIST_MIN   4u
 
 struct subs {
     struct sub_vector **pages;
@@ -25,8 +26,8 @@ subs_free(struct subs *subs)
         return;
     for (uint32_t p = 0; p < subs->page_cap; p++) {
         for (uint32_t i = 0; subs->pages[p] && i < PAGE_SLOTS; i++)
-            if (subs->pages[p][i].cap)
-                mem_free(subs->pages[p][i].many);
+            if (subs->pages[p][i].is_list)
+                mem_free(subs->pages[p][i].list);
         mem_free(subs->pages[p]);
     }
     mem_free(subs->pages);
@@ -41,7 +42,7 @@ subs_find(const struct subs *subs, struct trie_handle handle)
         return NULL;
     struct sub_vector *vector = &subs->pages[page][handle.slot % PAGE_SLOTS];
     // A slot is reused under another generation: mail that was under way for the old one ends here.
-    return vector->handle.generation == handle.generation ? vector : NULL;
+    return vector->generation == handle.generation ? vector : NULL;
 }
 
 static struct sub_vector *
@@ -56,9 +57,8 @@ vector_make(struct subs *subs, struct trie_handle handle)
     if (!subs->pages[page])
         subs->pages[page] = mem_zalloc(PAGE_SLOTS * sizeof(struct sub_vector));
     struct sub_vector *vector = &subs->pages[page][handle.slot % PAGE_SLOTS];
-    must(vector->count == 0);
-    memset(vector, 0, sizeof *vector);
-    vector->handle = handle;
+    must(vector->count == 0 && !vector->is_list);
+    vector->generation = handle.generation;
     return vector;
 }
 
@@ -69,6 +69,27 @@ tell_place(struct sub_vector *vector, uint32_t index)
     session_sub_moved(sub->session, sub->back, index);
 }
 
+// Room for one more in a list, which is made of the one that there is.
+static struct sub_list *
+list_for_more(struct sub_vector *vector)
+{
+    struct sub_list *old = vector->is_list ? vector->list : NULL;
+    if (old && old->count < old->cap)
+        return old;
+    uint32_t cap = old ? old->cap * 2 : LIST_MIN;
+    must(cap > subs_count(vector));
+    struct sub_list *list = mem_alloc(sizeof *list + cap * sizeof list->items[0]);
+    *list = (struct sub_list){
+        .count = vector->count, .connected = vector->connected, .durable = vector->durable};
+    if (old)
+        *list = *old;
+    list->cap = cap;
+    memcpy(list->items, subs_items(vector), list->count * sizeof list->items[0]);
+    mem_free(old);
+    *vector = (struct sub_vector){.generation = vector->generation, .is_list = true, .list = list};
+    return list;
+}
+
 uint32_t
 subs_add(struct subs *subs, struct trie_handle handle, const struct sub *sub)
 {
@@ -76,19 +97,36 @@ subs_add(struct subs *subs, struct trie_handle handle, const struct sub *sub)
     struct sub_vector *vector = subs_find(subs, handle);
     if (!vector)
         vector = vector_make(subs, handle);
-    if (vector->count == 0 && vector->cap == 0) {
+    if (subs_count(vector) == 0 && !vector->is_list) {
         vector->one = *sub;
-    } else {
-        if (vector->cap == 0) {
-            struct sub one = vector->one;
-            vector->many = NULL;
-            vector->many = mem_grow(NULL, &vector->cap, 4, sizeof *vector->many);
-            vector->many[0] = one;
-        }
-        vector->many = mem_grow(vector->many, &vector->cap, vector->count + 1, sizeof *sub);
-        vector->many[vector->count] = *sub;
+        vector->count = 1;
+        return 0;
     }
-    return vector->count++;
+    struct sub_list *list = list_for_more(vector);
+    list->items[list->count] = *sub;
+    return list->count++;
+}
+
+static void
+add_connected(struct sub_vector *vector, int n)
+{
+    if (vector->is_list)
+        vector->list->connected += (uint32_t)n;
+    else
+        vector->connected = (uint8_t)(vector->connected + n);
+}
+
+uint32_t
+subs_count_durable(struct sub_vector *vector, bool added)
+{
+    int n = added ? 1 : -1;
+    if (!vector->is_list) {
+        vector->durable = (uint8_t)(vector->durable + n);
+        must(vector->durable <= 1);
+        return vector->durable;
+    }
+    must(added || vector->list->durable > 0);
+    return vector->list->durable += (uint32_t)n;
 }
 
 static void
@@ -108,17 +146,19 @@ bool
 subs_remove(struct subs *subs, struct trie_handle handle, uint32_t index)
 {
     struct sub_vector *vector = subs_find(subs, handle);
-    must(vector && index < vector->count);
-    if (index < vector->connected) {
-        swap(vector, index, vector->connected - 1);
-        index = --vector->connected;
+    must(vector && index < subs_count(vector));
+    uint32_t connected = subs_connected(vector);
+    if (index < connected) {
+        swap(vector, index, connected - 1);
+        index = connected - 1;
+        add_connected(vector, -1);
     }
-    swap(vector, index, vector->count - 1);
-    vector->count--;
-    if (vector->count > 0)
-        return false;
-    if (vector->cap)
-        mem_free(vector->many);
+    if (vector->is_list) {
+        swap(vector, index, vector->list->count - 1);
+        if (--vector->list->count > 0)
+            return false;
+        mem_free(vector->list);
+    }
     memset(vector, 0, sizeof *vector);
     return true;
 }
@@ -126,12 +166,11 @@ subs_remove(struct subs *subs, struct trie_handle handle, uint32_t index)
 void
 subs_set_connected(struct sub_vector *vector, uint32_t index, bool connected)
 {
-    must(index < vector->count);
-    bool was = index < vector->connected;
+    must(index < subs_count(vector));
+    uint32_t before = subs_connected(vector);
+    bool was = index < before;
     if (was == connected)
         return;
-    if (connected)
-        swap(vector, index, vector->connected++);
-    else
-        swap(vector, index, --vector->connected);
+    swap(vector, index, connected ? before : before - 1);
+    add_connected(vector, connected ? 1 : -1);
 }

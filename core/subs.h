@@ -2,7 +2,8 @@
 //
 // Job:    which sessions of this shard want a filter; for a share group, which member is next.
 // Owner:  the shard. Thread: its worker.
-// Memory: 48 bytes a filter with one subscriber, 16 bytes more for each further one.
+// Memory: 24 bytes for each slot of the trie, which is all for one subscriber; with more of them
+//         16 bytes each.
 // Limits: those of the trie's slots.
 #ifndef TERN_CORE_SUBS_H
 #define TERN_CORE_SUBS_H
@@ -27,17 +28,25 @@ struct sub {
     struct sub_options options;
 };
 
+struct sub_list {
+    uint32_t count, cap;
+    uint32_t connected; // share groups: members [0, connected) have a connection
+    uint32_t rotor;     // share groups: whose turn it is
+    uint32_t durable;   // subscribers whose sessions outlive their connections
+    struct sub items[];
+};
+
+// The subscribers of one filter. Most filters have one: the fields of a list of one are here.
 struct sub_vector {
-    struct trie_handle handle; // generation 0: the slot is not used by this shard
-    uint32_t count, cap;       // cap 0: the one subscriber is inline
-    uint32_t connected;        // share groups: members [0, connected) have a connection
-    uint32_t rotor;            // share groups: whose turn it is
-    uint32_t durable;          // subscribers whose sessions outlive their connections
+    uint32_t generation; // of the slot's handle; 0: it is not used by this shard
+    bool is_list;
+    uint8_t count, connected, durable; // without a list, 0 or 1
     union {
         struct sub one;
-        struct sub *many;
+        struct sub_list *list;
     };
 };
+_Static_assert(sizeof(struct sub_vector) == 24, "there is one for each slot and shard");
 
 struct subs;
 struct subs *subs_new(void);       // returns new
@@ -49,8 +58,27 @@ struct sub_vector *subs_find(const struct subs *subs, struct trie_handle handle)
 static inline struct sub *
 subs_items(struct sub_vector *vector)
 {
-    return vector->cap ? vector->many : &vector->one;
+    return vector->is_list ? vector->list->items : &vector->one;
 }
+static inline uint32_t
+subs_count(const struct sub_vector *vector)
+{
+    return vector->is_list ? vector->list->count : vector->count;
+}
+// Share groups: how many members have a connection; they come first.
+static inline uint32_t
+subs_connected(const struct sub_vector *vector)
+{
+    return vector->is_list ? vector->list->connected : vector->connected;
+}
+// Share groups: one more every time.
+static inline uint32_t
+subs_turn(struct sub_vector *vector)
+{
+    return vector->is_list ? vector->list->rotor++ : 0;
+}
+// One durable subscriber more or less. Returns how many there are.
+uint32_t subs_count_durable(struct sub_vector *vector, bool added);
 // Adds a subscriber, returns its index. The handle is this filter's present one.
 uint32_t subs_add(struct subs *subs, struct trie_handle handle, const struct sub *sub);
 // Removes the subscriber at index; another one may take its place (its session is told). True when

@@ -64,7 +64,7 @@ static struct named
 slot_get(const struct trie *trie, uint32_t slot)
 {
     uint64_t word = *slot_word(trie, slot);
-    if (word & SLOT_FREE)
+    if (word == 0 || word & SLOT_FREE)
         return (struct named){0};
     void *record = ptrtab_pointer(word & ~(uint64_t)SLOT_SHARE);
     must_hot(record);
@@ -85,24 +85,47 @@ handle_get(const struct trie *trie, struct trie_handle handle)
     return now.generation == handle.generation ? named : (struct named){0};
 }
 
+static bool
+pool_is_empty(const struct slot_pool *pool)
+{
+    return pool->first_free == 0 && pool->next == pool->end;
+}
+
+// Where this shard's next slot comes from, with at least one in it. NULL: all are taken.
+static struct slot_pool *
+pool_for(struct trie *trie, unsigned shard)
+{
+    struct slot_pool *pool = &trie->pools[shard];
+    if (likely(!pool_is_empty(pool)))
+        return pool;
+    if (trie->page_count < SLOT_PAGES) {
+        pool->next = trie->page_count * SLOT_PAGE;
+        pool->end = pool->next + SLOT_PAGE;
+        trie->owner[trie->page_count] = (uint8_t)shard;
+        trie->pages[trie->page_count++] = mem_zalloc(SLOT_PAGE * sizeof **trie->pages);
+        count(&trie->bytes, SLOT_PAGE * sizeof **trie->pages);
+        return pool;
+    }
+    for (unsigned i = 0; i < TRIE_SHARDS_MAX; i++)
+        if (!pool_is_empty(&trie->pools[i]))
+            return &trie->pools[i];
+    return NULL;
+}
+
 static err_t
 slot_take(struct trie *trie, void *record, bool is_share, struct trie_handle *ret)
 {
-    uint32_t slot = trie->first_free, generation = 0;
+    struct slot_pool *pool = pool_for(trie, trie->shard);
+    if (!pool)
+        return ERR_FULL;
+    uint32_t slot = pool->first_free, generation = 0;
     if (slot != 0) {
         uint64_t word = *slot_word(trie, --slot);
         must(word & SLOT_FREE);
-        trie->first_free = (uint32_t)word >> 1;
+        pool->first_free = (uint32_t)word >> 1;
         generation = (uint32_t)(word >> 32);
-    } else if (trie->slots_used < SLOTS_MAX) {
-        slot = trie->slots_used++;
-        uint64_t **page = &trie->pages[slot / SLOT_PAGE];
-        if (!*page) {
-            *page = mem_zalloc(SLOT_PAGE * sizeof **page);
-            count(&trie->bytes, SLOT_PAGE * sizeof **page);
-        }
     } else {
-        return ERR_FULL;
+        slot = pool->next++;
     }
     *slot_word(trie, slot) = (uint64_t)(uintptr_t)record | (is_share ? SLOT_SHARE : 0);
     *ret = (struct trie_handle){
@@ -116,9 +139,10 @@ static void
 slot_free(struct trie *trie, struct trie_handle handle)
 {
     must(handle_get(trie, handle).filter);
+    struct slot_pool *pool = &trie->pools[trie->owner[handle.slot / SLOT_PAGE]];
     *slot_word(trie, handle.slot) =
-        (uint64_t)handle.generation << 32 | (uint64_t)trie->first_free << 1 | SLOT_FREE;
-    trie->first_free = handle.slot + 1;
+        (uint64_t)handle.generation << 32 | (uint64_t)pool->first_free << 1 | SLOT_FREE;
+    pool->first_free = handle.slot + 1;
 }
 
 // ---- Versions -------------------------------------------------------------------------------
@@ -500,6 +524,7 @@ trie_add(struct trie *trie, struct rcu_reader *self, struct slice text, struct s
     bool wild = topic_filter_is_wild(text);
     err_t err = OK;
     lock(trie);
+    trie->shard = shard;
     struct filter *filter =
         wild ? wild_make(trie, self, text, key) : exact_make(trie, self, text, key);
     if (!filter) {
@@ -632,7 +657,7 @@ trie_each(struct trie *trie,
           void *arg)
 {
     lock(trie);
-    for (uint32_t i = 0; i < trie->slots_used; i++) {
+    for (uint32_t i = 0; i < trie->page_count * SLOT_PAGE; i++) {
         struct named named = slot_get(trie, i);
         if (!named.filter)
             continue;
@@ -724,7 +749,7 @@ trie_free(struct trie *trie)
 {
     if (!trie)
         return;
-    for (uint32_t i = 0; i < trie->slots_used; i++)
+    for (uint32_t i = 0; i < trie->page_count * SLOT_PAGE; i++)
         record_free(slot_get(trie, i));
     for (uint32_t i = 0; i < SLOT_PAGES; i++)
         mem_free(trie->pages[i]);

@@ -148,18 +148,28 @@ version_exact(uint64_t whole)
 #define SLOT_PAGES 16384u
 #define SLOTS_MAX  (SLOT_PAGE * SLOT_PAGES)
 
+struct slot_pool {
+    uint32_t first_free; // slot + 1; 0 = none
+    uint32_t next, end;  // of its last page, what was never used
+};
+
 struct trie {
     struct hash_key key;
     struct ptrtab *_Atomic exact; // filters without wildcards
     struct node *root;
     _Atomic uint64_t versions[VERSION_COUNT];
     pthread_mutex_t mutex; // writers
-    // The slot directory: a word for each slot, see trie.c. A page is made once and stays.
+    // The slot directory: a word for each slot, see trie.c. A page is made once and stays, and its
+    // slots go to filters that one shard brought: so the pages that a shard has beside these are
+    // full of its own.
     uint64_t *pages[SLOT_PAGES];
-    uint32_t slots_used, first_free; // first_free: slot + 1; 0 = none
+    uint8_t owner[SLOT_PAGES]; // the shard whose filters it is for
+    uint32_t page_count;
+    struct slot_pool pools[TRIE_SHARDS_MAX];
     // The way down to the node that the present writer works on; path[0] is the root.
     struct node *path[TOPIC_LEVELS_MAX + 1];
     uint32_t depth;
+    unsigned shard; // for which it works
     _Atomic uint64_t filters, share_groups, nodes, bytes;
 };
 

@@ -24,6 +24,8 @@
 #define TICK_BYTES_MAX  (UINT64_C(1) << 18)
 // Lanes at one worker that write to each other are served in the same tick, up to so many rounds.
 #define TICK_ROUNDS_MAX 4u
+// Until a full mailbox is tried again.
+#define FULL_MAILBOX_MS 1u
 // For the clients to take their DISCONNECT.
 #define STOP_MS 2000u
 
@@ -271,12 +273,18 @@ work(struct worker *worker, uint64_t now_ms)
 }
 
 static uint64_t
-wait_until(const struct worker *worker)
+wait_until(const struct worker *worker, uint64_t now_ms)
 {
-    uint64_t due = UINT64_MAX;
-    for (unsigned i = 0; i < worker->lane_count; i++)
+    uint64_t due = UINT64_MAX, mailed = 0;
+    for (unsigned i = 0; i < worker->lane_count; i++) {
         due = min_u64(due, lane_wait_until(worker->lanes[i]));
-    return due;
+        mailed |= worker->lanes[i]->shard->mailed;
+    }
+    if (mailed & worker->here)
+        return 0;
+    // Another worker's mailbox is full. Nobody tells when it is not, and to look all the time would
+    // take the CPU from the one that empties it.
+    return mailed ? min_u64(due, now_ms + FULL_MAILBOX_MS) : due;
 }
 
 // All lanes say that they sleep; false when one has mail, which came before it had said so.
@@ -316,7 +324,7 @@ sleep_until(struct worker *worker, uint64_t until_ms, uint64_t now_ms)
 static void
 enter(struct worker *worker, uint64_t now_ms)
 {
-    uint64_t until_ms = wait_until(worker);
+    uint64_t until_ms = wait_until(worker, now_ms);
     if (until_ms > now_ms && lie_down(worker))
         sleep_until(worker, until_ms, now_ms);
     else

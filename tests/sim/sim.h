@@ -127,7 +127,7 @@ sim_is_idle(const struct sim *sim)
 {
     for (unsigned i = 0; i < sim->shard_count; i++) {
         const struct shard *shard = sim->broker->shards[i];
-        if (shard_wait_until(shard) == 0 || shard_has_mail(shard))
+        if (shard_wait_until(shard) == 0 || shard->mailed || shard_has_mail(shard))
             return false;
     }
     return true;

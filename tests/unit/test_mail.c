@@ -55,7 +55,7 @@ Test(mail, nothing_is_seen_before_it_is_posted)
     shard_drain(to, on_io, &next);
     cr_assert_eq(next, 0);
     cr_assert_not(shard_has_mail(to));
-    cr_assert_eq(shard_wait_until(from), 0, "there is something to post");
+    cr_assert_neq(from->mailed, 0, "there is something to post");
     shard_post(from);
     cr_assert_eq(from->wake_shards, 1u << 2);
     cr_assert(shard_has_mail(to));

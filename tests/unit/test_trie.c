@@ -380,8 +380,10 @@ Test(trie, a_full_directory_refuses_and_leaves_nothing_behind)
     drop(&rig, add(&rig, "exact", 0), 0);
     struct trie_handle last = add(&rig, "last", 0); // the slot that was free
     struct trie_stats before = stats_of(&rig), after;
-    uint32_t used = rig.trie->slots_used;
-    rig.trie->slots_used = SLOTS_MAX; // as if all were taken
+    struct slot_pool pool = rig.trie->pools[0];
+    uint32_t pages = rig.trie->page_count;
+    rig.trie->pools[0].next = rig.trie->pools[0].end; // as if all were taken
+    rig.trie->page_count = SLOT_PAGES;
     cr_assert_eq(try_to_add(&rig, "exact", ""), ERR_FULL);
     cr_assert_eq(try_to_add(&rig, "a/+/c/#", ""), ERR_FULL);
     cr_assert_eq(try_to_add(&rig, "exact", "g"), ERR_FULL);
@@ -403,7 +405,8 @@ Test(trie, a_full_directory_refuses_and_leaves_nothing_behind)
     cr_assert_eq(stats_of(&rig).nodes, before.nodes);
     cr_assert_eq(try_to_add(&rig, "x/#", ""), OK);
     cr_assert_eq(try_to_add(&rig, "y", ""), ERR_FULL);
-    rig.trie->slots_used = used;
+    rig.trie->page_count = pages;
+    rig.trie->pools[0].next = pool.next;
     cr_assert_eq(try_to_add(&rig, "y", ""), OK);
     struct slice group;
     cr_assert(slice_equal(trie_filter(rig.trie, held, &group), slice_str("held/+")));
@@ -425,7 +428,8 @@ Test(trie, memory_returns_after_churn)
 {
     struct rig rig = rig_new(20);
     char text[TEXT_MAX];
-    drop(&rig, add(&rig, "first", 0), 0); // its page of slots stays
+    for (unsigned shard = 0; shard < 64; shard++) // a page of slots stays for each
+        drop(&rig, add(&rig, "first", shard), shard);
     struct trie_stats before = stats_of(&rig), after;
     for (uint32_t i = 0; i < 10000; i++) {
         churn_text(text, i);
