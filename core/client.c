@@ -15,27 +15,27 @@
 #include "core/timers.h"
 
 void
-client_init(struct client *client, struct shard *shard, uint32_t listener_index, const char *peer,
-            uint64_t accepted_ms)
+client_init(struct client *client, struct shard *shard, const struct client_origin *origin)
 {
     memset(client, 0, sizeof *client);
     client->magic = CLIENT_MAGIC;
     client->shard = shard;
-    client->listener_index = listener_index;
+    client->listener_index = origin->listener_index;
+    client->name = origin->name;
     client->packet_max = UINT32_MAX;
     client->receive_max = UINT16_MAX;
     client->window = CLIENT_WINDOW_FIRST;
     client->problem_info = true;
     client->will_on_close = true;
-    client->last_packet_ms = accepted_ms;
+    client->last_packet_ms = origin->accepted_ms;
     list_init(&client->dirty);
     list_init(&client->blocked_node);
     list_init(&client->parked_node);
     outq_init(&client->out);
     timer_init(&client->timer, TIMER_CLIENT);
-    (void)snprintf(client->peer, sizeof client->peer, "%s", peer);
+    (void)snprintf(client->peer, sizeof client->peer, "%s", origin->peer);
     uint64_t timeout_ms = (uint64_t)shard->config->connect_timeout_s * 1000;
-    wheel_arm(shard->wheel, &client->timer, accepted_ms + timeout_ms);
+    wheel_arm(shard->wheel, &client->timer, origin->accepted_ms + timeout_ms);
 }
 
 // ---- Packets that need no file of their own -----------------------------------------------------
@@ -378,7 +378,8 @@ client_on_closed(struct client *client, int error)
 // ---------------------------------------------------------------
 
 err_t
-client_home(const struct shard *shard, struct slice data, unsigned *ret_home)
+client_home(const struct shard *shard, const struct client_origin *origin, struct slice data,
+            unsigned *ret_home)
 {
     *ret_home = shard->index;
     if (data.len == 0)
@@ -391,8 +392,11 @@ client_home(const struct shard *shard, struct slice data, unsigned *ret_home)
     if (err == ERR_NEED_MORE)
         return err;
     struct connect_view view;
-    if (err || codec_connect(&frame, &view) != OK || view.client_id.len == 0)
+    if (err || codec_connect(&frame, &view) != OK)
         return OK;
+    const struct listener_config *listener = &shard->config->listeners[origin->listener_index];
+    if (client_identify(listener, origin->name, &view) != OK || view.client_id.len == 0)
+        return OK; // an answer that any shard can give
     *ret_home = broker_home(shard->broker, view.client_id);
     return OK;
 }

@@ -30,9 +30,10 @@ struct alias_table;
 
 #define CLIENT_MAGIC 0x434c4921u
 
-// With max_inflight_messages auto, a client has so many QoS 1 and 2 messages unacknowledged at first,
-// as mosquitto's have. Each acknowledgement that makes room in a full window adds one, so that a
-// client that keeps up is sent more at a time, and one on a bad network gets few messages twice.
+// With max_inflight_messages auto, a client has so many QoS 1 and 2 messages unacknowledged at
+// first, as mosquitto's have. Each acknowledgement that makes room in a full window adds one, so
+// that a client that keeps up is sent more at a time, and one on a bad network gets few messages
+// twice.
 #define CLIENT_WINDOW_FIRST 20u
 #define CLIENT_WINDOW_MAX   1000u
 
@@ -54,7 +55,6 @@ struct client {
     err_t close_reason; // why core closes; OK = the peer went
     struct shard *shard;
     struct session *session;  // NULL before CONNECT and after takeover
-    uint32_t listener_index;  // in shard->config->listeners; a reload keeps the order
     struct list dirty;        // in shard->dirty
     struct list blocked_node; // in shard->blocked_reads while paused for the outbox or memory
     struct timer timer;       // time to CONNECT, then keep alive
@@ -63,23 +63,31 @@ struct client {
     struct outq out;
     uint8_t *in; // incomplete packet
     uint32_t in_len, in_cap;
-    uint32_t packet_max;    // Maximum Packet Size of the client
-    uint16_t window;        // max_inflight_messages auto: what it may have unacknowledged by now
-    uint16_t receive_max;   // of the client
-    uint16_t alias_max_out; // Topic Alias Maximum of the client, bounded
-    uint64_t base_position; // of what its CONNECT changed: no acknowledgement before that is safe
+    uint32_t listener_index; // in shard->config->listeners; a reload keeps the order
+    uint32_t packet_max;     // Maximum Packet Size of the client
+    uint16_t window;         // max_inflight_messages auto: what it may have unacknowledged by now
+    uint16_t receive_max;    // of the client
+    uint16_t alias_max_out;  // Topic Alias Maximum of the client, bounded
+    uint64_t base_position;  // of what its CONNECT changed: no acknowledgement before that is safe
     struct parked_ack *parked; // acknowledgements whose journal record is not safe yet
     uint32_t parked_head, parked_count, parked_cap;
     uint32_t parked_quota;                        // of them: PUBACK and PUBCOMP, owed to the client
     struct list parked_node;                      // in shard->parked
     struct alias_table *aliases_in, *aliases_out; // NULL until used
-    char peer[64];                                // "1.2.3.4:5" for the log
+    const char *name; // who it has proved to be to the transport, borrowed from it; or NULL
+    char peer[64];    // "1.2.3.4:5" for the log
 };
 
-// Starts the time to CONNECT at accepted_ms, when the socket was accepted, wherever it was read.
-// peer: text for the log, cut to fit. Copies it.
-void client_init(struct client *client, struct shard *shard, uint32_t listener_index,
-                 const char *peer, uint64_t accepted_ms);
+// Where a client comes from, as the transport knows. Borrowed.
+struct client_origin {
+    const char *peer; // text for the log, cut to fit
+    const char *name; // of its certificate or pre-shared key; NULL = none. Until client_on_closed
+    uint32_t listener_index;
+    uint64_t accepted_ms; // when the socket was accepted, wherever it was read
+};
+
+// Starts the time to CONNECT at origin->accepted_ms.
+void client_init(struct client *client, struct shard *shard, const struct client_origin *origin);
 // Handles all complete packets in data, keeps the rest. On a peer's error the answer is in outq and
 // want_close is set. Never fails to the transport. Does nothing while CLIENT_CLOSING.
 void client_on_bytes(struct client *client, const uint8_t *bytes, size_t len);
@@ -97,6 +105,7 @@ struct client *client_next_dirty(struct shard *shard);
 // anything. OK: *ret_home is the shard of its client identifier (empty ones: this shard).
 // ERR_NEED_MORE: go on reading (or the packet is bad and must be answered here: then *ret_home is
 // this shard with OK). Bounded by connect_packet_size_max.
-NODISCARD err_t client_home(const struct shard *shard, struct slice data, unsigned *ret_home);
+NODISCARD err_t client_home(const struct shard *shard, const struct client_origin *origin,
+                            struct slice data, unsigned *ret_home);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "core/base/mem.h"
+#include "core/base/utf8.h"
 
 #include "core/alias.h"
 #include "core/broker.h"
@@ -80,6 +81,34 @@ check_keep_alive(const struct client *client, struct connecting *c)
     return OK;
 }
 
+// A name that stands where user names stand: a wildcard in it would open a rule for topics to all.
+static bool
+is_user_name(struct slice name)
+{
+    return name.len > 0 && name.len <= UINT16_MAX && utf8_valid(name) &&
+           memchr(name.data, '+', name.len) == NULL && memchr(name.data, '#', name.len) == NULL &&
+           memchr(name.data, '/', name.len) == NULL;
+}
+
+err_t
+client_identify(const struct listener_config *listener, const char *name, struct connect_view *view)
+{
+    const struct listener_entry *entry = &listener->entry;
+    if (entry->use_identity_as_username || entry->use_subject_as_username) {
+        struct slice user = name ? slice_str(name) : slice_of(NULL, 0);
+        if (!is_user_name(user))
+            return ERR_NOT_AUTHORIZED;
+        view->has_user = true;
+        view->user = user;
+    }
+    if (!entry->use_username_as_clientid)
+        return OK;
+    if (!view->has_user || view->user.len == 0)
+        return ERR_NOT_AUTHORIZED;
+    view->client_id = view->user;
+    return OK;
+}
+
 // An identifier that lives on this shard, so that nobody has to be handed over.
 static void
 assign_id(struct client *client, struct connecting *c)
@@ -103,12 +132,18 @@ static err_t
 check(struct client *client, struct connecting *c)
 {
     const struct connect_view *view = &c->view;
+    const struct listener_config *listener = listener_of(client);
     if (view->auth_method.data)
         return ERR_BAD_AUTH_METHOD; // none is configured [MQTT-4.12.0-1]
-    // No password file exists in this version, so nobody can be known by name.
-    if (!listener_of(client)->allow_anonymous)
+    err_t err = client_identify(listener, client->name, &c->view);
+    // No password file exists in this version: a certificate or a pre-shared key is the one way to
+    // be known by name.
+    bool known =
+        listener->entry.use_identity_as_username || listener->entry.use_subject_as_username;
+    if (err == OK && !known && !listener->allow_anonymous)
         return ERR_NOT_AUTHORIZED;
-    err_t err = check_will(client, view);
+    if (err == OK)
+        err = check_will(client, view);
     if (err == OK)
         err = check_keep_alive(client, c);
     if (err || view->client_id.len > 0)

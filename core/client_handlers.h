@@ -8,11 +8,16 @@
 #include "core/codec.h"
 
 struct client;
+struct listener_config;
 
 NODISCARD err_t client_on_connect(struct client *client, const struct frame *frame);
 NODISCARD err_t client_on_publish(struct client *client, const struct frame *frame);
 NODISCARD err_t client_on_subscribe(struct client *client, const struct frame *frame);
 NODISCARD err_t client_on_unsubscribe(struct client *client, const struct frame *frame);
+// Who the client is for this listener: its CONNECT's user name and client identifier give way to
+// what it has proved to be, where the listener asks for that. name: see struct client_origin.
+NODISCARD err_t client_identify(const struct listener_config *listener, const char *name,
+                                struct connect_view *view);
 // Topics that clients may not publish to: the broker's own.
 bool topic_is_reserved(struct slice topic);
 // The session leaves the connection, whoever ends it. Does nothing without a session.

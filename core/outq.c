@@ -122,6 +122,63 @@ outq_pieces(const struct outq *q, struct iovec *ret_iov, uint32_t max)
     return n;
 }
 
+uint64_t
+outq_movable(const struct outq *q, uint64_t want)
+{
+    uint64_t bytes = 0;
+    uint32_t pos = q->head;
+    for (uint32_t i = q->ref_head; i < q->ref_count; i++) {
+        const struct outq_ref *ref = &q->refs[i];
+        if (bytes + (ref->at - pos) >= want)
+            return want;
+        bytes += ref->at - pos;
+        pos = ref->at;
+        bytes += ref->msg->payload_len - ref->sent;
+        if (bytes >= want)
+            return bytes;
+    }
+    return min_u64(bytes + (q->len - pos), want);
+}
+
+static uint32_t
+move_ref(struct outq *to, struct outq *from, struct outq_pool *pool)
+{
+    struct outq_ref *ref = &from->refs[from->ref_head];
+    uint32_t left = ref->msg->payload_len - ref->sent;
+    outq_put_payload(to, pool, ref->msg);
+    struct outq_ref *moved = &to->refs[to->ref_count - 1];
+    moved->sent = ref->sent;
+    to->ref_bytes -= ref->sent;
+    pool->in_use -= ref->sent;
+    from->ref_bytes -= left;
+    pool->in_use -= left;
+    msg_unref(ref->msg);
+    from->ref_head++;
+    return left;
+}
+
+void
+outq_move(struct outq *to, struct outq *from, struct outq_pool *pool, uint64_t bytes)
+{
+    must(to != from && bytes <= outq_bytes(from));
+    while (bytes > 0) {
+        bool ref = from->ref_head < from->ref_count;
+        uint32_t end = ref ? from->refs[from->ref_head].at : from->len;
+        uint32_t n = (uint32_t)min_u64(end - from->head, bytes);
+        if (n > 0) {
+            memcpy(outq_reserve(to, pool, n), from->buf + from->head, n);
+            outq_commit(to, n);
+            from->head += n;
+            bytes -= n;
+            continue;
+        }
+        must(ref);
+        bytes -= move_ref(to, from, pool);
+    }
+    if (outq_bytes(from) == 0)
+        outq_free(from, pool);
+}
+
 static void
 consume_refs(struct outq *q, struct outq_pool *pool, uint64_t *bytes)
 {

@@ -62,6 +62,11 @@ void outq_put_payload(struct outq *q, struct outq_pool *pool, struct msg *msg);
 
 // Transport: up to max pieces in order; returns how many. Borrowed until outq_consume or a write.
 uint32_t outq_pieces(const struct outq *q, struct iovec *ret_iov, uint32_t max);
+// How many bytes at the front a move takes: at least want, or all, but no payload in part.
+uint64_t outq_movable(const struct outq *q, uint64_t want);
+// Moves as many bytes, which outq_movable has told, to the end of another queue of the same pool:
+// small things by copy, payloads with their references.
+void outq_move(struct outq *to, struct outq *from, struct outq_pool *pool, uint64_t bytes);
 // Transport: this many bytes of the pieces were sent. Gives the buffer back when nothing is left.
 void outq_consume(struct outq *q, struct outq_pool *pool, uint64_t bytes);
 

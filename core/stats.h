@@ -15,6 +15,8 @@
     X(sockets_opened)        X(connections_accepted)   X(connections_refused)                      \
     X(connect_timeouts)      X(keep_alive_timeouts)    X(takeovers)                                \
     X(malformed_packets)     X(protocol_errors)        X(handovers)                                \
+    X(tls_handshakes)        X(tls_resumed)            X(tls_failures)                             \
+    X(handshake_timeouts)    X(upgrades_refused)       X(proxies_refused)                          \
     /* gauges */                                                                                   \
     X(clients_connected)     X(sessions)               X(sessions_expired)                         \
     X(subscriptions)         X(shared_subscriptions)                                               \

@@ -23,6 +23,8 @@ struct handover {
     int32_t fd;
     uint32_t listener;
     uint64_t accepted_ms;
+    struct conn_filter *filter; // belongs to the record; without what was in its wire,
+    uint32_t wire_len;          // which comes first
     char peer[PEER_TEXT_MAX];
 };
 
@@ -33,6 +35,8 @@ conn_doom(struct conns *conns, struct conn *conn)
 {
     must(conn->state != CONN_FREE && conn->state != CONN_DOOMED);
     (void)shutdown(conn->fd, SHUT_RDWR); // fails when the peer was faster: fine
+    if (conn->filter)
+        filter_unlink(conn->filter);
     wheel_disarm(conns->wheel, &conn->timer);
     conn_next_generation(conn);
     conn->state = CONN_DOOMED;
@@ -55,8 +59,10 @@ conns_bury(struct conns *conns)
 void
 conn_lost(struct conns *conns, struct conn *conn, int error)
 {
-    must(conn->state == CONN_LIVE || conn->state == CONN_CLOSING);
-    client_on_closed(&conn->client, error);
+    if (conn_has_client(conn))
+        client_on_closed(&conn->client, error);
+    else
+        must(conn->filter != NULL);
     conn_doom(conns, conn);
 }
 
@@ -73,9 +79,11 @@ conn_begin_close(struct conns *conns, struct conn *conn)
 void
 conn_finish(struct conns *conns, struct conn *conn)
 {
-    must(conn->state == CONN_CLOSING && !conn->in_flight);
-    bool peer_knows = conn->ended || conn->client.close_reason == OK;
-    client_on_closed(&conn->client, 0);
+    must((conn->state == CONN_CLOSING || conn->state == CONN_PARTING) && !conn->in_flight);
+    // A peer that said goodbye may still have to answer the filter's.
+    bool peer_knows = conn->ended || (!conn->filter && conn->client.close_reason == OK);
+    if (conn->state == CONN_CLOSING)
+        client_on_closed(&conn->client, 0);
     if (peer_knows || shutdown(conn->fd, SHUT_WR) != 0) {
         conn_doom(conns, conn);
         return;
@@ -100,34 +108,76 @@ conn_receive(struct conns *conns, struct conn *conn)
     conns->io->ops->recv(conns->io, conn->fd, conn->token, conn->state == CONN_PRE);
 }
 
+static struct client_origin
+origin_of(const struct conn *conn)
+{
+    return (struct client_origin){
+        .name = conn->filter ? filter_client_name(conn->filter) : NULL,
+        .listener_index = conn->listener,
+        .accepted_ms = conn->accepted_ms,
+    };
+}
+
+static void
+peer_of(const struct conns *conns, const struct conn *conn, char ret_text[PEER_TEXT_MAX])
+{
+    if (conn->filter && conn->filter->peer[0] != '\0')
+        memcpy(ret_text, conn->filter->peer, PEER_TEXT_MAX);
+    else
+        peer_text(conns->listeners, conn->listener, conn->fd, ret_text);
+}
+
 // From here on the client's own time to CONNECT runs, from accept as before.
 static void
 go_live(struct conns *conns, struct conn *conn, const char *peer, struct slice data)
 {
     wheel_disarm(conns->wheel, &conn->timer);
     conn->state = CONN_LIVE;
-    client_init(&conn->client, conns->shard, conn->listener, peer, conn->accepted_ms);
+    struct client_origin origin = origin_of(conn);
+    origin.peer = peer;
+    client_init(&conn->client, conns->shard, &origin);
+    if (conn->filter) {
+        filter_unlink(conn->filter);
+        conn->client.blocked = conn->filter->blocked;
+        if (outq_bytes(&conn->filter->wire) > 0)
+            client_mark_dirty(&conn->client);
+    }
     if (data.len > 0)
         client_on_bytes(&conn->client, data.data, data.len);
     if (!conn->receiving && !conn->client.want_close)
         conn_receive(conns, conn);
 }
 
+// What the filter has to say that is not sent yet goes with it: a buffer belongs to its shard's
+// pool.
 static void
 hand_over(struct conns *conns, struct conn *conn, unsigned home, struct slice data)
 {
-    must(home != conns->shard->index && !conn->receiving);
+    must(home != conns->shard->index && !conn->receiving && !conn->in_flight);
     struct handover head = {
         .fd = conn->fd, .listener = conn->listener, .accepted_ms = conn->accepted_ms};
-    peer_text(conns->listeners, conn->listener, conn->fd, head.peer);
-    uint8_t *record = mem_alloc(sizeof head + data.len);
+    peer_of(conns, conn, head.peer);
+    struct slice wire = {0};
+    if (conn->filter) {
+        head.filter = conn->filter;
+        wire = filter_wire(conn->filter);
+        head.wire_len = wire.len;
+    }
+    uint64_t len = sizeof head + (uint64_t)wire.len + data.len;
+    must(len <= UINT32_MAX);
+    uint8_t *record = mem_alloc(len);
     memcpy(record, &head, sizeof head);
-    memcpy(record + sizeof head, data.data, data.len);
-    shard_post_io(conns->shard, home, RECORD_HANDOVER, record, (uint32_t)(sizeof head + data.len));
+    if (wire.len > 0)
+        memcpy(record + sizeof head, wire.data, wire.len);
+    memcpy(record + sizeof head + wire.len, data.data, data.len);
+    shard_post_io(conns->shard, home, RECORD_HANDOVER, record, (uint32_t)len);
     mem_free(record);
     stat_add(&conns->shard->stats.handovers, 1);
+    if (conn->filter)
+        filter_leave(conn->filter, &conns->shard->pool);
+    conn->filter = NULL; // the home shard's now, as the descriptor is
     conn_next_generation(conn);
-    conn_release(conns, conn); // the descriptor is the home shard's now
+    conn_release(conns, conn);
 }
 
 void
@@ -136,37 +186,60 @@ conn_on_handover(struct conns *conns, const struct spsc_record *record)
     struct handover head;
     must(record->type == RECORD_HANDOVER && record->len >= sizeof head);
     memcpy(&head, record->data, sizeof head);
+    must(head.wire_len <= record->len - sizeof head);
     if (conns->refusing) {
         (void)close(head.fd);
+        filter_free(head.filter, &conns->shard->pool);
         listen_leave(conns->listeners, head.listener);
         return;
     }
     struct conn *conn = conn_alloc(conns, head.fd, head.listener, head.accepted_ms);
-    go_live(conns, conn, head.peer,
-            slice_of(record->data + sizeof head, record->len - sizeof head));
+    struct slice rest = slice_of(record->data + sizeof head, record->len - sizeof head);
+    if (head.filter) {
+        conn->filter = head.filter;
+        filter_arrive(conns, conn, slice_of(rest.data, head.wire_len));
+    }
+    go_live(conns, conn, head.peer, slice_of(rest.data + head.wire_len, rest.len - head.wire_len));
 }
 
 static void
 stay_here(struct conns *conns, struct conn *conn, struct slice data)
 {
     char peer[PEER_TEXT_MAX];
-    peer_text(conns->listeners, conn->listener, conn->fd, peer);
+    peer_of(conns, conn, peer);
     go_live(conns, conn, peer, data);
     mem_free(conn->pre);
     conn->pre = NULL;
     conn->pre_len = conn->pre_cap = 0;
 }
 
-static struct slice
-pre_append(struct conn *conn, const uint8_t *data, uint32_t len)
+struct slice
+conn_pre_append(struct conn *conn, struct slice bytes)
 {
-    conn->pre = mem_grow(conn->pre, &conn->pre_cap, conn->pre_len + len, 1);
-    memcpy(conn->pre + conn->pre_len, data, len);
-    conn->pre_len += len;
+    conn->pre = mem_grow(conn->pre, &conn->pre_cap, conn->pre_len + bytes.len, 1);
+    memcpy(conn->pre + conn->pre_len, bytes.data, bytes.len);
+    conn->pre_len += bytes.len;
     return slice_of(conn->pre, conn->pre_len);
 }
 
 // Whose client is it? Usually its CONNECT is here at once and nothing is copied.
+void
+conn_pre_decide(struct conns *conns, struct conn *conn, struct slice data)
+{
+    unsigned home;
+    struct client_origin origin = origin_of(conn);
+    err_t err = client_home(conns->shard, &origin, data, &home);
+    if (err == ERR_NEED_MORE) {
+        if (!conn->pre && data.len > 0)
+            (void)conn_pre_append(conn, data);
+        conn_receive(conns, conn);
+    } else if (home == conns->shard->index) {
+        stay_here(conns, conn, data);
+    } else {
+        hand_over(conns, conn, home, data);
+    }
+}
+
 static void
 pre_on_recv(struct conns *conns, struct conn *conn, const struct io_event *event)
 {
@@ -178,19 +251,11 @@ pre_on_recv(struct conns *conns, struct conn *conn, const struct io_event *event
         conn_doom(conns, conn);
         return;
     }
-    uint32_t len = (uint32_t)event->result;
-    struct slice data = conn->pre ? pre_append(conn, event->data, len) : slice_of(event->data, len);
-    unsigned home;
-    err_t err = client_home(conns->shard, data, &home);
-    if (err == ERR_NEED_MORE) {
-        if (!conn->pre)
-            (void)pre_append(conn, event->data, len);
-        conn_receive(conns, conn);
-    } else if (home == conns->shard->index) {
-        stay_here(conns, conn, data);
-    } else {
-        hand_over(conns, conn, home, data);
-    }
+    struct slice bytes = slice_of(event->data, (uint32_t)event->result);
+    if (conn->filter)
+        filter_input(conns, conn, bytes);
+    else
+        conn_pre_decide(conns, conn, conn->pre ? conn_pre_append(conn, bytes) : bytes);
 }
 
 // The peer sends no more. What it sent before was taken, and the answers may be waiting.
@@ -198,13 +263,13 @@ static void
 on_end(struct conns *conns, struct conn *conn)
 {
     conn->ended = true;
-    if (conn->state == CONN_LIVE && outq_bytes(&conn->client.out) > 0 && !conn->client.blocked) {
+    if (conn->state == CONN_LIVE && conn_has_more(conn) && !conn->client.blocked) {
         conn_begin_close(conns, conn);
         client_mark_dirty(&conn->client);
     } else if (conn->state == CONN_LIVE) {
         conn_lost(conns, conn, 0);
     }
-    // else CLOSING: conn_finish sees `ended`.
+    // else CLOSING or PARTING: conn_finish sees `ended`.
 }
 
 // A receive came to its end with the client still there.
@@ -216,7 +281,7 @@ on_recv_ended(struct conns *conns, struct conn *conn, int32_t result)
         on_end(conns, conn);
     else if (result < 0 && result != -ENOBUFS && result != -ECANCELED)
         conn_lost(conns, conn, -result);
-    else if (!conn->client.read_paused && conn->state == CONN_LIVE)
+    else if (conn->state == CONN_LIVE && !conn->client.read_paused)
         conn_receive(conns, conn);
 }
 
@@ -236,7 +301,7 @@ on_recv_unusual(struct conns *conns, struct conn *conn, const struct io_event *e
         }
         return;
     default: // a doomed or free one has no events: its generation has changed
-        must(conn->state == CONN_CLOSING);
+        must(conn->state == CONN_CLOSING || conn->state == CONN_PARTING);
         if (!event->more)
             on_recv_ended(conns, conn, event->result);
     }
@@ -257,9 +322,11 @@ conn_on_recv(struct conns *conns, const struct io_event *event)
         return;
     }
     // Also while reading is paused: what was on its way then is taken in its order.
-    if (likely(event->result > 0))
+    if (unlikely(conn->filter && event->result > 0))
+        filter_input(conns, conn, slice_of(event->data, (uint32_t)event->result));
+    else if (likely(event->result > 0))
         client_on_bytes(&conn->client, event->data, (uint32_t)event->result);
-    if (unlikely(!event->more))
+    if (unlikely(!event->more && conn->state != CONN_DOOMED))
         on_recv_ended(conns, conn, event->result);
 }
 
@@ -277,6 +344,11 @@ conn_on_accept(struct conns *conns, int fd, uint32_t listener)
     }
     struct conn *conn = conn_alloc(conns, fd, listener, shard->now_ms);
     conn->state = CONN_PRE;
+    if (!filter_begin(conns, conn)) {
+        stat_add(&shard->stats.connections_refused, 1);
+        conn_doom(conns, conn);
+        return;
+    }
     uint64_t timeout_ms = (uint64_t)shard->config->connect_timeout_s * 1000;
     wheel_arm(conns->wheel, &conn->timer, shard->now_ms + timeout_ms);
     conn_receive(conns, conn);
@@ -289,10 +361,16 @@ conn_on_timer(struct conns *conns, struct timer *timer)
     struct conn *conn = container_of(timer, struct conn, timer);
     switch (conn->state) {
     case CONN_PRE:
+        if (conn->filter && conn->pre_len == 0) { // not a byte for a client
+            stat_add(&conns->shard->stats.handshake_timeouts, 1);
+            conn_doom(conns, conn);
+            return;
+        }
         // The client counts and logs its time-out itself: it is over when it begins.
         stay_here(conns, conn, slice_of(conn->pre, conn->pre_len));
         return;
     case CONN_CLOSING:
+    case CONN_PARTING:
         conn_finish(conns, conn);
         return;
     default:
@@ -307,7 +385,9 @@ conns_refuse(struct conns *conns)
     conns->refusing = true;
     for (uint32_t i = 0; i < conns->slots; i++) {
         struct conn *conn = conn_at(conns, i);
-        if (conn->state == CONN_PRE)
+        if (conn->state == CONN_PRE && conn->filter)
+            filter_refuse(conns, conn);
+        else if (conn->state == CONN_PRE)
             conn_doom(conns, conn);
         else if (conn->state == CONN_LIVE && conn->client.state == CLIENT_AWAIT_CONNECT)
             conn_lost(conns, conn, 0);
@@ -319,9 +399,9 @@ conns_abandon(struct conns *conns)
 {
     for (uint32_t i = 0; i < conns->slots; i++) {
         struct conn *conn = conn_at(conns, i);
-        if (conn->state == CONN_LIVE || conn->state == CONN_CLOSING)
+        if (conn_has_client(conn))
             conn_lost(conns, conn, 0);
-        else if (conn->state == CONN_PRE || conn->state == CONN_LINGER)
+        else if (conn->state != CONN_FREE && conn->state != CONN_DOOMED)
             conn_doom(conns, conn);
     }
 }

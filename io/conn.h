@@ -11,14 +11,18 @@
 // armed again by the other one; conn->rearm remembers which.
 //
 //   accept -> PRE -> LIVE -> CLOSING -> LINGER -> DOOMED -> free
-//              |      ^                              ^
-//              +------+-- on the home shard          +-- from everywhere, when the peer is gone
+//             | |    ^ |                 ^           ^
+//             | |    | +----> PARTING ---+           |
+//             | |    |           ^                   +-- from everywhere, when the peer is gone
+//             | +----|-----------+ the filter's end
+//             +------+ on the home shard
 #ifndef TERN_IO_CONN_H
 #define TERN_IO_CONN_H
 
 #include "core/client.h"
 #include "core/shard.h"
 #include "io/backend.h"
+#include "io/conn_filter.h"
 
 struct listen_set;
 
@@ -34,6 +38,7 @@ enum conn_state {
     CONN_PRE,     // reads its CONNECT; its home is not known; client is not there
     CONN_LIVE,    // client works
     CONN_CLOSING, // sends the last words; client takes no more
+    CONN_PARTING, // client is not there; the filter's last words go out
     CONN_LINGER,  // all said; client is gone; what arrives is thrown away until the peer ends
     CONN_DOOMED,  // shut down; closed when no queued operation names its descriptor any more
 };
@@ -44,14 +49,15 @@ struct conn {
     uint32_t magic;
     int fd;
     uint32_t listener;
-    uint8_t state;  // enum conn_state
-    bool receiving; // a receive is armed
-    bool stopping;  // ... and asked to end
-    bool in_flight; // in conns.flights
-    bool resumed;   // was blocked; client_on_writable is due when all is sent
-    bool ended;     // the peer will send no more
-    bool polling;   // one event tells when the socket takes bytes again
-    bool rearm;     // its receive was stopped, or not armed, because the lane moves
+    uint8_t state;              // enum conn_state
+    bool receiving;             // a receive is armed
+    bool stopping;              // ... and asked to end
+    bool in_flight;             // in conns.flights
+    bool resumed;               // was blocked; client_on_writable is due when all is sent
+    bool ended;                 // the peer will send no more
+    bool polling;               // one event tells when the socket takes bytes again
+    bool rearm;                 // its receive was stopped, or not armed, because the lane moves
+    struct conn_filter *filter; // TLS, WebSocket, PROXY header; NULL = the bytes are MQTT's
     uint64_t accepted_ms;
     uint8_t *pre; // while PRE: the incomplete CONNECT
     uint32_t pre_len, pre_cap;
@@ -76,9 +82,14 @@ struct conns {
     uint32_t slots, chunk_cap;
     uint32_t open; // connections that are not free
     struct list free, doomed;
-    bool refusing;    // the worker stops
-    bool moving;      // nothing is armed
-    bool settle_soon; // a flight has to be settled before the worker may sleep
+    struct list wire_ready;   // filters without a client that have something to send
+    struct list shaking;      // ... with input that waits for its turn of a handshake
+    uint64_t handshakes_us;   // spent on handshakes in this tick
+    uint8_t *plain;           // TLS_RECORD_MAX bytes, when the first TLS connection comes
+    struct log_limit log_bad; // ends of filters
+    bool refusing;            // the worker stops
+    bool moving;              // nothing is armed
+    bool settle_soon;         // a flight has to be settled before the worker may sleep
     uint32_t flight_count;
     uint64_t flight_bytes;
     struct flight flights[IO_SENDS_MAX];
@@ -103,6 +114,16 @@ void conns_flush(struct conns *conns, uint32_t send_max);
 // After enter: the send called id failed; before conns_settle takes note of what was sent.
 void conns_on_failure(struct conns *conns, uint32_t id, int32_t result);
 void conns_settle(struct conns *conns);
+// Handshakes go on that waited, as far as this tick has time for them; the next one has as much
+// again.
+void conns_shake(struct conns *conns);
+// There is more to do than waits in the kernel: no time to sleep.
+static inline bool
+conns_are_busy(const struct conns *conns)
+{
+    return conns->settle_soon || !list_empty(&conns->doomed) || !list_empty(&conns->wire_ready) ||
+           !list_empty(&conns->shaking);
+}
 // After enter: closes the descriptors of those doomed before it.
 void conns_bury(struct conns *conns);
 // The lane is about to move: stops all operations, and arms none until conns_resume.
@@ -117,8 +138,37 @@ void conns_refuse(struct conns *conns);
 // Ends all that are left, at once.
 void conns_abandon(struct conns *conns);
 
-// ---- Between conn.c, conn_move.c, conn_send.c and conn_table.c
-// -------------------------------------------
+// ---- Between conn.c, conn_filter.c, conn_move.c, conn_send.c and conn_table.c -------------------
+
+static inline bool
+conn_has_client(const struct conn *conn)
+{
+    return conn->state == CONN_LIVE || conn->state == CONN_CLOSING;
+}
+
+// What goes to the socket.
+static inline struct outq *
+conn_out(struct conn *conn)
+{
+    return unlikely(conn->filter != NULL) ? &conn->filter->wire : &conn->client.out;
+}
+
+// All that is to be sent, encoded or not.
+static inline bool
+conn_has_more(struct conn *conn)
+{
+    if (likely(!conn->filter))
+        return outq_bytes(&conn->client.out) > 0;
+    return outq_bytes(&conn->filter->wire) > 0 ||
+           (conn_has_client(conn) && outq_bytes(&conn->client.out) > 0);
+}
+
+// The socket takes no more for now.
+static inline bool
+conn_is_blocked(const struct conn *conn)
+{
+    return conn->filter ? conn->filter->blocked : conn_has_client(conn) && conn->client.blocked;
+}
 
 static inline struct conn *
 conn_at(const struct conns *conns, uint32_t slot)
@@ -153,5 +203,26 @@ void conn_finish(struct conns *conns, struct conn *conn);
 // The connection failed.
 void conn_lost(struct conns *conns, struct conn *conn, int error);
 void conn_doom(struct conns *conns, struct conn *conn);
+// Puts what arrived behind what there is of the CONNECT. Returns all of it, borrowed.
+struct slice conn_pre_append(struct conn *conn, struct slice bytes);
+// PRE: data is all that has arrived. Reads on, or the client begins, here or at its home.
+void conn_pre_decide(struct conns *conns, struct conn *conn, struct slice data);
+void conn_set_blocked(struct conn *conn, bool blocked);
+// There is something to send.
+void conn_mark_ready(struct conns *conns, struct conn *conn);
+
+// ---- conn_filter.c
+
+// What a new connection of this listener needs; NULL = nothing. False: it may not come.
+bool filter_begin(struct conns *conns, struct conn *conn);
+// Bytes from the socket, in state PRE or LIVE.
+void filter_input(struct conns *conns, struct conn *conn, struct slice bytes);
+// LIVE or CLOSING: what the client has to say goes to the wire. False: it failed, the connection is
+// doomed.
+bool filter_encode(struct conns *conns, struct conn *conn);
+// Last words are not said yet.
+bool filter_owes(const struct conn *conn);
+// PRE: says that the server stops, where that can be said.
+void filter_refuse(struct conns *conns, struct conn *conn);
 
 #endif

@@ -7,7 +7,7 @@
 void
 conn_poll(struct conns *conns, struct conn *conn)
 {
-    must(conn->client.blocked && !conn->polling);
+    must(conn_is_blocked(conn) && !conn->polling);
     if (conns->moving)
         return;
     conn->polling = true;
@@ -67,7 +67,7 @@ conns_resume(struct conns *conns, struct backend *io)
         conn->rearm = false;
         if (rearm && !conn->receiving)
             conn_receive(conns, conn);
-        if (conn->state != CONN_PRE && conn->client.blocked && !conn->polling)
+        if (conn_is_blocked(conn) && !conn->polling)
             conn_poll(conns, conn);
     }
 }

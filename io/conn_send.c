@@ -42,13 +42,39 @@ collect(struct conns *conns, struct conn *conn)
     }
     if (unlikely(client->blocked || conn->in_flight))
         return;
-    if (unlikely(outq_bytes(&client->out) == 0)) {
+    if (unlikely(conn->filter) && !filter_encode(conns, conn))
+        return;
+    if (unlikely(outq_bytes(conn_out(conn)) == 0)) {
         if (conn->state == CONN_CLOSING)
             conn_finish(conns, conn);
         return;
     }
     conn->in_flight = true;
     conns->flights[conns->flight_count++].conn = conn;
+}
+
+static void
+collect_without_client(struct conns *conns, struct conn *conn)
+{
+    must(conn->state == CONN_PRE || conn->state == CONN_PARTING);
+    if (conn_is_blocked(conn) || conn->in_flight)
+        return;
+    if (outq_bytes(&conn->filter->wire) == 0) {
+        if (conn->state == CONN_PARTING)
+            conn_finish(conns, conn);
+        return;
+    }
+    conn->in_flight = true;
+    conns->flights[conns->flight_count++].conn = conn;
+}
+
+void
+conn_mark_ready(struct conns *conns, struct conn *conn)
+{
+    if (conn_has_client(conn))
+        client_mark_dirty(&conn->client);
+    else if (list_empty(&conn->filter->ready))
+        list_push(&conns->wire_ready, &conn->filter->ready);
 }
 
 // ---- Second pass --------------------------------------------------------------------------------
@@ -73,7 +99,7 @@ conn_flush(struct conns *conns, uint32_t id)
     struct flight *flight = &conns->flights[id];
     struct conn *conn = flight->conn;
     struct iovec pieces[IO_PIECES_MAX];
-    uint32_t count = outq_pieces(&conn->client.out, pieces, IO_PIECES_MAX);
+    uint32_t count = outq_pieces(conn_out(conn), pieces, IO_PIECES_MAX);
     flight->bytes = cut_to_limit(pieces, &count);
     flight->result = (int32_t)flight->bytes;
     conns->flight_bytes += flight->bytes;
@@ -92,6 +118,9 @@ conns_flush(struct conns *conns, uint32_t send_max)
     // Those for whom there is no room stay dirty; the worker does not sleep then.
     while (conns->flight_count < send_max && (client = client_next_dirty(conns->shard)) != NULL)
         collect(conns, container_of(client, struct conn, client));
+    struct list *node;
+    while (conns->flight_count < send_max && (node = list_pop(&conns->wire_ready)) != NULL)
+        collect_without_client(conns, container_of(node, struct conn_filter, ready)->conn);
     conns->flight_bytes = 0;
     conns->settle_soon = false;
     for (uint32_t id = 0; id < conns->flight_count; id++)
@@ -102,15 +131,24 @@ conns_flush(struct conns *conns, uint32_t send_max)
 
 // ---- After enter --------------------------------------------------------------------------------
 
+void
+conn_set_blocked(struct conn *conn, bool blocked)
+{
+    if (conn->filter)
+        conn->filter->blocked = blocked;
+    if (conn_has_client(conn))
+        conn->client.blocked = blocked;
+}
+
 static COLD void
 on_short_send(struct conns *conns, struct conn *conn, int32_t result)
 {
     if (result < 0 && result != -EAGAIN) {
         conn_lost(conns, conn, -result);
-    } else if (conn->ended) { // nobody is there to read the rest
+    } else if (conn->ended && conn->state != CONN_PRE) { // nobody is there to read the rest
         conn_finish(conns, conn);
     } else {
-        conn->client.blocked = true;
+        conn_set_blocked(conn, true);
         conn_poll(conns, conn);
     }
 }
@@ -119,11 +157,11 @@ on_short_send(struct conns *conns, struct conn *conn, int32_t result)
 static COLD void
 on_sent_unusual(struct conns *conns, struct conn *conn)
 {
-    if (outq_bytes(&conn->client.out) > 0) {
-        client_mark_dirty(&conn->client); // more pieces than one send takes
-    } else if (conn->state == CONN_CLOSING) {
+    if (conn_has_more(conn) || (conn->filter && filter_owes(conn))) {
+        conn_mark_ready(conns, conn); // more pieces than one send takes
+    } else if (conn->state == CONN_CLOSING || conn->state == CONN_PARTING) {
         conn_finish(conns, conn);
-    } else {
+    } else if (conn->state == CONN_LIVE) {
         conn->resumed = false;
         client_on_writable(&conn->client);
     }
@@ -146,13 +184,13 @@ conns_settle(struct conns *conns)
         must_hot(conn->in_flight);
         conn->in_flight = false;
         if (likely(flight->result > 0)) {
-            outq_consume(&conn->client.out, &conns->shard->pool, (uint32_t)flight->result);
+            outq_consume(conn_out(conn), &conns->shard->pool, (uint32_t)flight->result);
             total += (uint32_t)flight->result;
         }
         if (unlikely(flight->result < (int32_t)flight->bytes))
             on_short_send(conns, conn, flight->result);
-        else if (unlikely(outq_bytes(&conn->client.out) > 0 || conn->state != CONN_LIVE ||
-                          conn->resumed || conn->client.read_paused))
+        else if (unlikely(conn->state != CONN_LIVE || conn_has_more(conn) || conn->resumed ||
+                          conn->client.read_paused))
             on_sent_unusual(conns, conn);
     }
     conns->flight_count = 0;
@@ -168,10 +206,10 @@ conn_on_writable(struct conns *conns, uint64_t token)
     conn->polling = false;
     if (conn->state == CONN_LINGER)
         return;
-    must(conn->state == CONN_LIVE || conn->state == CONN_CLOSING);
+    must(conn_has_client(conn) || conn->filter);
     if (conns->moving)
         return; // asked again where the lane goes
-    conn->client.blocked = false;
-    conn->resumed = true;
-    client_mark_dirty(&conn->client);
+    conn_set_blocked(conn, false);
+    conn->resumed = conn_has_client(conn);
+    conn_mark_ready(conns, conn);
 }

@@ -17,6 +17,8 @@ conns_new(struct backend *io, struct shard *shard, struct wheel *wheel,
     conns->listeners = listeners;
     list_init(&conns->free);
     list_init(&conns->doomed);
+    list_init(&conns->wire_ready);
+    list_init(&conns->shaking);
     return conns;
 }
 
@@ -29,6 +31,7 @@ conns_free(struct conns *conns)
     for (uint32_t i = 0; i < conns->slots / CONN_CHUNK; i++)
         mem_free(conns->chunks[i]);
     mem_free(conns->chunks);
+    mem_free(conns->plain);
     mem_free(conns);
 }
 
@@ -81,6 +84,8 @@ conn_release(struct conns *conns, struct conn *conn)
     mem_free(conn->pre);
     conn->pre = NULL;
     conn->pre_len = conn->pre_cap = 0;
+    filter_free(conn->filter, &conns->shard->pool);
+    conn->filter = NULL;
     conn->state = CONN_FREE;
     conn->fd = -1;
     conn->receiving = conn->stopping = conn->resumed = conn->ended = false;

@@ -151,6 +151,7 @@ lane_work(struct lane *lane)
 void
 lane_flush(struct lane *lane, uint32_t send_max)
 {
+    conns_shake(lane->conns);
     conns_flush(lane->conns, send_max);
 }
 
@@ -169,7 +170,7 @@ lane_bury(struct lane *lane)
 uint64_t
 lane_wait_until(const struct lane *lane)
 {
-    if (lane->conns->settle_soon || !list_empty(&lane->conns->doomed))
+    if (conns_are_busy(lane->conns))
         return 0;
     uint64_t due = min_u64(shard_wait_until(lane->shard), wheel_wait_until(lane->wheel));
     if (lane->moving)

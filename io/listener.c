@@ -17,6 +17,7 @@
 #include "core/base/mem.h"
 
 #include "io/crew.h"
+#include "io/tls_context.h"
 #include "io/worker.h"
 
 #define LISTEN_MAGIC 0x6c697374u
@@ -30,6 +31,7 @@ struct listener {
     char *unix_path; // NULL = TCP
     dev_t unix_dev;  // the socket file that is ours to remove
     ino_t unix_ino;
+    _Atomic(struct tls_context *) tls; // holds a reference
 };
 
 // Written by all workers at each connection's begin and end; apart from what is only read.
@@ -367,6 +369,7 @@ listen_close(struct listen_set *set)
     for (uint32_t i = 0; i < set->listener_count; i++) {
         remove_own(&set->listeners[i]);
         mem_free(set->listeners[i].unix_path);
+        tls_context_unref(atomic_load(&set->listeners[i].tls));
     }
     crew_free(set->crew);
     mem_free(set->counters);
@@ -382,6 +385,22 @@ listen_sockets(const struct listen_set *set, uint32_t *ret_count)
     must(set->magic == LISTEN_MAGIC);
     *ret_count = set->socket_count;
     return set->sockets;
+}
+
+// A worker that has loaded the old pointer is in a tick, and so holds up the grace period after
+// which its reference is given back.
+struct tls_context *
+listen_tls(const struct listen_set *set, uint32_t listener)
+{
+    must(listener < set->listener_count);
+    return atomic_load_explicit(&set->listeners[listener].tls, memory_order_acquire);
+}
+
+struct tls_context *
+listen_set_tls(struct listen_set *set, uint32_t listener, struct tls_context *context)
+{
+    must(set->magic == LISTEN_MAGIC && listener < set->listener_count);
+    return atomic_exchange(&set->listeners[listener].tls, context);
 }
 
 struct crew *

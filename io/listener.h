@@ -14,6 +14,7 @@
 
 struct crew;
 struct listen_set;
+struct tls_context;
 
 struct listen_socket {
     int fd;
@@ -24,6 +25,13 @@ struct listen_socket {
 // All sockets of all workers. Borrowed.
 const struct listen_socket *listen_sockets(const struct listen_set *set, uint32_t *ret_count);
 struct crew *listen_crew(const struct listen_set *set); // borrowed
+
+// What the listener's TLS connections are made from; NULL = it has no TLS. Borrowed until the end
+// of the tick: whoever exchanges it lets a grace period pass before the old one's reference goes.
+struct tls_context *listen_tls(const struct listen_set *set, uint32_t listener);
+// Takes context, returns the one before, which may be in use until a grace period has passed. Main.
+struct tls_context *listen_set_tls(struct listen_set *set, uint32_t listener,
+                                   struct tls_context *context);
 
 // Counts a connection. False when the listener or the broker has as many as it may have.
 bool listen_admit(const struct listen_set *set, const struct config *config, uint32_t listener);

@@ -132,8 +132,9 @@ feed(struct fuzz *fuzz, struct peer *peer, struct slice bytes)
     }
     sim_append(&peer->early, bytes.data, bytes.len);
     unsigned home;
+    struct client_origin origin = {.peer = "fuzz"};
     struct slice early = slice_of(peer->early.data, peer->early.len);
-    if (client_home(fuzz->sim->broker->shards[0], early, &home) == ERR_NEED_MORE)
+    if (client_home(fuzz->sim->broker->shards[0], &origin, early, &home) == ERR_NEED_MORE)
         return;
     must(home < SHARDS);
     peer->conn = sim_open(fuzz->sim, home);

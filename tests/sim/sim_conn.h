@@ -42,7 +42,8 @@ static inline struct sim_conn *
 sim_conn_new(struct shard *shard, uint64_t now_ms)
 {
     struct sim_conn *conn = mem_zalloc(sizeof *conn);
-    client_init(&conn->client, shard, 0, "sim", now_ms);
+    struct client_origin origin = {.peer = "sim", .accepted_ms = now_ms};
+    client_init(&conn->client, shard, &origin);
     list_init(&conn->node);
     list_init(&conn->flight);
     conn->open = true;
