@@ -36,6 +36,7 @@ broker_new(const struct config *config, struct log *log, unsigned shard_count, u
     for (unsigned i = 0; i < shard_count; i++)
         atomic_store(&broker->sleep[i].wake_fd, -1);
     broker->started_ms = now_ms;
+    atomic_store(&broker->certificate_ends_s, INT64_MAX);
     broker->started_wall_ms = wall_ms;
     return broker;
 }

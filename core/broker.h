@@ -50,6 +50,8 @@ struct broker {
     _Atomic uint64_t next_session_number;  // identities for No Local, the journal and the log
     _Atomic uint64_t next_message;         // numbers in the journal
     _Atomic uint64_t wall_offset_ms;       // wall clock minus monotonic clock; the keeper sets it
+    _Atomic int64_t certificate_ends_s;    // the first of ours to end, since 1970; INT64_MAX = none
+    _Atomic uint32_t tls_reload_failed;    // 1: the files of TLS are not those in force
     uint64_t started_ms;                   // monotonic
     uint64_t started_wall_ms;
 };

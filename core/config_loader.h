@@ -13,7 +13,7 @@
 #define CONFIG_KEY_NAME_MAX 40
 // The one switch of TLS, WebSockets and the PROXY protocol. Their keys are read when it is true;
 // until io serves what they ask for, a configuration that has them is refused.
-#define CONFIG_ENTRY_READY false
+#define CONFIG_ENTRY_READY true
 
 enum config_group {
     GROUP_LISTENERS,

@@ -11,6 +11,10 @@
 #include "core/keeper.h"
 #include "core/process.h"
 #include "core/retained.h"
+#include "io/entry.h"
+#include "io/file_watch.h"
+#include "io/listener.h"
+#include "io/tls_context.h"
 #include "io/worker.h"
 #include "persist/command.h"
 #include "persist/store.h"
@@ -30,8 +34,9 @@ struct server {
     struct worker_features features;
     struct log *log;
     struct listen_set *listeners;
-    struct store *store;   // NULL: nothing is kept
-    struct keeper *keeper; // between the store and the shards
+    struct file_watch *watch; // of the files of TLS
+    struct store *store;      // NULL: nothing is kept
+    struct keeper *keeper;    // between the store and the shards
     struct broker *broker;
     struct rcu_reader *rcu;
     unsigned worker_count, started;
@@ -65,6 +70,25 @@ log_problems(const struct server *server)
         log_line(server->log, LOG_T_WARNING, "Warning: %s", report->warnings[i].text);
 }
 
+static bool
+has_files(const struct config *config)
+{
+    const char *files[ENTRY_FILES_MAX];
+    return entry_files(config, files) > 0;
+}
+
+static void
+log_library(const struct server *server)
+{
+    if (!has_files(server->config))
+        return;
+    log_line(server->log, LOG_T_INFORMATION, "TLS by %s.", tls_library());
+    if (!tls_library_is_tuned())
+        log_line(server->log, LOG_T_WARNING,
+                 "Warning: this is Debian's build of wolfSSL, which is several times slower and "
+                 "larger than the one of deploy/wolfssl.");
+}
+
 static void
 log_start(const struct server *server)
 {
@@ -78,6 +102,14 @@ log_start(const struct server *server)
     if (server->user_text[0] != '\0')
         log_line(server->log, LOG_T_WARNING, "Warning: %s", server->user_text);
     log_line(server->log, LOG_T_INFORMATION, "%s", server->features.text);
+    log_library(server);
+}
+
+static const char *
+how(const struct listener_entry *entry)
+{
+    static const char *const texts[] = {"", ", TLS", ", WebSocket", ", WebSocket over TLS"};
+    return texts[(entry->protocol == PROTOCOL_WEBSOCKETS ? 2 : 0) + entry->tls_asked];
 }
 
 static void
@@ -86,8 +118,8 @@ log_running(const struct server *server)
     const struct config *config = server->config;
     must(config == atomic_load(&server->broker->config));
     for (uint32_t i = 0; i < config->listener_count; i++)
-        log_line(server->log, LOG_T_INFORMATION, "Listening on %s%s.",
-                 listen_text(server->listeners, i),
+        log_line(server->log, LOG_T_INFORMATION, "Listening on %s%s%s.",
+                 listen_text(server->listeners, i), how(&config->listeners[i].entry),
                  config->listeners[i].loopback_only ? " (this machine only; a listener in the "
                                                       "configuration opens the broker to others)"
                                                     : "");
@@ -95,13 +127,125 @@ log_running(const struct server *server)
              server->worker_count, server->worker_count == 1 ? "" : "s");
 }
 
+// ---- TLS ----------------------------------------------------------------------------------------
+
+static void
+on_files_changed(void *arg)
+{
+    (void)arg;
+    (void)kill(getpid(), PROCESS_SIGNAL_FILES); // main waits for it
+}
+
+// From now on, before they are read: a change meanwhile is seen.
+static void
+watch_files(struct server *server, const struct config *config)
+{
+    const char *files[ENTRY_FILES_MAX];
+    file_watch_set(server->watch, files, entry_files(config, files));
+}
+
+// What the operator should know of the contexts in force.
+static void
+log_context(const struct server *server, uint32_t listener, const struct tls_context *context)
+{
+    if (context->notes[0] != '\0')
+        log_line(server->log, LOG_T_WARNING, "Warning: listener %s: %s",
+                 listen_text(server->listeners, listener), context->notes);
+    if (context->expires_s <= (int64_t)(clock_wall_ms() / 1000))
+        log_line(server->log, LOG_T_WARNING, "Warning: listener %s: the certificate has expired",
+                 listen_text(server->listeners, listener));
+}
+
+static void
+note_ends(const struct server *server)
+{
+    int64_t first = INT64_MAX;
+    for (uint32_t i = 0; i < server->config->listener_count; i++) {
+        const struct tls_context *context = listen_tls(server->listeners, i);
+        if (context && context->expires_s < first)
+            first = context->expires_s;
+    }
+    atomic_store(&server->broker->certificate_ends_s, first);
+}
+
+static void
+log_contexts(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->config->listener_count; i++)
+        if (listen_tls(server->listeners, i))
+            log_context(server, i, listen_tls(server->listeners, i));
+    note_ends(server);
+}
+
+static void
+unref_context(void *context)
+{
+    tls_context_unref(context);
+}
+
+// While workers run.
+static void
+exchange_context(struct server *server, uint32_t listener, struct tls_context *context)
+{
+    struct tls_context *old = listen_set_tls(server->listeners, listener, context);
+    rcu_online(server->rcu);
+    if (old)
+        rcu_defer(server->rcu, old, unref_context);
+    rcu_offline(server->rcu);
+    if (context)
+        log_context(server, listener, context);
+}
+
+// The files of TLS have changed: each listener whose new ones are good gets them.
+static void
+reload_files(struct server *server)
+{
+    bool failed = false;
+    char problem[ENTRY_PROBLEM_MAX];
+    watch_files(server, server->config);
+    for (uint32_t i = 0; i < server->config->listener_count; i++) {
+        struct tls_context *context;
+        if (entry_context_new(server->config, i, server->worker_count, &context, problem) == OK) {
+            exchange_context(server, i, context);
+            continue;
+        }
+        failed = true;
+        log_line(server->log, LOG_T_ERROR, "Error: %s; what was loaded before holds", problem);
+    }
+    atomic_store(&server->broker->tls_reload_failed, failed);
+    note_ends(server);
+    if (!failed)
+        log_line(server->log, LOG_T_INFORMATION, "Certificates and keys reloaded.");
+}
+
 // ---- Start --------------------------------------------------------------------------------------
+
+static err_t
+open_listeners(struct server *server)
+{
+    char problem[ENTRY_PROBLEM_MAX] = "";
+    struct entry_contexts contexts;
+    server->watch = file_watch_new(on_files_changed, NULL);
+    watch_files(server, server->config);
+    err_t err = entry_contexts_new(server->config, server->worker_count, &contexts, problem);
+    if (err == OK) {
+        err = listen_open(server->config, server->worker_count, &server->listeners, problem,
+                          sizeof problem);
+        for (uint32_t i = 0; err == OK && i < server->config->listener_count; i++) {
+            must(listen_set_tls(server->listeners, i, contexts.of[i]) == NULL);
+            contexts.of[i] = NULL;
+        }
+        entry_contexts_free(&contexts);
+    }
+    if (err != OK)
+        (void)fprintf(stderr, "Error: %s\n", problem);
+    return err;
+}
 
 // What needs the rights of whoever started the broker, and standard error.
 static err_t
 take_resources(struct server *server)
 {
-    char problem[512] = "";
     const struct config *config = server->config;
     (void)process_raise_descriptors();
     process_block_signals(&server->signals);
@@ -114,11 +258,8 @@ take_resources(struct server *server)
     must(config->listener_count > 0);
     server->worker_count = min_u32(config->workers ? config->workers : host.cpus, TRIE_SHARDS_MAX);
     must(server->worker_count >= 1);
-    if (listen_open(config, server->worker_count, &server->listeners, problem, sizeof problem) !=
-        OK) {
-        (void)fprintf(stderr, "Error: %s\n", problem);
+    if (open_listeners(server) != OK)
         return ERR_IO;
-    }
     if (config->daemon) {
         server->ready = process_daemon();
         if (server->ready < 0) {
@@ -253,6 +394,9 @@ start(struct server *server)
         log_line(server->log, LOG_T_ERROR, "Error: the broker cannot start: %s", err_text(err));
         return err;
     }
+    log_contexts(server);
+    if (has_files(server->config))
+        file_watch_start(server->watch);
     log_running(server);
     if (server->ready >= 0)
         process_daemon_ready(server->ready);
@@ -276,6 +420,34 @@ reopen_log(const struct server *server)
         log_line(server->log, LOG_T_ERROR, "Error: cannot reopen the log; the old one goes on");
 }
 
+// Takes fresh. With its certificates and keys, or not at all.
+static err_t
+take_config(struct server *server, struct config *fresh)
+{
+    must(fresh->listener_count == server->config->listener_count);
+    char problem[ENTRY_PROBLEM_MAX];
+    struct entry_contexts contexts;
+    watch_files(server, fresh);
+    err_t err = entry_contexts_new(fresh, server->worker_count, &contexts, problem);
+    if (err != OK) {
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
+        watch_files(server, server->config);
+        config_free(fresh);
+        return err;
+    }
+    for (uint32_t i = 0; i < fresh->listener_count; i++)
+        exchange_context(server, i, contexts.of[i]);
+    rcu_online(server->rcu);
+    broker_set_config(server->broker, server->rcu, fresh); // frees the old one in time
+    rcu_offline(server->rcu);
+    server->config = fresh;
+    atomic_store(&server->broker->tls_reload_failed, 0);
+    note_ends(server);
+    if (has_files(fresh))
+        file_watch_start(server->watch);
+    return OK;
+}
+
 // Bad news leaves everything as it is.
 static void
 reload(struct server *server)
@@ -285,12 +457,9 @@ reload(struct server *server)
     err_t err = config_reload(server->config, &server->options, environ, &fresh, &server->report);
     log_problems(server);
     must((err == OK) == (fresh != NULL));
+    if (err == OK)
+        err = take_config(server, fresh);
     if (err == OK) {
-        must(fresh->listener_count == server->config->listener_count);
-        rcu_online(server->rcu);
-        broker_set_config(server->broker, server->rcu, fresh); // frees the old one in time
-        rcu_offline(server->rcu);
-        server->config = fresh;
         wake_all(server);
         log_line(server->log, LOG_T_INFORMATION, "Config reloaded.");
     } else {
@@ -348,6 +517,10 @@ on_signal(struct server *server, int number)
 {
     if (number == PROCESS_SIGNAL_BACKUP) { // not a constant of the compiler's
         back_up(server);
+        return false;
+    }
+    if (number == PROCESS_SIGNAL_FILES) {
+        reload_files(server);
         return false;
     }
     switch (number) {
@@ -409,6 +582,7 @@ stop(struct server *server)
     process_notify("STOPPING=1");
     if (server->log)
         log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " terminating");
+    file_watch_free(server->watch);
     process_end_on_signal(); // who asks twice does not want to wait
     stop_workers(server);
     if (server->store)
@@ -429,9 +603,18 @@ stop(struct server *server)
 // ---- main ---------------------------------------------------------------------------------------
 
 static int
-test_config(const struct config_report *report, err_t err)
+test_config(const struct server *server, err_t err)
 {
-    print_problems(report, stderr);
+    print_problems(&server->report, stderr);
+    char problem[ENTRY_PROBLEM_MAX];
+    struct entry_contexts contexts;
+    if (err == OK) {
+        err = entry_contexts_new(server->config, 1, &contexts, problem);
+        if (err == OK)
+            entry_contexts_free(&contexts);
+        else
+            (void)fprintf(stderr, "Error: %s\n", problem);
+    }
     if (err == OK)
         (void)printf("Configuration is OK.\n");
     return err == OK ? 0 : 1;
@@ -463,7 +646,7 @@ run(struct server *server, int argc, char **argv)
         return 0;
     err_t err = config_load(&server->options, environ, &server->config, &server->report);
     if (server->options.test_config)
-        return test_config(&server->report, err);
+        return test_config(server, err);
     if (err != OK) {
         print_problems(&server->report, stderr);
         return 1;

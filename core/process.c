@@ -36,7 +36,8 @@ process_raise_descriptors(void)
 void
 process_block_signals(sigset_t *ret_set)
 {
-    const int signals[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2, PROCESS_SIGNAL_BACKUP};
+    const int signals[] = {
+        SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2, PROCESS_SIGNAL_BACKUP, PROCESS_SIGNAL_FILES};
     sigemptyset(ret_set);
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         sigaddset(ret_set, signals[i]);

@@ -24,6 +24,8 @@
 
 // Asks for a copy of the store.
 #define PROCESS_SIGNAL_BACKUP SIGRTMIN
+// Sent by the process to itself: certificates or the like have changed on the disk.
+#define PROCESS_SIGNAL_FILES (SIGRTMIN + 1)
 
 // The soft limit of descriptors becomes the hard one. Returns it.
 uint64_t process_raise_descriptors(void);

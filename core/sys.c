@@ -23,6 +23,7 @@ struct totals {
 #undef X
     uint64_t retained_count, retained_bytes, retained_heap, memory;
     uint64_t uptime_s;
+    uint64_t tls_reload_failed;
     uint64_t commits, commit_records, commit_bytes, log_bytes, failures, failing, quarantined;
 };
 
@@ -148,6 +149,13 @@ static const struct topic_row rows[] = {
     AT("persistence/failures", failures),
     AT("persistence/failing", failing),         // 1: the disk is full or fails
     AT("persistence/quarantined", quarantined), // 1: a damaged store was moved aside at the start
+    AT("tls/handshakes", tls_handshakes),
+    AT("tls/resumed", tls_resumed),
+    AT("tls/failures", tls_failures),
+    AT("tls/reload failed", tls_reload_failed), // 1: what the files say now is not in force
+    AT("websockets/refused", upgrades_refused),
+    AT("proxies/refused", proxies_refused),
+    AT("refused/handshake timeouts", handshake_timeouts),
     AT("refused/publish", publish_refused),
     AT("refused/connections", connections_refused),
     AT("paused/reads", reads_paused),
@@ -155,7 +163,7 @@ static const struct topic_row rows[] = {
 // clang-format on
 
 // Places in sys->values: the rows, then maxima, then loads.
-enum { VALUE_CLIENTS_MAXIMUM = ARRAY_LEN(rows), VALUE_HEAP_MAXIMUM, VALUE_LOADS };
+enum { VALUE_CLIENTS_MAXIMUM = ARRAY_LEN(rows), VALUE_HEAP_MAXIMUM, VALUE_DAYS_LEFT, VALUE_LOADS };
 #define VALUES (VALUE_LOADS + LOAD_COUNT * 3)
 
 // ---- Publishing
@@ -261,6 +269,7 @@ add_up(const struct broker *broker, uint64_t now_ms, struct totals *ret)
     ret->retained_bytes = retained.bytes;
     ret->memory = broker_memory(broker);
     ret->uptime_s = (now_ms - broker->started_ms) / 1000;
+    ret->tls_reload_failed = atomic_load(&broker->tls_reload_failed);
     const struct keeper *keeper = broker->keeper;
     if (!keeper)
         return;
@@ -290,6 +299,19 @@ publish_rows(struct sys *sys, const struct totals *t)
     publish_number(sys, VALUE_HEAP_MAXIMUM, "$SYS/broker/heap/maximum", sys->heap_maximum);
 }
 
+// Of the certificate that ends first; 0 when it has. Nothing where there is none.
+static void
+publish_days_left(struct sys *sys)
+{
+    int64_t ends_s = atomic_load(&sys->shard->broker->certificate_ends_s);
+    if (ends_s == INT64_MAX)
+        return;
+    const struct shard *shard = sys->shard;
+    int64_t now_s = (int64_t)((shard->now_ms + broker_wall_offset(shard->broker)) / 1000);
+    publish_number(sys, VALUE_DAYS_LEFT, "$SYS/broker/tls/certificate days left",
+                   ends_s > now_s ? (uint64_t)(ends_s - now_s) / 86400 : 0);
+}
+
 static void
 arm(struct sys *sys)
 {
@@ -311,6 +333,7 @@ sys_on_timer(struct sys *sys)
         publish(sys, "$SYS/broker/version", "ternmq version " TERN_VERSION);
         publish(sys, "$SYS/broker/uptime", uptime);
         publish_rows(sys, &totals);
+        publish_days_left(sys);
         publish_loads(sys, &totals);
         sys->last_ms = shard->now_ms;
     }

@@ -32,6 +32,7 @@ struct file_watch {
     void (*changed)(void *arg);
     void *arg;
     pthread_t thread;
+    bool started;
     int inotify_fd; // -1: there is none
     int wake_fd;
     _Atomic bool stopping;
@@ -221,13 +222,23 @@ file_watch_new(void (*changed)(void *arg), void *arg)
     watch->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     must(watch->wake_fd >= 0);
     must(pthread_mutex_init(&watch->mutex, NULL) == 0);
+    return watch;
+}
+
+void
+file_watch_start(struct file_watch *watch)
+{
+    must(watch->magic == WATCH_MAGIC);
+    if (watch->started)
+        return;
+    watch->started = true;
+    wake(watch); // what has changed before it listened
     // Signals are main's; a thread inherits the mask of who makes it.
     sigset_t all, before;
     (void)sigfillset(&all);
     must(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
     must(pthread_create(&watch->thread, NULL, run, watch) == 0);
     must(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
-    return watch;
 }
 
 static void
@@ -263,7 +274,8 @@ file_watch_free(struct file_watch *watch)
     must(watch->magic == WATCH_MAGIC);
     atomic_store(&watch->stopping, true);
     wake(watch);
-    must(pthread_join(watch->thread, NULL) == 0);
+    if (watch->started)
+        must(pthread_join(watch->thread, NULL) == 0);
     if (watch->inotify_fd >= 0)
         (void)close(watch->inotify_fd);
     (void)close(watch->wake_fd);

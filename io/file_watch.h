@@ -21,8 +21,11 @@
 
 struct file_watch;
 
-// Starts the thread, which calls changed(arg) after each change, or several together. Returns new.
+// Returns new; nothing is watched before file_watch_start.
 struct file_watch *file_watch_new(void (*changed)(void *arg), void *arg);
+// Starts the thread, unless it runs. It calls changed(arg) after each change, or several together,
+// also for what has changed since file_watch_set.
+void file_watch_start(struct file_watch *watch);
 void file_watch_free(struct file_watch *watch); // takes; waits for the thread; NULL is fine
 // Files and folders to watch from now on, instead of those before. Copies. What they are now is
 // what they are compared with: so call this first, then read them.

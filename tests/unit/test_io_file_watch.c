@@ -28,6 +28,7 @@ set_up(void)
     cr_assert_not_null(mkdtemp(dir));
     cr_assert_eq(chdir(dir), 0);
     watch = file_watch_new(on_change, &changes);
+    file_watch_start(watch);
 }
 
 static void
