@@ -93,6 +93,13 @@ cut_to_limit(struct iovec *pieces, uint32_t *count)
     return (uint32_t)bytes;
 }
 
+// More than the wire takes at a time.
+static bool
+waits_behind(const struct conn *conn)
+{
+    return conn_has_client(conn) && outq_bytes(&conn->client.out) > 0;
+}
+
 static inline void
 conn_flush(struct conns *conns, uint32_t id)
 {
@@ -105,8 +112,9 @@ conn_flush(struct conns *conns, uint32_t id)
     conns->flight_bytes += flight->bytes;
     uint32_t lane = conns->shard->index;
     conns->io->ops->send(conns->io, conn->fd, lane * IO_SENDS_MAX + id, pieces, count);
-    // Somebody waits for this to be over.
-    if (conn->state != CONN_LIVE || conn->resumed || conn->client.read_paused)
+    // Somebody waits for this to be over, or there is more behind it.
+    if (conn->state != CONN_LIVE || conn->resumed || conn->client.read_paused ||
+        flight->bytes < outq_bytes(conn_out(conn)) || unlikely(conn->filter && waits_behind(conn)))
         conns->settle_soon = true;
 }
 

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 
+import transport
 from mqtt import CONNACK, Client, Closed
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -63,6 +64,7 @@ class Broker:
         if self.listener:
             head += [f"listener {self.port} 127.0.0.1"]
             head += [] if "allow_anonymous" in config else ["allow_anonymous true"]
+            head += transport.listener_keys(transport.chosen())
         self.file.write_text("\n".join(head + lines) + "\n")
 
     @property

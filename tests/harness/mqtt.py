@@ -5,10 +5,13 @@ that a server must keep to in every packet it sends (reserved bits, reason codes
 belongs to which packet, minimal lengths), so each test is also a test of the server's encoder.
 """
 import itertools
-import select
 import socket
+import ssl
 import struct
 import time
+
+import transport
+from transport import readable
 
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, \
     UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH = range(1, 16)
@@ -315,11 +318,7 @@ PARSE = {CONNACK: Packet._connack, PUBLISH: Packet._publish, PUBACK: Packet._ack
 
 # ---- A client -----------------------------------------------------------------------------------------
 
-def readable(sock, seconds):
-    """poll, because select knows no descriptors above 1,023."""
-    waiter = select.poll()
-    waiter.register(sock, select.POLLIN)
-    return bool(waiter.poll(seconds * 1000))
+GONE = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)  # the other end is
 
 
 class Client:
@@ -327,7 +326,8 @@ class Client:
 
     must_say_why = True  # MQTT 5: DISCONNECT before the server closes
 
-    def __init__(self, address, timeout=8.0, rcvbuf=None):
+    def __init__(self, address, timeout=8.0, rcvbuf=None, over=None):
+        """over: tcp, tls, ws or wss; default: what TERN_TRANSPORT says."""
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
@@ -337,6 +337,7 @@ class Client:
         self.sock.connect(address)
         if family == socket.AF_INET:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = transport.wrap(self.sock, over or transport.chosen())
         self.buf, self.stash, self.version = b"", [], V311
         self.mids = itertools.cycle(range(1, 65536))
         self.max_packet, self.max_alias, self.problem_info = None, 0, True
@@ -350,7 +351,7 @@ class Client:
     def send(self, *packets):
         try:
             self.sock.sendall(b"".join(packets))
-        except (BrokenPipeError, ConnectionResetError):
+        except GONE:
             self.reset = True  # what the server said before is still to be read
         return self
 
@@ -424,7 +425,7 @@ class Client:
                 raise TimeoutError("nothing came")
             try:
                 data = self.sock.recv(65536)
-            except (ConnectionResetError, BrokenPipeError):
+            except GONE:
                 data, self.reset = b"", True
             self.eof = not data
             self.buf += data
@@ -493,7 +494,7 @@ class Client:
         try:
             while more := self.sock.recv(65536):
                 data += more
-        except ConnectionResetError:
+        except GONE:
             pass
         return data
 
