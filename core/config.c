@@ -220,7 +220,6 @@ loader_init(struct config_loader *loader, struct config_report *report)
     loader->config = config_defaults();
     config_listener_init(&loader->default_listener);
     loader->block = &loader->default_listener;
-    loader->entry_ready = CONFIG_ENTRY_READY;
 }
 
 // Gives the configuration out, or frees it when there were errors.

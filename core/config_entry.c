@@ -17,7 +17,7 @@ each_string(struct listener_config *listener, void (*fn)(char **string))
 {
     for (uint32_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        if (key->status == KEY_ENTRY && key->type == TYPE_STRING)
+        if (key->group == GROUP_ENTRY && key->type == TYPE_STRING)
             fn(config_value_string(key, listener));
     }
     fn(&listener->entry.psk_file);

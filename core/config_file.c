@@ -58,8 +58,7 @@ refuse(struct config_loader *loader, const struct config_key *key, struct slice 
         return; // told at its connection line
     loader->in_bridge = loader->in_bridge || head;
     if (asks_for_more(key, value))
-        config_error(loader, "%s: this version does not support %s", key->name,
-                     key->status == KEY_ENTRY ? key->later : key->help);
+        config_error(loader, "%s: this version does not support %s", key->name, key->help);
 }
 
 void
@@ -70,8 +69,7 @@ config_apply(struct config_loader *loader, const struct config_key *key, struct 
         config_error(loader, "%s needs a value", key->name);
         return;
     }
-    if (key->status == KEY_LATER || key->status == KEY_BRIDGE ||
-        (key->status == KEY_ENTRY && !loader->entry_ready)) {
+    if (key->status == KEY_LATER || key->status == KEY_BRIDGE) {
         refuse(loader, key, value);
         return;
     }

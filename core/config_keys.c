@@ -36,9 +36,8 @@ const char *const config_group_names[CONFIG_GROUPS] = {
     {.name = (n), .status = KEY_LATER, .type = TYPE_OWN, .repeats = true, .help = (what)}
 #define LATER_BOOL(n, what)                                                                        \
     {.name = (n), .status = KEY_LATER, .type = TYPE_BOOL, .repeats = true, .help = (what)}
-// Of a listener's way in; what: why it is refused while CONFIG_ENTRY_READY is false.
-#define ENTRY(n, what)                                                                             \
-    .name = (n), .status = KEY_ENTRY, .group = GROUP_ENTRY, .scope = SCOPE_LISTENER, .later = (what)
+// Of a listener's way in.
+#define ENTRY(n)                .name = (n), .group = GROUP_ENTRY, .scope = SCOPE_LISTENER
 #define ENTRY_FIELD(t, field) .type = TYPE_##t, MEMBER(listener_config, entry.field)
 #define ENTRY_OWN(fn)         .type = TYPE_OWN, .set = (fn)
 #define BRIDGE(n)                                                                                  \
@@ -75,74 +74,75 @@ const struct config_key config_keys[] = {
     {KEY(LISTENERS, "socket_domain"), LISTENER_OWN(config_set_socket_domain), .fixed = true,
      .example = "ipv4", .unit = "ipv4 | ipv6", .help = "One address family instead of both."},
     {KEY(LISTENERS, "protocol"), LISTENER_OWN(config_set_protocol), .fixed = true,
-     .example = "mqtt", .unit = "mqtt", .help = "What this listener speaks."},
+     .example = "mqtt", .unit = "mqtt | websockets",
+     .help = "What this listener speaks: MQTT, or MQTT in WebSockets."},
     {KEY(LISTENERS, "set_tcp_nodelay"), GLOBAL(BOOL, set_tcp_nodelay), .fallback = "true",
      .help = "Sends small packets at once. Off, acknowledgements wait for up to 40 ms."},
 
-    {ENTRY("certfile", "TLS"), ENTRY_FIELD(STRING, cert_file),
+    {ENTRY("certfile"), ENTRY_FIELD(STRING, cert_file),
      .example = "/etc/ternmq/certs/server.pem", .unit = "path",
      .help = "Turns TLS 1.2 and 1.3 on: the certificate of this listener, and behind it its chain, "
              "in PEM. The files of TLS are read again when they change."},
-    {ENTRY("keyfile", "TLS"), ENTRY_FIELD(STRING, key_file),
+    {ENTRY("keyfile"), ENTRY_FIELD(STRING, key_file),
      .example = "/etc/ternmq/certs/server.key", .unit = "path",
      .help = "The certificate's private key, in PEM, not encrypted."},
-    {ENTRY("cafile", "TLS"), ENTRY_FIELD(STRING, ca_file),
+    {ENTRY("cafile"), ENTRY_FIELD(STRING, ca_file),
      .example = "/etc/ternmq/certs/clients.pem", .unit = "path",
      .help = "The CAs to trust with client certificates, in PEM."},
-    {ENTRY("capath", "TLS"), ENTRY_FIELD(STRING, ca_path), .example = "/etc/ternmq/certs/clients/",
+    {ENTRY("capath"), ENTRY_FIELD(STRING, ca_path), .example = "/etc/ternmq/certs/clients/",
      .unit = "folder", .help = "The same, as a folder of files; their names do not matter."},
-    {ENTRY("crlfile", "TLS"), ENTRY_FIELD(STRING, crl_file),
+    {ENTRY("crlfile"), ENTRY_FIELD(STRING, crl_file),
      .example = "/etc/ternmq/certs/revoked.pem", .unit = "path",
      .help = "Lists of revoked client certificates, in PEM."},
-    {ENTRY("require_certificate", "TLS"), ENTRY_FIELD(BOOL, require_certificate),
+    {ENTRY("require_certificate"), ENTRY_FIELD(BOOL, require_certificate),
      .fallback = "false", .help = "Admits clients only with a certificate that can be trusted."},
-    {ENTRY("use_identity_as_username", "TLS"), ENTRY_FIELD(BOOL, use_identity_as_username),
+    {ENTRY("use_identity_as_username"), ENTRY_FIELD(BOOL, use_identity_as_username),
      .fallback = "false",
      .help = "The user name is the Common Name of the client's certificate, or its pre-shared "
              "key's identity."},
-    {ENTRY("use_subject_as_username", "TLS"), ENTRY_FIELD(BOOL, use_subject_as_username),
+    {ENTRY("use_subject_as_username"), ENTRY_FIELD(BOOL, use_subject_as_username),
      .fallback = "false",
      .help = "The user name is the whole subject of the client's certificate, as CN=a,O=b."},
-    {ENTRY("use_username_as_clientid", "user names as client identifiers"),
+    {ENTRY("use_username_as_clientid"),
      ENTRY_FIELD(BOOL, use_username_as_clientid), .fallback = "false",
      .help = "The client identifier is the user name, whatever the client says."},
-    {ENTRY("tls_version", "TLS"), ENTRY_OWN(config_set_tls_version), .example = "tlsv1.2",
+    {ENTRY("tls_version"), ENTRY_OWN(config_set_tls_version), .example = "tlsv1.2",
      .unit = "tlsv1.2 | tlsv1.3", .help = "The lowest version of TLS that is spoken."},
-    {ENTRY("ciphers", "TLS"), ENTRY_FIELD(STRING, ciphers),
+    {ENTRY("ciphers"), ENTRY_FIELD(STRING, ciphers),
      .example = "ECDHE+AESGCM:ECDHE+CHACHA20", .unit = "OpenSSL's list",
      .help = "Cipher suites of TLS 1.2. Default: those with ECDHE and AES-GCM or ChaCha20. CBC has "
              "to be asked for; NULL, anonymous, RC4, export and 3DES do not exist here."},
-    {ENTRY("ciphers_tls1.3", "TLS"), ENTRY_FIELD(STRING, ciphers_tls13),
+    {ENTRY("ciphers_tls1.3"), ENTRY_FIELD(STRING, ciphers_tls13),
      .example = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256", .unit = "list",
      .help = "Cipher suites of TLS 1.3. Default: all three."},
-    {ENTRY("psk_hint", "TLS"), ENTRY_FIELD(STRING, psk_hint), .example = "ternmq", .unit = "text",
+    {ENTRY("psk_hint"), ENTRY_FIELD(STRING, psk_hint), .example = "ternmq", .unit = "text",
      .help = "Turns TLS with pre-shared keys on, without certificates: the hint that clients get."},
-    {ENTRY("psk_file", "TLS"), ENTRY_OWN(config_set_psk_file), .repeats = true,
+    {ENTRY("psk_file"), ENTRY_OWN(config_set_psk_file), .repeats = true,
      .example = "/etc/ternmq/psk.txt", .unit = "path",
      .help = "Lines of identity:key, the key in hexadecimal. Holds for all listeners, or for the "
              "one it stands under with per_listener_settings."},
-    {ENTRY("ticket_keyfile", "TLS"), ENTRY_FIELD(STRING, ticket_key_file),
+    {ENTRY("ticket_keyfile"), ENTRY_FIELD(STRING, ticket_key_file),
      .example = "/etc/ternmq/tickets.txt", .unit = "path",
      .help = "Keys of session tickets, for brokers that share clients: lines of 48 random bytes in "
              "base64; the first one seals, all of them open. Default: random keys that change "
              "every hour."},
-    {ENTRY("ocspfile", "TLS"), ENTRY_FIELD(STRING, ocsp_file),
+    {ENTRY("ocspfile"), ENTRY_FIELD(STRING, ocsp_file),
      .example = "/etc/ternmq/certs/server.ocsp", .unit = "path",
      .help = "An OCSP response for the certificate, in DER, that clients get with it."},
-    {ENTRY("websockets_path", "WebSocket listeners"), ENTRY_FIELD(STRING, websockets_path),
+    {ENTRY("websockets_path"), ENTRY_FIELD(STRING, websockets_path),
      .example = "/mqtt", .unit = "path",
      .help = "The path of the requests that this listener upgrades. Default: any."},
-    {ENTRY("websockets_origin", "WebSocket listeners"), ENTRY_OWN(config_set_websockets_origin),
+    {ENTRY("websockets_origin"), ENTRY_OWN(config_set_websockets_origin),
      .repeats = true, .example = "https://app.example.org", .unit = "origin",
      .help = "Whose pages may connect; repeat it for several. Default: anybody's."},
-    {ENTRY("websockets_headers_size", "WebSocket listeners"),
+    {ENTRY("websockets_headers_size"),
      ENTRY_FIELD(UINT, websockets_head_max), RANGE(256, 65536), .fallback = "8192", .unit = "bytes",
      .help = "How long a request for an upgrade may be."},
-    {ENTRY("enable_proxy_protocol", "the PROXY protocol"), ENTRY_OWN(config_set_proxy_protocol),
-     .example = "true", .unit = "true | false | 1 | 2",
+    {ENTRY("enable_proxy_protocol"), ENTRY_OWN(config_set_proxy_protocol),
+     .example = "false", .unit = "true | false | 1 | 2",
      .help = "Every connection of this listener begins with a PROXY header: of version 1, of "
              "version 2, or of either."},
-    {ENTRY("proxy_protocol_from", "the PROXY protocol"), ENTRY_OWN(config_set_proxy_from),
+    {ENTRY("proxy_protocol_from"), ENTRY_OWN(config_set_proxy_from),
      .repeats = true, .example = "10.0.0.0/8", .unit = "ADDRESS[/BITS]",
      .help = "The proxies; repeat it for several. Others are refused. Whoever comes by a unix "
              "socket is one."},

@@ -11,9 +11,6 @@
 
 #define CONFIG_KEYS_MAX     256
 #define CONFIG_KEY_NAME_MAX 40
-// The one switch of TLS, WebSockets and the PROXY protocol. Their keys are read when it is true;
-// until io serves what they ask for, a configuration that has them is refused.
-#define CONFIG_ENTRY_READY true
 
 enum config_group {
     GROUP_LISTENERS,
@@ -40,7 +37,6 @@ enum config_type {
 
 enum config_status {
     KEY_SUPPORTED,
-    KEY_ENTRY,   // supported as soon as CONFIG_ENTRY_READY is true, and KEY_LATER until then
     KEY_IGNORED, // known elsewhere, harmless without: a warning, and on
     KEY_LATER,   // the broker would be less safe than its operator thinks: refuse to start
     KEY_BRIDGE,  // the same, told once per `connection`
@@ -67,8 +63,7 @@ struct config_key {
     const char *fallback; // the default, as text; NULL = none
     const char *example;  // value for the example file where there is no default
     const char *unit;
-    const char *help;  // KEY_IGNORED: why; KEY_LATER: what it asks for
-    const char *later; // KEY_ENTRY: what it asks for
+    const char *help; // KEY_IGNORED: why; KEY_LATER: what it asks for
     void (*set)(struct config_loader *loader, struct slice value);
 };
 
@@ -93,7 +88,6 @@ struct config_loader {
     // Under per_listener_settings each listener has its own, else the last one said counts.
     enum config_answer anonymous, anonymous_default, anonymous_in[CONFIG_LISTENERS_MAX];
     bool dests_said, types_said; // the defaults are gone
-    bool entry_ready;            // CONFIG_ENTRY_READY, or a test's
     char *psk_file;              // the last one said
     bool in_bridge;
     bool follow_includes;

@@ -97,7 +97,7 @@ config_options_parse(int argc, char **argv, struct config_options *ret_options,
 static bool
 is_offered(const struct config_key *key)
 {
-    return key->status == KEY_SUPPORTED || (key->status == KEY_ENTRY && CONFIG_ENTRY_READY);
+    return key->status == KEY_SUPPORTED;
 }
 
 // Lines of at most 80 columns, each after prefix.

@@ -107,14 +107,12 @@ config_set_protocol(struct config_loader *loader, struct slice value)
 {
     struct slice word = config_single_word(loader, value);
     bool websockets = config_is(word, "websockets");
-    if (loader->entry_ready && (websockets || config_is(word, "mqtt")))
+    if (websockets || config_is(word, "mqtt"))
         loader->block->entry.protocol = websockets ? PROTOCOL_WEBSOCKETS : PROTOCOL_MQTT;
-    else if (websockets || config_is(word, "http_api"))
-        config_error(loader,
-                     "protocol %.*s: this version speaks mqtt over TCP and unix sockets only",
-                     TEXT(word));
-    else if (!config_is(word, "mqtt"))
-        config_error(loader, "\"%.*s\" is not a protocol; write mqtt", TEXT(word));
+    else if (config_is(word, "http_api"))
+        config_error(loader, "protocol http_api: this version speaks mqtt and websockets only");
+    else
+        config_error(loader, "\"%.*s\" is not a protocol; write mqtt or websockets", TEXT(word));
 }
 
 void

@@ -303,7 +303,7 @@ void
 config_value_set(struct config_loader *loader, const struct config_key *key, void *base,
                  struct slice value)
 {
-    must(key->status == KEY_SUPPORTED || key->status == KEY_ENTRY);
+    must(key->status == KEY_SUPPORTED);
     must(key->type != TYPE_OWN);
     uint64_t number = 0;
     bool flag = false, good = false;
@@ -338,9 +338,8 @@ static void
 check_key(const struct config_key *key)
 {
     must(key->name && key->help && strlen(key->name) <= CONFIG_KEY_NAME_MAX);
-    bool ours = key->status == KEY_SUPPORTED || key->status == KEY_ENTRY;
+    bool ours = key->status == KEY_SUPPORTED;
     must(ours || key->repeats);
-    must((key->status == KEY_ENTRY) == (key->later != NULL));
     if (!ours)
         return;
     must(key->fallback || key->example);

@@ -1,8 +1,5 @@
 // test_config_entry.c - the keys of TLS, WebSockets and the PROXY protocol, as Mosquitto writes
 // them.
-//
-// They are read here although CONFIG_ENTRY_READY may still be false: that they are refused then is
-// tested with the others of their kind in test_config.c.
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -38,7 +35,6 @@ load(const char *text)
     loader->config = config_defaults();
     config_listener_init(&loader->default_listener);
     loader->block = &loader->default_listener;
-    loader->entry_ready = true;
     config_read_text(loader, "t.conf", slice_str(text));
     loader->here = (struct config_origin){"t.conf", 0};
     for (uint32_t i = 0; i < loader->config->listener_count; i++)
