@@ -41,6 +41,8 @@ client_free(struct client *c)
     if (c->fd >= 0)
         (void)close(c->fd);
     c->fd = -1;
+    tunnel_free(c->tunnel);
+    buffer_free(&c->wire);
     buffer_free(&c->fill);
     buffer_free(&c->flight);
     buffer_free(&c->cut);
@@ -121,6 +123,9 @@ close_if_done(struct client *c)
         return;
     (void)close(c->fd);
     c->fd = -1;
+    tunnel_free(c->tunnel);
+    c->tunnel = NULL;
+    c->wire.len = 0;
     c->cut.len = 0;
     c->fill.len = 0; // the server may have closed before it was told
     c->state = CLIENT_CLOSED;
@@ -190,7 +195,9 @@ client_on_connect(struct client *c, int result)
     c->state = CLIENT_WAIT_CONNACK;
     c->pinged_us = 0;
     c->filters_sent = 0;
-    put_connect(c);
+    if (w->tunnels != NULL)
+        c->tunnel = tunnel_new(w->tunnels, &c->wire);
+    put_connect(c); // waits until the tunnel is open
     ring_recv(&w->ring, c->slot, c->fd);
     c->receiving = true;
 }
@@ -261,16 +268,31 @@ client_ping(struct client *c)
 
 // ---- Sending ----------------------------------------------------------------------------------
 
+// What is gathered goes through the tunnel, as far as it is there.
+static struct buffer *
+encode(struct client *c)
+{
+    if (c->fill.len > 0 && tunnel_is_open(c->tunnel)) {
+        if (!tunnel_write(c->tunnel, c->fill.data, c->fill.len, &c->wire))
+            client_lose(c, "TLS: cannot encrypt");
+        c->fill.len = 0;
+    }
+    return &c->wire;
+}
+
 void
 client_flush(struct client *c)
 {
     must_hot(!c->sending);
-    if (c->fill.len == 0 || !client_is_open(c))
+    if (!client_is_open(c))
+        return;
+    struct buffer *next = c->tunnel != NULL ? encode(c) : &c->fill;
+    if (next->len == 0 || !client_is_open(c))
         return;
     must_hot(c->flight.len == 0);
     struct buffer sent = c->flight;
-    c->flight = c->fill;
-    c->fill = sent;
+    c->flight = *next;
+    *next = sent;
     c->flight_sent = 0;
     c->sending = true;
     c->last_sent_us = c->worker->now_us;
@@ -293,8 +315,8 @@ client_on_send(struct client *c, int result)
     if (result <= 0 && c->state != CLIENT_LEAVING)
         on_broken(c, strerrordesc_np(-result));
     if (result <= 0)
-        c->fill.len = 0;
-    if (c->fill.len > 0)
+        c->fill.len = c->wire.len = 0;
+    if (c->fill.len > 0 || c->wire.len > 0)
         (void)client_out(c);
     client_will(c);
     close_if_done(c);
@@ -487,9 +509,10 @@ finish_cut(struct client *c, const uint8_t *data, uint32_t len)
     return at;
 }
 
-void
-client_on_bytes(struct client *c, const uint8_t *data, uint32_t len)
+static void
+on_plain(void *arg, const uint8_t *data, uint32_t len)
 {
+    struct client *c = arg;
     uint32_t at = c->cut.len > 0 && client_listens(c) ? finish_cut(c, data, len) : 0;
     while (at < len && client_listens(c)) {
         uint32_t size = wire_size(data + at, len - at);
@@ -504,6 +527,22 @@ client_on_bytes(struct client *c, const uint8_t *data, uint32_t len)
         dispatch(c, data + at, size);
         at += size;
     }
+}
+
+void
+client_on_bytes(struct client *c, const uint8_t *data, uint32_t len)
+{
+    if (c->tunnel == NULL) {
+        on_plain(c, data, len);
+        return;
+    }
+    char why[TUNNEL_WHY_MAX];
+    bool was_open = tunnel_is_open(c->tunnel);
+    bool good = tunnel_read(c->tunnel, slice_of(data, len), &c->wire, on_plain, c, why);
+    if (!good && c->state != CLIENT_LEAVING)
+        client_lose(c, why);
+    if (c->wire.len > 0 || was_open != tunnel_is_open(c->tunnel))
+        (void)client_out(c); // an answer, or what has waited for the tunnel
 }
 
 void

@@ -11,6 +11,7 @@
 
 #include "bench/publisher.h"
 #include "bench/subscriber.h"
+#include "bench/tunnel.h"
 #include "bench/visit.h"
 #include "bench/wire.h"
 
@@ -44,6 +45,8 @@ struct client {
     struct buffer flight; // in the kernel, from flight_sent on
     uint32_t flight_sent;
     uint32_t filter_count, filters_sent;
+    struct tunnel *tunnel;        // TLS, WebSocket; NULL = neither
+    struct buffer wire;           // with a tunnel: what fill has become, for the next send
     struct buffer cut;            // the beginning of a packet whose end has not arrived
     uint64_t started_us;          // of the connection attempt: when it was due
     uint64_t last_sent_us;        // for keep alive
@@ -73,7 +76,7 @@ void client_on_connect(struct client *c, int result);
 void client_on_send(struct client *c, int result);
 // A receive ended with an error or the end of the stream, or lost its arming (more = false).
 void client_on_recv(struct client *c, int result, bool more);
-void client_on_bytes(struct client *c, const uint8_t *data, uint32_t len);
+void client_on_bytes(struct client *c, const uint8_t *data, uint32_t len); // as they arrived
 
 // Where to append packets; the client is flushed at the end of the tick.
 struct buffer *client_out(struct client *c);

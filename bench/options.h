@@ -39,7 +39,10 @@ struct options {
     uint64_t messages, sample, session_expiry_s, kill_at_s;
     const char *agent, *agents;
     uint64_t agents_wait_s, broker_agent;
+    const char *cafile;
+    uint64_t tls_version; // 12, 13
     bool json, tolerate, help, agent_once, exact, shared;
+    bool tls, websocket, resume;
 };
 
 #define OPTIONS_WORD_MAX 320u // "--name=value" for an agent

@@ -109,6 +109,7 @@ worker_free(struct worker *w)
         return;
     for (uint32_t i = 0; i < w->client_count; i++)
         client_free(&w->clients[i]);
+    tunnels_free(w->tunnels);
     mem_free(w->clients);
     mem_free(w->dirty);
     mem_free(w->willing);
@@ -245,6 +246,7 @@ worker_rest(struct worker *w, struct client *c)
     // There may be very many of these.
     buffer_free(&c->fill);
     buffer_free(&c->flight);
+    buffer_free(&c->wire);
     buffer_free(&c->cut);
     w->parked[w->parked_count++] = c;
     counter_add(&w->counters.ready, 1);
@@ -426,7 +428,7 @@ all_sent(const struct worker *w)
 {
     for (uint32_t i = 0; i < w->client_count; i++) {
         const struct client *c = &w->clients[i];
-        if (client_is_open(c) && (c->sending || c->fill.len > 0))
+        if (client_is_open(c) && (c->sending || c->fill.len > 0 || c->wire.len > 0))
             return false;
     }
     return true;
@@ -455,6 +457,16 @@ worker_main(void *arg)
         worker_note_failure(w, "io_uring: %s", strerrordesc_np(errno));
         atomic_store_explicit(&w->counters.failed, true, memory_order_relaxed);
         return NULL;
+    }
+    if (tunnel_wanted(w->run->options)) {
+        char why[TUNNEL_WHY_MAX];
+        w->tunnels = tunnels_new(w->run->options, why);
+        if (w->tunnels == NULL) {
+            worker_note_failure(w, "%s", why);
+            atomic_store_explicit(&w->counters.failed, true, memory_order_relaxed);
+            ring_close(&w->ring);
+            return NULL;
+        }
     }
     enum phase phase;
     while ((phase = worker_phase(w)) != PHASE_CLOSE)

@@ -34,6 +34,7 @@ struct pacer {
 struct worker {
     struct run *run;
     struct ring ring;
+    struct tunnels *tunnels; // NULL: plain TCP
     struct client *clients;
     uint32_t client_count;
     uint32_t number;

@@ -400,6 +400,15 @@ conns_shake(struct conns *conns)
 
 // ---- PROXY header -------------------------------------------------------------------------------
 
+// NULL where a U+0000 would make it another one.
+static char *
+text_of(struct slice name)
+{
+    if (!name.data || memchr(name.data, '\0', name.len))
+        return NULL;
+    return mem_strndup(name.data, name.len);
+}
+
 static bool
 take_proxy(const struct listener_entry *entry, struct conn_filter *filter, struct slice bytes,
            const struct proxy_header *header)
@@ -409,9 +418,8 @@ take_proxy(const struct listener_entry *entry, struct conn_filter *filter, struc
         return false;
     if (header->family != PROXY_LOCAL)
         proxy_header_text(header, filter->peer, sizeof filter->peer);
-    if (entry->use_identity_as_username && header->tls && header->certificate && header->verified &&
-        header->common_name.data)
-        filter->proxy_name = mem_strndup(header->common_name.data, header->common_name.len);
+    if (entry->use_identity_as_username && header->tls && header->certificate && header->verified)
+        filter->proxy_name = text_of(header->common_name);
     return true;
 }
 

@@ -114,3 +114,48 @@ Test(outq, an_abandoned_queue_releases_its_references)
     msg_unref(msg);
     outq_pool_drain(&pool);
 }
+
+// What is sent by way of a second queue, in whatever portions, is the same bytes.
+Test(outq, moved_bytes_keep_their_order)
+{
+    static uint8_t want[200000];
+    for (uint32_t portion = 1; portion < 100000; portion = portion * 5 + 2) {
+        struct outq_pool pool = {0};
+        struct outq from, to;
+        outq_init(&from);
+        outq_init(&to);
+        uint64_t len = 0, pos = 0;
+        for (int i = 0; i < 20; i++) {
+            uint8_t small[300];
+            memset(small, i, sizeof small);
+            put(&from, &pool, small, sizeof small);
+            memset(want + len, i, sizeof small);
+            len += sizeof small;
+            if (i % 3 == 1) {
+                struct msg *msg = big(4000, (uint8_t)(100 + i));
+                outq_put_payload(&from, &pool, msg);
+                msg_unref(msg);
+                memset(want + len, 100 + i, 4000);
+                len += 4000;
+            }
+        }
+        pos += take(&from, &pool, 350, want, pos); // in the middle of a payload
+        while (outq_bytes(&from) > 0) {
+            uint64_t before = outq_bytes(&from), n = outq_movable(&from, portion);
+            cr_assert(n >= min_u64(portion, before) && n <= before);
+            put(&to, &pool, "h", 1); // as a frame's head would
+            outq_move(&to, &from, &pool, n);
+            cr_assert_eq(outq_bytes(&from), before - n);
+            cr_assert_eq(outq_bytes(&to), n + 1);
+            struct iovec head[2];
+            cr_assert_geq(outq_pieces(&to, head, 2), 1);
+            cr_assert_eq(*(char *)head[0].iov_base, 'h');
+            outq_consume(&to, &pool, 1);
+            while (outq_bytes(&to) > 0)
+                pos += take(&to, &pool, 977, want, pos);
+        }
+        cr_assert_eq(pos, len);
+        cr_assert_eq(pool.in_use, 0);
+        outq_pool_drain(&pool);
+    }
+}

@@ -140,3 +140,19 @@ Test(sys, can_be_turned_off_and_on)
     sim_tick(sim, 1016);
     cr_assert_str_eq(value_of("uptime"), "32 seconds");
 }
+
+Test(sys, tells_how_long_the_certificate_lasts)
+{
+    struct broker *broker = sim->broker;
+    const char *topic = "$SYS/broker/tls/certificate days left";
+    cr_assert_null(retained_get(broker->retained, slice_str(topic)), "there is none");
+    int64_t now_s = (int64_t)((broker->shards[0]->now_ms + broker_wall_offset(broker)) / 1000);
+    atomic_store(&broker->certificate_ends_s, now_s + 30 * 86400 + 3600);
+    interval();
+    cr_assert_str_eq(value_of("tls/certificate days left"), "30");
+    atomic_store(&broker->certificate_ends_s, now_s - 1);
+    atomic_store(&broker->tls_reload_failed, 1);
+    interval();
+    cr_assert_str_eq(value_of("tls/certificate days left"), "0");
+    cr_assert_str_eq(value_of("tls/reload failed"), "1");
+}

@@ -1,8 +1,9 @@
-// mqtt5.js PORT - MQTT.js as an MQTT 5 client: properties, aliases, expiry, QoS 2, the Will.
+// mqtt5.js PORT or URL - MQTT.js as an MQTT 5 client: properties, aliases, expiry, QoS 2, the Will.
 "use strict";
 const mqtt = require("mqtt");
 const assert = require("node:assert");
-const url = `mqtt://127.0.0.1:${process.argv[2]}`;
+const where = process.argv[2];
+const url = where.includes("://") ? where : `mqtt://127.0.0.1:${where}`;
 
 const connect = (clientId, more = {}) => mqtt.connectAsync(url,
     { protocolVersion: 5, reconnectPeriod: 0, connectTimeout: 5000, clientId, ...more });
