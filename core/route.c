@@ -392,6 +392,11 @@ publish_match(struct shard *shard, struct pub *pub, const struct match *match,
     }
     if (!(shards >> shard->index & 1))
         return;
+    // One filter, which is this shard's, is the rule.
+    if (likely(match->count == 1 && match->shares == 0)) {
+        deliver_handles(shard, pub, &match->entries[0].handle, 1, 0);
+        return;
+    }
     shares = select_handles(shard->scratch, match, shard->index, &ordinary);
     // A redispatch below may match again, and use the scratch: so a copy of its own, when it can
     // happen.

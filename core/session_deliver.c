@@ -226,12 +226,11 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         return;
     }
     struct pub pub;
-    pub_from_msg(&pub, entry->msg);
+    pub_borrow(&pub, entry->msg);
     struct delivery_spec spec;
     entry_spec(entry, &spec);
     uint16_t id = entry->qos > 0 ? packet_id : 0; // [MQTT-2.2.1-2]
     bool sent = client_put_publish(session->client, &pub, &spec, id, !first);
-    pub_done(&pub);
     if (sent && entry->qos > 0)
         deliveries_mark_sent(&session->out, entry);
     else // QoS 0, or too large for the client: as if it had been sent [MQTT-3.1.2-25]
@@ -271,7 +270,7 @@ session_pump(struct session *session)
 {
     struct deliveries *out = &session->out;
     struct client *client = session->client;
-    if (!client || client->state != CLIENT_CONNECTED)
+    if (out->sent == out->tail || !client || client->state != CLIENT_CONNECTED)
         return;
     uint32_t limit = window(session);
     while (out->sent != out->loaded && out->sent - out->head < DELIVERIES_SPAN_MAX) {
