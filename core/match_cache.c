@@ -23,8 +23,9 @@
 #define TOPIC_BYTES_MEAN 256u
 #define FOUND_FIRST      64u
 
-// Which counters a topic depends on, and where they stood.
+// Which counters a topic depends on, and where they stood; version: the one of all, before them.
 struct stamp {
+    uint64_t version;
     uint64_t versions[COUNTERS];
     uint32_t counters[COUNTERS];
 };
@@ -265,14 +266,21 @@ is_topic(const struct cached *cached, struct slice topic, uint64_t key)
 }
 
 static bool
-is_fresh(const struct match_cache *cache, const struct stamp *stamp)
+is_fresh(const struct match_cache *cache, struct stamp *stamp)
 {
+    uint64_t version = atomic_load_explicit(&cache->trie->version, memory_order_acquire);
+    if (likely(version == stamp->version))
+        return true;
     uint64_t changed = 0;
     for (uint32_t i = 0; i < COUNTERS; i++)
         changed |=
             stamp->versions[i] ^
             atomic_load_explicit(&cache->trie->versions[stamp->counters[i]], memory_order_acquire);
-    return changed == 0;
+    if (changed)
+        return false;
+    // All that version counts moved one of the four before, or none of them.
+    stamp->version = version;
+    return true;
 }
 
 static struct stamp
@@ -280,6 +288,7 @@ stamp_take(const struct match_cache *cache, uint64_t key)
 {
     const uint64_t *keys = cache->keys;
     struct stamp stamp = {
+        .version = atomic_load_explicit(&cache->trie->version, memory_order_acquire),
         .counters = {
             VERSION_GLOBAL,
             version_exact(key),
