@@ -27,6 +27,16 @@ struct msg {
     uint8_t bytes[]; // topic, properties (codec_forward_props form), payload
 };
 
+// The packet that the first of several receivers got, for those who get the same but for the packet
+// identifier.
+#define PUBLISH_COPY_MAX 512u
+struct publish_copy {
+    uint32_t kind; // of the receivers (client_out.c); 0: there is none yet
+    uint32_t len;
+    uint32_t id_at; // where the packet identifier is; QoS > 0
+    uint8_t bytes[PUBLISH_COPY_MAX];
+};
+
 // A publication on its way through one worker: borrows its bytes (receive buffer, mailbox, msg).
 struct pub {
     struct slice topic, props, payload;
@@ -37,6 +47,7 @@ struct pub {
     bool bonded;   // what is journaled for it, on whatever shard, is on the disk at once (keeper.h)
     bool may_wait; // its publisher cannot be refused: a full queue slows it instead (session.h)
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
+    struct publish_copy *copy; // borrowed; NULL: one receiver, or not known to be more
 };
 
 struct msg *msg_new(const struct pub *pub); // returns new, one reference; copies

@@ -37,6 +37,7 @@ struct route_scratch {
     uint32_t handle_cap;
     uint8_t *share_shard; // picked shard of each share entry
     uint32_t share_cap;
+    struct publish_copy copy;
 };
 
 struct route_scratch *
@@ -93,11 +94,15 @@ deliver_sub(struct shard *shard, const struct sub *sub, struct pub *pub, struct 
 static void
 deliver_vector(struct shard *shard, struct sub_vector *vector, struct pub *pub)
 {
+    struct route_scratch *scratch = shard->scratch;
+    scratch->copy.kind = 0;
+    pub->copy = vector->count > 1 ? &scratch->copy : NULL;
     for (uint32_t i = 0; i < vector->count; i++) {
         const struct sub *sub = &subs_items(vector)[i];
         if (likely(!is_own(sub, pub)))
             deliver_sub(shard, sub, pub, (struct trie_handle){0});
     }
+    pub->copy = NULL;
 }
 
 // The member whose turn it is: connected ones only, while there are any.
