@@ -132,7 +132,7 @@ static void
 copy_keep(struct publish_copy *copy, const struct publish_out *out, uint32_t kind,
           const uint8_t *bytes, uint32_t size)
 {
-    if (copy->kind != 0 || size > PUBLISH_COPY_MAX)
+    if (kind == 0 || copy->kind != 0 || size > PUBLISH_COPY_MAX)
         return;
     uint32_t header = bytes[1] < 0x80 ? 2 : 3; // at this size the length has at most two bytes
     copy->len = size;
@@ -155,16 +155,10 @@ copy_put(struct client *client, const struct pub *pub, uint16_t packet_id)
     count_publish(client, pub);
 }
 
-bool
-client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
-                   uint16_t packet_id, bool dup)
+static NOINLINE bool
+put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
+            uint16_t packet_id, bool dup)
 {
-    must_hot(client->magic == CLIENT_MAGIC && (spec->qos == 0) == (packet_id == 0));
-    uint32_t kind = pub->copy ? kind_of(client, spec, dup) : 0;
-    if (kind != 0 && pub->copy->kind == kind && pub->copy->len <= client->packet_max) {
-        copy_put(client, pub, packet_id);
-        return true;
-    }
     struct publish_out out = {
         .version = client->version,
         .qos = spec->qos,
@@ -192,9 +186,23 @@ client_put_publish(struct client *client, struct pub *pub, const struct delivery
     bool by_ref = pub->payload.len > OUTQ_COPY_MAX;
     uint8_t *dst = reserve(client, by_ref ? size - pub->payload.len : size);
     put_body(client, pub, codec_put_publish_head(dst, &out));
-    if (kind != 0)
-        copy_keep(pub->copy, &out, kind, dst, size);
+    if (pub->copy)
+        copy_keep(pub->copy, &out, kind_of(client, spec, dup), dst, size);
     return true;
+}
+
+bool
+client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
+                   uint16_t packet_id, bool dup)
+{
+    must_hot(client->magic == CLIENT_MAGIC && (spec->qos == 0) == (packet_id == 0));
+    const struct publish_copy *copy = pub->copy;
+    if (copy && copy->kind != 0 && copy->kind == kind_of(client, spec, dup) &&
+        copy->len <= client->packet_max) {
+        copy_put(client, pub, packet_id);
+        return true;
+    }
+    return put_publish(client, pub, spec, packet_id, dup);
 }
 
 // ---- The small packets

@@ -32,7 +32,8 @@ struct frame {
 // ERR_PACKET_TOO_LARGE as soon as the header tells that total > packet_max. Whatever comes back,
 // type and flags are those of the first byte if there is one, so that a packet which may not come
 // now can be refused before its body is waited for.
-NODISCARD err_t codec_frame_any(struct slice data, uint32_t packet_max, struct frame *ret_frame);
+NODISCARD NOINLINE err_t codec_frame_any(struct slice data, uint32_t packet_max,
+                                         struct frame *ret_frame);
 NODISCARD static inline err_t
 codec_frame(struct slice data, uint32_t packet_max, struct frame *ret_frame)
 {
@@ -113,7 +114,8 @@ struct ack_view { // PUBACK, PUBREC, PUBREL, PUBCOMP
 };
 // Packet identifier 0, and reason codes that only a server sends, are ERR_PROTOCOL; reason codes
 // that the packet type does not have are ERR_MALFORMED.
-NODISCARD err_t codec_ack_any(const struct frame *frame, uint8_t version, struct ack_view *ret);
+NODISCARD NOINLINE err_t codec_ack_any(const struct frame *frame, uint8_t version,
+                                       struct ack_view *ret);
 NODISCARD static inline err_t
 codec_ack(const struct frame *frame, uint8_t version, struct ack_view *ret)
 {
