@@ -208,15 +208,23 @@ client_put_publish(struct client *client, struct pub *pub, const struct delivery
 // ---- The small packets
 // ----------------------------------------------------------------------------
 
+static NOINLINE void
+put_suback(struct client *client, const struct ack_out *ack)
+{
+    uint8_t *dst = reserve(client, 16 + ack->count);
+    commit(client, codec_put_suback(dst, ack->type, client->version, ack->packet_id, ack->codes,
+                                    ack->count));
+}
+
 static void
 put_ack(struct client *client, const struct ack_out *ack)
 {
-    uint8_t *dst = reserve(client, 16 + ack->count);
-    uint32_t len =
-        ack->count ? codec_put_suback(dst, ack->type, client->version, ack->packet_id, ack->codes,
-                                      ack->count)
-                   : codec_put_ack(dst, ack->type, client->version, ack->packet_id, ack->reason);
-    commit(client, len);
+    if (unlikely(ack->count > 0)) {
+        put_suback(client, ack);
+        return;
+    }
+    uint8_t *dst = reserve(client, CODEC_ACK_MAX);
+    commit(client, codec_put_ack(dst, ack->type, client->version, ack->packet_id, ack->reason));
 }
 
 struct parked_ack {

@@ -118,7 +118,8 @@ deliveries_push_sent(struct deliveries *d, const struct delivery *entry)
 uint64_t
 deliveries_seq(const struct deliveries *d, uint16_t packet_id)
 {
-    return d->head + ((uint64_t)packet_id + 65534u - d->head % 65535u) % 65535u;
+    uint64_t ahead = (uint64_t)packet_id + 65534u - d->head % 65535u; // by so many, or a turn more
+    return d->head + (ahead < 65535u ? ahead : ahead - 65535u);
 }
 
 struct delivery *
