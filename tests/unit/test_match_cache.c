@@ -213,6 +213,31 @@ Test(cache, clients_that_come_do_not_empty_it)
     rig_free(&rig);
 }
 
+// The topic that was asked for last is compared first: not after it was given up, nor when stale.
+Test(cache, the_last_one_is_forgotten_when_it_goes)
+{
+    struct rig rig = rig_new(20);
+    struct match_cache_stats stats;
+    char text[32];
+    for (uint32_t round = 0; round < 20; round++) {
+        add(&rig, round % 2 ? "t/+" : "t/#", round);
+        for (unsigned i = 0; i < 3; i++)
+            cr_assert_eq(matches(&rig, "t/last"), round == 0 ? 1 : 2);
+        cr_assert_eq(match_cache_get(rig.cache, slice_str("t/last"))->shards,
+                     (UINT64_C(2) << round) - 1);
+        cr_assert_eq(matches(&rig, "t/las"), round == 0 ? 1 : 2, "the same but for its length");
+        for (uint32_t i = 0; i < 40; i++) // known ones between, so that it does not rest
+            (void)matches(&rig, "t/last");
+        for (uint32_t i = 0; i < CACHE_TOPICS * 4; i++) {
+            (void)snprintf(text, sizeof text, "other/%u", i % (CACHE_TOPICS * 2));
+            cr_assert_eq(matches(&rig, text), 0);
+        }
+    }
+    match_cache_stats(rig.cache, &stats);
+    cr_assert_geq(stats.stale, 1);
+    rig_free(&rig);
+}
+
 Test(cache, rests_when_it_is_of_no_use_and_tries_again)
 {
     struct rig rig = rig_new(17);
