@@ -30,9 +30,10 @@ struct alias_table;
 
 #define CLIENT_MAGIC 0x434c4921u
 
-// With max_inflight_messages auto, a client has so many QoS 1 and 2 messages unacknowledged at first,
-// as mosquitto's have. Each acknowledgement that makes room in a full window adds one, so that a
-// client that keeps up is sent more at a time, and one on a bad network gets few messages twice.
+// With max_inflight_messages auto, a client has so many QoS 1 and 2 messages unacknowledged at
+// first, as mosquitto's have. Each acknowledgement that makes room in a full window adds one, so
+// that a client that keeps up is sent more at a time, and one on a bad network gets few messages
+// twice.
 #define CLIENT_WINDOW_FIRST 20u
 #define CLIENT_WINDOW_MAX   1000u
 

@@ -169,11 +169,13 @@ version_of(const struct trie *trie, const struct filter *filter)
 
 // The change is in place before the counter moves (release), and a matcher reads the counters
 // before it looks (acquire). So if it read the new value, it sees the change; a result that lacks
-// the change carries an older value and is stale.
+// the change carries an older value and is stale. The one counter of all follows, so that who finds
+// it where it stood need not look at the others.
 static void
 bump(struct trie *trie, const struct filter *filter)
 {
     atomic_fetch_add_explicit(&trie->versions[version_of(trie, filter)], 1, memory_order_release);
+    atomic_fetch_add_explicit(&trie->version, 1, memory_order_release);
 }
 
 // ---- Nodes ----------------------------------------------------------------------------------
