@@ -49,7 +49,7 @@ outq_bytes(const struct outq *q)
 
 void outq_init(struct outq *q);
 void outq_free(struct outq *q, struct outq_pool *pool); // releases all; reusable afterwards
-void outq_make_room(struct outq *q, struct outq_pool *pool, uint32_t len);
+void outq_make_room(struct outq *q, struct outq_pool *pool, uint32_t len); // part of outq_reserve
 // Room for len more bytes at the end, or at once more; outq_commit says how many were used.
 static inline uint8_t *
 outq_reserve(struct outq *q, struct outq_pool *pool, uint32_t len)

@@ -156,7 +156,7 @@ struct delivery_spec {
 void session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec);
 // An entry is acknowledged or dropped: journals that and forgets it.
 void session_finish(struct session *session, struct delivery *entry);
-void session_pump_now(struct session *session);
+void session_pump_now(struct session *session); // part of session_pump
 // Sends what the client's window and its out-queue allow.
 static inline void
 session_pump(struct session *session)

@@ -15,7 +15,7 @@ void mem_free(void *p);                             // takes; NULL is fine
 char *mem_strdup(const char *s);                    // returns new
 char *mem_strndup(const void *s, size_t len);       // returns new, NUL-terminated
 
-void *mem_grow_now(void *array, uint32_t *cap, uint32_t want, size_t size);
+void *mem_grow_now(void *array, uint32_t *cap, uint32_t want, size_t size); // part of mem_grow
 // Ensures capacity for want elements of the given size, doubling; *cap is updated.
 static inline void *
 mem_grow(void *array, uint32_t *cap, uint32_t want, size_t size)
