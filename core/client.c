@@ -162,10 +162,8 @@ packet_limit(const struct client *client)
 static err_t
 next_frame(struct client *client, struct slice data, struct frame *ret_frame)
 {
-    *ret_frame = (struct frame){0};
-    if (data.len == 0)
-        return ERR_NEED_MORE;
-    if (client->state == CLIENT_AWAIT_CONNECT && data.data[0] >> 4 != MQTT_CONNECT)
+    must_hot(data.len > 0);
+    if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.data[0] >> 4 != MQTT_CONNECT))
         return ERR_PROTOCOL; // [MQTT-3.1.0-1]
     return codec_frame(data, packet_limit(client), ret_frame);
 }

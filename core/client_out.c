@@ -95,27 +95,70 @@ fill_alias(struct client *client, struct publish_out *out)
 #define ALIAS_PROPERTY_SIZE 5u // identifier, two bytes, and a property length that may grow
 
 static void
+count_publish(struct client *client, const struct pub *pub)
+{
+    struct stats *stats = &client->shard->stats;
+    stat_add(&stats->packets_sent, 1);
+    stat_add(&stats->publish_sent, 1);
+    stat_add(&stats->publish_bytes_sent, pub->payload.len);
+    client_mark_dirty(client);
+}
+
+static void
 put_body(struct client *client, struct pub *pub, uint32_t head_len)
 {
-    struct shard *shard = client->shard;
     if (pub->payload.len > OUTQ_COPY_MAX) {
         outq_commit(&client->out, head_len);
-        outq_put_payload(&client->out, &shard->pool, pub_msg(pub));
+        outq_put_payload(&client->out, &client->shard->pool, pub_msg(pub));
     } else {
         memcpy(client->out.buf + client->out.len + head_len, pub->payload.data, pub->payload.len);
         outq_commit(&client->out, head_len + pub->payload.len);
     }
-    stat_add(&shard->stats.packets_sent, 1);
-    stat_add(&shard->stats.publish_sent, 1);
-    stat_add(&shard->stats.publish_bytes_sent, pub->payload.len);
-    client_mark_dirty(client);
+    count_publish(client, pub);
 }
 
-bool
-client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
-                   uint16_t packet_id, bool dup)
+// Receivers of one kind get the same packet; 0: one that has something of its own.
+static uint32_t
+kind_of(const struct client *client, const struct delivery_spec *spec, bool dup)
 {
-    must_hot(client->magic == CLIENT_MAGIC && (spec->qos == 0) == (packet_id == 0));
+    if (dup || spec->subscription_id_count > 0 || client->alias_max_out > 0)
+        return 0;
+    return 1u | (client->version == MQTT_5) << 1 | spec->retain << 2 | (uint32_t)spec->qos << 3;
+}
+
+// The packet at bytes was just written. The first one is kept: the others of a vector mostly are
+// of its kind.
+static void
+copy_keep(struct publish_copy *copy, const struct publish_out *out, uint32_t kind,
+          const uint8_t *bytes, uint32_t size)
+{
+    if (kind == 0 || copy->kind != 0 || size > PUBLISH_COPY_MAX)
+        return;
+    uint32_t header = bytes[1] < 0x80 ? 2 : 3; // at this size the length has at most two bytes
+    copy->len = size;
+    copy->kind = kind;
+    copy->id_at = header + 2 + out->topic.len;
+    memcpy(copy->bytes, bytes, size);
+}
+
+static void
+copy_put(struct client *client, const struct pub *pub, uint16_t packet_id)
+{
+    const struct publish_copy *copy = pub->copy;
+    uint8_t *dst = reserve(client, copy->len);
+    memcpy(dst, copy->bytes, copy->len);
+    if (packet_id != 0) {
+        dst[copy->id_at] = (uint8_t)(packet_id >> 8);
+        dst[copy->id_at + 1] = (uint8_t)packet_id;
+    }
+    outq_commit(&client->out, copy->len);
+    count_publish(client, pub);
+}
+
+static NOINLINE bool
+put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
+            uint16_t packet_id, bool dup)
+{
     struct publish_out out = {
         .version = client->version,
         .qos = spec->qos,
@@ -143,21 +186,45 @@ client_put_publish(struct client *client, struct pub *pub, const struct delivery
     bool by_ref = pub->payload.len > OUTQ_COPY_MAX;
     uint8_t *dst = reserve(client, by_ref ? size - pub->payload.len : size);
     put_body(client, pub, codec_put_publish_head(dst, &out));
+    if (pub->copy)
+        copy_keep(pub->copy, &out, kind_of(client, spec, dup), dst, size);
     return true;
+}
+
+bool
+client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
+                   uint16_t packet_id, bool dup)
+{
+    must_hot(client->magic == CLIENT_MAGIC && (spec->qos == 0) == (packet_id == 0));
+    const struct publish_copy *copy = pub->copy;
+    if (copy && copy->kind != 0 && copy->kind == kind_of(client, spec, dup) &&
+        copy->len <= client->packet_max) {
+        copy_put(client, pub, packet_id);
+        return true;
+    }
+    return put_publish(client, pub, spec, packet_id, dup);
 }
 
 // ---- The small packets
 // ----------------------------------------------------------------------------
 
+static NOINLINE void
+put_suback(struct client *client, const struct ack_out *ack)
+{
+    uint8_t *dst = reserve(client, 16 + ack->count);
+    commit(client, codec_put_suback(dst, ack->type, client->version, ack->packet_id, ack->codes,
+                                    ack->count));
+}
+
 static void
 put_ack(struct client *client, const struct ack_out *ack)
 {
-    uint8_t *dst = reserve(client, 16 + ack->count);
-    uint32_t len =
-        ack->count ? codec_put_suback(dst, ack->type, client->version, ack->packet_id, ack->codes,
-                                      ack->count)
-                   : codec_put_ack(dst, ack->type, client->version, ack->packet_id, ack->reason);
-    commit(client, len);
+    if (unlikely(ack->count > 0)) {
+        put_suback(client, ack);
+        return;
+    }
+    uint8_t *dst = reserve(client, CODEC_ACK_MAX);
+    commit(client, codec_put_ack(dst, ack->type, client->version, ack->packet_id, ack->reason));
 }
 
 struct parked_ack {

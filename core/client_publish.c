@@ -76,7 +76,7 @@ static err_t
 refusal(struct client *client, const struct publish_view *view)
 {
     struct shard *shard = client->shard;
-    if (unlikely(topic_is_reserved(view->topic))) {
+    if (unlikely(view->topic.data[0] == '$' && topic_is_reserved(view->topic))) {
         stat_add(&shard->stats.dropped_not_allowed, 1);
         return ERR_NOT_AUTHORIZED;
     }

@@ -32,7 +32,19 @@ struct frame {
 // ERR_PACKET_TOO_LARGE as soon as the header tells that total > packet_max. Whatever comes back,
 // type and flags are those of the first byte if there is one, so that a packet which may not come
 // now can be refused before its body is waited for.
-NODISCARD err_t codec_frame(struct slice data, uint32_t packet_max, struct frame *ret_frame);
+NODISCARD NOINLINE err_t codec_frame_any(struct slice data, uint32_t packet_max,
+                                         struct frame *ret_frame);
+NODISCARD static inline err_t
+codec_frame(struct slice data, uint32_t packet_max, struct frame *ret_frame)
+{
+    // Nearly all packets: their length is one byte, and they are whole.
+    const uint8_t *at = data.data;
+    uint32_t body = likely(data.len >= 2) ? at[1] : 0x80, total = 2 + body;
+    if (unlikely(body >= 0x80 || total > data.len || total > packet_max))
+        return codec_frame_any(data, packet_max, ret_frame);
+    *ret_frame = (struct frame){at[0] >> 4, at[0] & 0x0f, slice_of(at + 2, body), total};
+    return OK;
+}
 
 // ---- Decoding (version as negotiated; frame->flags are checked here too) -----------------------
 
@@ -102,7 +114,19 @@ struct ack_view { // PUBACK, PUBREC, PUBREL, PUBCOMP
 };
 // Packet identifier 0, and reason codes that only a server sends, are ERR_PROTOCOL; reason codes
 // that the packet type does not have are ERR_MALFORMED.
-NODISCARD err_t codec_ack(const struct frame *frame, uint8_t version, struct ack_view *ret);
+NODISCARD NOINLINE err_t codec_ack_any(const struct frame *frame, uint8_t version,
+                                       struct ack_view *ret);
+NODISCARD static inline err_t
+codec_ack(const struct frame *frame, uint8_t version, struct ack_view *ret)
+{
+    // Nearly all: a packet identifier, which means success.
+    const uint8_t *body = frame->body.data;
+    uint8_t flags = frame->type == MQTT_PUBREL ? 0x02 : 0; // [MQTT-3.6.1-1]
+    if (unlikely(frame->body.len != 2 || frame->flags != flags || (body[0] | body[1]) == 0))
+        return codec_ack_any(frame, version, ret);
+    *ret = (struct ack_view){.packet_id = (uint16_t)(body[0] << 8 | body[1])};
+    return OK;
+}
 
 struct filter_view {
     struct slice filter; // UTF-8 checked; syntax is topic.h's

@@ -71,7 +71,7 @@ ack_flags_valid(const struct frame *frame, uint8_t version)
 }
 
 err_t
-codec_ack(const struct frame *frame, uint8_t version, struct ack_view *ret)
+codec_ack_any(const struct frame *frame, uint8_t version, struct ack_view *ret)
 {
     must_hot(frame->type >= MQTT_PUBACK && frame->type <= MQTT_PUBCOMP);
     must_hot(version >= MQTT_31 && version <= MQTT_5);

@@ -21,7 +21,7 @@ reader_varint(struct reader *reader, uint32_t *ret_value)
 }
 
 err_t
-codec_frame(struct slice data, uint32_t packet_max, struct frame *ret_frame)
+codec_frame_any(struct slice data, uint32_t packet_max, struct frame *ret_frame)
 {
     *ret_frame = (struct frame){0};
     struct reader reader = reader_of(data);

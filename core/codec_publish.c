@@ -41,7 +41,10 @@ codec_publish(const struct frame *frame, uint8_t version, struct publish_view *r
     if (ret->dup && ret->qos == 0) // [MQTT-3.3.1-2]
         return ERR_MALFORMED;
     struct reader reader = reader_of(frame->body);
-    if (!read_string(&reader, &ret->topic)) // [MQTT-3.3.2-1]
+    if (!read_binary(&reader, &ret->topic))
+        return ERR_MALFORMED;
+    bool plain = topic_name_is_plain(ret->topic);
+    if (unlikely(!plain) && !utf8_valid(ret->topic)) // [MQTT-3.3.2-1]
         return ERR_MALFORMED;
     if (ret->qos > 0) {
         if (!read_u16(&reader, &ret->packet_id))
@@ -59,5 +62,5 @@ codec_publish(const struct frame *frame, uint8_t version, struct publish_view *r
     // [MQTT-4.7.3-1]; in 5.0 an alias, of which the session knows the topic, may stand for it.
     if (unlikely(ret->topic.len == 0))
         return ret->topic_alias != 0 ? OK : ERR_PROTOCOL;
-    return topic_name_check(ret->topic); // [MQTT-3.3.2-2]
+    return plain ? OK : topic_name_check(ret->topic); // [MQTT-3.3.2-2]
 }

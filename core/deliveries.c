@@ -85,27 +85,41 @@ ring_fit(struct deliveries *d)
         ring_resize(d, cap);
 }
 
-static inline void
+static inline struct delivery *
 append(struct deliveries *d, const struct delivery *entry)
 {
-    if (d->loaded - d->head == d->cap)
+    if (unlikely(d->loaded - d->head == d->cap))
         ring_grow(d);
-    d->ring[d->loaded++ & (d->cap - 1)] = *entry;
+    struct delivery *place = &d->ring[d->loaded++ & (d->cap - 1)];
+    *place = *entry;
+    return place;
 }
 
 void
 deliveries_push(struct deliveries *d, const struct delivery *entry)
 {
     must_hot(entry->state == DELIVERY_QUEUED && entry->msg && d->loaded == d->tail);
-    append(d, entry);
+    (void)append(d, entry);
     d->tail++;
     count_queued(d, entry, true);
+}
+
+struct delivery *
+deliveries_push_sent(struct deliveries *d, const struct delivery *entry)
+{
+    must_hot(entry->state == DELIVERY_SENT && entry->qos > 0 && entry->msg && d->sent == d->tail);
+    struct delivery *place = append(d, entry);
+    d->tail++;
+    d->sent++;
+    count_inflight(d, true);
+    return place;
 }
 
 uint64_t
 deliveries_seq(const struct deliveries *d, uint16_t packet_id)
 {
-    return d->head + ((uint64_t)packet_id + 65534u - d->head % 65535u) % 65535u;
+    uint64_t ahead = (uint64_t)packet_id + 65534u - d->head % 65535u; // by so many, or a turn more
+    return d->head + (ahead < 65535u ? ahead : ahead - 65535u);
 }
 
 struct delivery *

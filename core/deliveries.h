@@ -96,6 +96,9 @@ deliveries_seq_of(const struct deliveries *d, const struct delivery *entry)
 // Adds an entry in state QUEUED; takes over entry.msg's reference and entry.subscription.ids.
 // Nothing is on the disk alone.
 void deliveries_push(struct deliveries *d, const struct delivery *entry);
+// The same for one that goes out at this moment: in state SENT, QoS > 0, and nothing waits before
+// it. Returns it, borrowed until the next push or finish.
+struct delivery *deliveries_push_sent(struct deliveries *d, const struct delivery *entry);
 // The only sequence number from head on that has this packet identifier.
 uint64_t deliveries_seq(const struct deliveries *d, uint16_t packet_id);
 // The in-flight entry with this packet identifier, or NULL. Borrowed until the next push or finish.

@@ -272,22 +272,23 @@ journal_enqueue(struct journal *journal, const struct session *session, uint64_t
     uint64_t number = number_of(journal, entry->msg);
     batch_own(journal); // before the look at journal->message: it may be another batch now
     if (journal->message != number) {
-        struct record message = {.kind = JOURNAL_MESSAGE, .message = number};
+        struct record message;
+        message.kind = JOURNAL_MESSAGE;
+        message.message = number;
         fill_msg(journal, entry->msg, &message.msg);
         journal->message_mark = append(journal, &message);
         journal->message = number;
     }
-    struct record record = {
-        .kind = JOURNAL_ENQUEUE,
-        .session = session->number,
-        .seq = seq,
-        .message = number,
-        .size = (uint32_t)msg_size(entry->msg),
-        .qos = entry->qos,
-        .retain = entry->retain,
-        .ordinal = ordinal,
-        .ids = delivery_ids(entry),
-    };
+    struct record record; // no more of it is set than is written: it is large
+    record.kind = JOURNAL_ENQUEUE;
+    record.session = session->number;
+    record.seq = seq;
+    record.message = number;
+    record.size = (uint32_t)msg_size(entry->msg);
+    record.qos = entry->qos;
+    record.retain = entry->retain;
+    record.ordinal = ordinal;
+    record.ids = delivery_ids(entry);
     uint32_t index = append(journal, &record);
     journal->marks[index].link = journal->message_mark;
     journal->marks[journal->message_mark].link++;
@@ -295,13 +296,21 @@ journal_enqueue(struct journal *journal, const struct session *session, uint64_t
     return journal->last;
 }
 
+static void
+fill_state(struct record *ret, const struct session *session, uint64_t seq, uint8_t state)
+{
+    ret->kind = JOURNAL_STATE;
+    ret->session = session->number;
+    ret->seq = seq;
+    ret->state = state;
+}
+
 uint64_t
 journal_entry_released(struct journal *journal, const struct session *session, uint64_t seq)
 {
-    return put(journal, &(struct record){.kind = JOURNAL_STATE,
-                                         .session = session->number,
-                                         .seq = seq,
-                                         .state = ENTRY_RELEASED});
+    struct record record;
+    fill_state(&record, session, seq, ENTRY_RELEASED);
+    return put(journal, &record);
 }
 
 // The index of the ENQUEUE record of this entry in the batch, if it is there and the batch is ours.
@@ -330,10 +339,9 @@ journal_entry_done(struct journal *journal, const struct session *session, uint6
     uint32_t index;
     if (!find_enqueue(journal, session, seq, record, &index)) {
         // Nobody waits for it: if it is lost, the message comes once more, marked as such.
-        (void)append(journal, &(struct record){.kind = JOURNAL_STATE,
-                                               .session = session->number,
-                                               .seq = seq,
-                                               .state = ENTRY_DONE});
+        struct record done;
+        fill_state(&done, session, seq, ENTRY_DONE);
+        (void)append(journal, &done);
         return;
     }
     uint32_t message = journal->marks[index].link;
@@ -350,8 +358,11 @@ static uint64_t
 put_packet_id(struct journal *journal, uint8_t kind, const struct session *session,
               uint16_t packet_id)
 {
-    return put(journal,
-               &(struct record){.kind = kind, .session = session->number, .packet_id = packet_id});
+    struct record record;
+    record.kind = kind;
+    record.session = session->number;
+    record.packet_id = packet_id;
+    return put(journal, &record);
 }
 
 uint64_t

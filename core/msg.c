@@ -52,8 +52,11 @@ msg_unref(struct msg *msg)
         return;
     must_hot(msg->magic == MSG_MAGIC);
     // Release: what this thread did with the message is over. Acquire: the last one frees it after
-    // all that the others did.
-    uint32_t before = atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel);
+    // all that the others did. Who sees 1 has the only reference: nobody else can make it more, and
+    // the locked instruction, dearer than all the rest, is left out.
+    uint32_t before = atomic_load_explicit(&msg->refs, memory_order_acquire);
+    if (before != 1)
+        before = atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel);
     must_hot(before > 0);
     if (before > 1)
         return;
@@ -84,7 +87,7 @@ pub_done(struct pub *pub)
 }
 
 void
-pub_from_msg(struct pub *ret_pub, struct msg *msg)
+pub_borrow(struct pub *ret_pub, struct msg *msg)
 {
     *ret_pub = (struct pub){
         .topic = msg_topic(msg),
@@ -96,6 +99,12 @@ pub_from_msg(struct pub *ret_pub, struct msg *msg)
         .qos = msg->qos,
         .number = atomic_load_explicit(&msg->number, memory_order_relaxed),
         .retain = msg->retain,
-        .msg = msg_ref(msg),
+        .msg = msg,
     };
+}
+
+void
+pub_from_msg(struct pub *ret_pub, struct msg *msg)
+{
+    pub_borrow(ret_pub, msg_ref(msg));
 }

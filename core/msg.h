@@ -27,6 +27,16 @@ struct msg {
     uint8_t bytes[]; // topic, properties (codec_forward_props form), payload
 };
 
+// The packet that the first of several receivers got, for those who get the same but for the packet
+// identifier.
+#define PUBLISH_COPY_MAX 512u
+struct publish_copy {
+    uint32_t kind; // of the receivers (client_out.c); 0: there is none yet
+    uint32_t len;
+    uint32_t id_at; // where the packet identifier is; QoS > 0
+    uint8_t bytes[PUBLISH_COPY_MAX];
+};
+
 // A publication on its way through one worker: borrows its bytes (receive buffer, mailbox, msg).
 struct pub {
     struct slice topic, props, payload;
@@ -37,6 +47,7 @@ struct pub {
     bool bonded;   // what is journaled for it, on whatever shard, is on the disk at once (keeper.h)
     bool may_wait; // its publisher cannot be refused: a full queue slows it instead (session.h)
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
+    struct publish_copy *copy; // borrowed; NULL: one receiver, or not known to be more
 };
 
 struct msg *msg_new(const struct pub *pub); // returns new, one reference; copies
@@ -47,6 +58,8 @@ size_t msg_size(const struct msg *msg);     // bytes allocated
 // The pub's message, made on first need. Borrowed: msg_ref it to keep it.
 struct msg *pub_msg(struct pub *pub);
 void pub_done(struct pub *pub);
+// A pub that lives by the caller's reference to msg: without pub_done.
+void pub_borrow(struct pub *ret_pub, struct msg *msg);
 // A pub that borrows from msg, and holds a reference of its own until pub_done.
 void pub_from_msg(struct pub *ret_pub, struct msg *msg);
 

@@ -75,17 +75,13 @@ outq_grow(struct outq *q, struct outq_pool *pool, uint32_t len)
     q->cap = (uint32_t)want;
 }
 
-uint8_t *
-outq_reserve(struct outq *q, struct outq_pool *pool, uint32_t len)
+void
+outq_make_room(struct outq *q, struct outq_pool *pool, uint32_t len)
 {
-    if (unlikely(q->cap - q->len < len)) {
-        if (q->head >= q->len / 2)
-            outq_compact(q);
-        if (q->cap - q->len < len)
-            outq_grow(q, pool, len);
-    }
-    must_hot(q->cap - q->len >= len);
-    return q->buf + q->len;
+    if (q->head >= q->len / 2)
+        outq_compact(q);
+    if (q->cap - q->len < len)
+        outq_grow(q, pool, len);
 }
 
 void

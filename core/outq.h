@@ -49,8 +49,16 @@ outq_bytes(const struct outq *q)
 
 void outq_init(struct outq *q);
 void outq_free(struct outq *q, struct outq_pool *pool); // releases all; reusable afterwards
+void outq_make_room(struct outq *q, struct outq_pool *pool, uint32_t len); // part of outq_reserve
 // Room for len more bytes at the end, or at once more; outq_commit says how many were used.
-uint8_t *outq_reserve(struct outq *q, struct outq_pool *pool, uint32_t len);
+static inline uint8_t *
+outq_reserve(struct outq *q, struct outq_pool *pool, uint32_t len)
+{
+    if (unlikely(q->cap - q->len < len))
+        outq_make_room(q, pool, len);
+    must_hot(q->cap - q->len >= len);
+    return q->buf + q->len;
+}
 static inline void
 outq_commit(struct outq *q, uint32_t len)
 {

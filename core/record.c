@@ -136,9 +136,8 @@ write_enqueue(uint8_t *dst, const struct record *r)
 uint8_t *
 record_write(uint8_t *dst, const struct record *r)
 {
-    uint32_t body = body_size(r);
-    const uint8_t *end = dst + RECORD_HEAD + body;
-    dst = put_int(put_int(dst, r->kind, 1), body, 4);
+    uint8_t *head = dst;
+    dst += RECORD_HEAD;
     bool of_session = r->kind <= JOURNAL_RELEASED && r->kind != JOURNAL_MESSAGE;
     dst = put_int(dst,
                   of_session                   ? r->session
@@ -175,7 +174,7 @@ record_write(uint8_t *dst, const struct record *r)
     default:
         must(r->kind == JOURNAL_SESSION_END);
     }
-    must_hot(dst == end);
+    put_int(put_int(head, r->kind, 1), (uint32_t)(dst - head) - RECORD_HEAD, 4);
     return dst;
 }
 

@@ -76,6 +76,7 @@ struct record {
     uint16_t packet_id;                 // RECEIVED, RELEASED
 };
 
+// Of a record to be encoded only kind and the kind's fields need be set.
 // Bytes of the encoded record, head included.
 uint32_t record_size(const struct record *record);
 // Encodes; dst has room for record_size. Returns the end.

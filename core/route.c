@@ -37,6 +37,7 @@ struct route_scratch {
     uint32_t handle_cap;
     uint8_t *share_shard; // picked shard of each share entry
     uint32_t share_cap;
+    struct publish_copy copy;
 };
 
 struct route_scratch *
@@ -94,11 +95,16 @@ static void
 deliver_vector(struct shard *shard, struct sub_vector *vector, struct pub *pub)
 {
     const struct sub *items = subs_items(vector);
-    for (uint32_t i = 0, count = subs_count(vector); i < count; i++) {
+    const uint32_t count = subs_count(vector);
+    struct route_scratch *scratch = shard->scratch;
+    scratch->copy.kind = 0;
+    pub->copy = count > 1 ? &scratch->copy : NULL;
+    for (uint32_t i = 0; i < count; i++) {
         const struct sub *sub = &items[i];
         if (likely(!is_own(sub, pub)))
             deliver_sub(shard, sub, pub, (struct trie_handle){0});
     }
+    pub->copy = NULL;
 }
 
 // The member whose turn it is: connected ones only, while there are any; of those, one with room.
@@ -397,6 +403,11 @@ publish_match(struct shard *shard, struct pub *pub, const struct match *match,
     }
     if (!(shards >> shard->index & 1))
         return;
+    // One filter, which is this shard's, is the rule.
+    if (likely(match->count == 1 && match->shares == 0)) {
+        deliver_handles(shard, pub, &match->entries[0].handle, 1, 0);
+        return;
+    }
     shares = select_handles(shard->scratch, match, shard->index, &ordinary);
     // A redispatch below may match again, and use the scratch: so a copy of its own, when it can
     // happen.

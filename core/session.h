@@ -156,8 +156,14 @@ struct delivery_spec {
 void session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec);
 // An entry is acknowledged or dropped: journals that and forgets it.
 void session_finish(struct session *session, struct delivery *entry);
+void session_pump_now(struct session *session); // part of session_pump
 // Sends what the client's window and its out-queue allow.
-void session_pump(struct session *session);
+static inline void
+session_pump(struct session *session)
+{
+    if (session->out.sent != session->out.tail)
+        session_pump_now(session);
+}
 // Goes on with what a tick or a full out-queue interrupted: retained walks, then queued messages.
 void session_continue(struct session *session);
 void session_walk_start(struct session *session, struct slice filter, struct trie_handle handle,

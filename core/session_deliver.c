@@ -135,38 +135,6 @@ is_long(const struct session *session)
            session->shard->over_budget;
 }
 
-static void
-enqueue(struct session *session, struct pub *pub, const struct delivery_spec *spec)
-{
-    struct delivery entry = {
-        .msg = msg_ref(pub_msg(pub)),
-        .share = spec->share,
-        .qos = spec->qos,
-        .state = DELIVERY_QUEUED,
-        .retain = spec->retain,
-        .subscription_id_count = (uint16_t)min_u32(spec->subscription_id_count, UINT16_MAX),
-    };
-    if (entry.subscription_id_count == 1) {
-        entry.subscription.id = spec->subscription_ids[0];
-    } else if (entry.subscription_id_count > 1) {
-        size_t bytes = entry.subscription_id_count * sizeof(uint32_t);
-        entry.subscription.ids = mem_alloc(bytes);
-        memcpy(entry.subscription.ids, spec->subscription_ids, bytes);
-    }
-    struct deliveries *out = &session->out;
-    struct journal *journal = session->shard->journal;
-    if (session->durable && journal_is_on(journal)) {
-        entry.record =
-            (uint32_t)journal_enqueue(journal, session, out->tail, &entry, spec->ordinal);
-        if (unlikely(is_long(session))) {
-            deliveries_push_disk(out, (uint32_t)msg_size(entry.msg));
-            delivery_release(&entry);
-            return;
-        }
-    }
-    deliveries_push(out, &entry);
-}
-
 void
 session_finish(struct session *session, struct delivery *entry)
 {
@@ -246,12 +214,11 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         return;
     }
     struct pub pub;
-    pub_from_msg(&pub, entry->msg);
+    pub_borrow(&pub, entry->msg);
     struct delivery_spec spec;
     entry_spec(entry, &spec);
     uint16_t id = entry->qos > 0 ? packet_id : 0; // [MQTT-2.2.1-2]
     bool sent = client_put_publish(session->client, &pub, &spec, id, !first);
-    pub_done(&pub);
     if (sent && entry->qos > 0)
         deliveries_mark_sent(&session->out, entry);
     else // QoS 0, or too large for the client: as if it had been sent [MQTT-3.1.2-25]
@@ -287,7 +254,7 @@ must_wait(struct session *session, const struct delivery *entry, uint64_t seq)
 }
 
 void
-session_pump(struct session *session)
+session_pump_now(struct session *session)
 {
     struct deliveries *out = &session->out;
     struct client *client = session->client;
@@ -317,6 +284,71 @@ session_pump(struct session *session)
         session_want_page(session);
 }
 
+// ---- Publications -------------------------------------------------------------------------------
+
+// Nothing is before it, and the client takes it now?
+static bool
+goes_at_once(const struct session *session, const struct pub *pub, uint8_t qos)
+{
+    const struct deliveries *out = &session->out;
+    const struct client *client = session->client;
+    if (out->sent != out->tail || !client || client->state != CLIENT_CONNECTED)
+        return false;
+    if (unlikely(pub->expires_ms && pub->expires_ms <= session->shard->now_ms))
+        return false;
+    return out->inflight < window(session, qos) && out->tail - out->head < DELIVERIES_SPAN_MAX &&
+           out_has_room(client);
+}
+
+// Straight from the publication, without a look at the queue.
+static void
+send_at_once(struct session *session, struct pub *pub, const struct delivery_spec *spec,
+             struct delivery *entry)
+{
+    struct deliveries *out = &session->out;
+    uint16_t packet_id = deliveries_packet_id(out->tail);
+    entry->state = DELIVERY_SENT;
+    struct delivery *place = deliveries_push_sent(out, entry);
+    if (unlikely(!client_put_publish(session->client, pub, spec, packet_id, false)))
+        session_finish(session, place); // too large: as if it had been sent [MQTT-3.1.2-25]
+}
+
+static void
+enqueue(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct delivery entry = {
+        .msg = msg_ref(pub_msg(pub)),
+        .share = spec->share,
+        .qos = spec->qos,
+        .state = DELIVERY_QUEUED,
+        .retain = spec->retain,
+        .subscription_id_count = (uint16_t)min_u32(spec->subscription_id_count, UINT16_MAX),
+    };
+    if (entry.subscription_id_count == 1) {
+        entry.subscription.id = spec->subscription_ids[0];
+    } else if (entry.subscription_id_count > 1) {
+        size_t bytes = entry.subscription_id_count * sizeof(uint32_t);
+        entry.subscription.ids = mem_alloc(bytes);
+        memcpy(entry.subscription.ids, spec->subscription_ids, bytes);
+    }
+    struct deliveries *out = &session->out;
+    struct journal *journal = session->shard->journal;
+    bool journaled = session->durable && journal_is_on(journal);
+    if (journaled)
+        entry.record =
+            (uint32_t)journal_enqueue(journal, session, out->tail, &entry, spec->ordinal);
+    if (entry.qos > 0 && goes_at_once(session, pub, entry.qos) &&
+        !must_wait(session, &entry, out->tail)) {
+        send_at_once(session, pub, spec, &entry);
+    } else if (unlikely(journaled && is_long(session))) {
+        deliveries_push_disk(out, (uint32_t)msg_size(entry.msg));
+        delivery_release(&entry);
+    } else {
+        deliveries_push(out, &entry);
+    }
+    session_pump(session);
+}
+
 static void
 deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
@@ -324,10 +356,8 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     struct client *client = session->client;
     bool online = client && client->state == CLIENT_CONNECTED;
     if (shard->config->queue_qos0_messages && (!online || session->out.sent != session->out.tail)) {
-        if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
+        if (queue_make_room(session, pub, pub->topic.len + pub->payload.len))
             enqueue(session, pub, spec);
-            session_pump(session);
-        }
         return;
     }
     if (!online) {
@@ -358,7 +388,6 @@ session_deliver(struct session *session, struct pub *pub, const struct delivery_
     if (!queue_make_room(session, pub, sizeof(struct msg) + pub->topic.len + pub->payload.len))
         return;
     enqueue(session, pub, spec);
-    session_pump(session);
 }
 
 // ---- Retained messages for a new subscription

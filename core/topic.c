@@ -27,6 +27,28 @@ separators8(uint64_t w)
     return (uint32_t)(((others ^ HIGHS) >> 7) * ONES >> 56);
 }
 
+// Eight characters of ASCII that any Topic Name may hold? Where no byte has its high bit, taking
+// one from each sets a high bit only by a zero byte, in w or, for a wildcard, in x.
+static inline bool
+is_plain8(const uint8_t *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof(w));
+    uint64_t x = (w & ~(0x08 * ONES)) ^ (0x23 * ONES);
+    return ((w | (w - ONES) | (x - ONES)) & HIGHS) == 0;
+}
+
+bool
+topic_name_is_plain(struct slice name)
+{
+    if (name.len < 8 || name.len >= TOPIC_LEVELS_MAX) // so few bytes cannot have too many levels
+        return false;
+    for (uint32_t i = 0; i + 8 < name.len; i += 8)
+        if (!is_plain8(name.data + i))
+            return false;
+    return is_plain8(name.data + name.len - 8);
+}
+
 err_t
 topic_name_check(struct slice name)
 {

@@ -13,6 +13,9 @@
 
 // ERR_TOPIC_NAME_INVALID: empty, wildcard, U+0000, too deep. (UTF-8 is the codec's check.)
 NODISCARD err_t topic_name_check(struct slice name);
+// Do its bytes alone show that it is valid, its UTF-8 included? So it is with nearly all: ASCII, of
+// a usual length. False says nothing.
+bool topic_name_is_plain(struct slice name);
 // ERR_TOPIC_FILTER_INVALID: empty, misplaced wildcard, U+0000, too deep. Not for $share filters.
 NODISCARD err_t topic_filter_check(struct slice filter);
 

@@ -169,11 +169,13 @@ version_of(const struct trie *trie, const struct filter *filter)
 
 // The change is in place before the counter moves (release), and a matcher reads the counters
 // before it looks (acquire). So if it read the new value, it sees the change; a result that lacks
-// the change carries an older value and is stale.
+// the change carries an older value and is stale. The one counter of all follows, so that who finds
+// it where it stood need not look at the others.
 static void
 bump(struct trie *trie, const struct filter *filter)
 {
     atomic_fetch_add_explicit(&trie->versions[version_of(trie, filter)], 1, memory_order_release);
+    atomic_fetch_add_explicit(&trie->version, 1, memory_order_release);
 }
 
 // ---- Nodes ----------------------------------------------------------------------------------
@@ -432,17 +434,15 @@ share_retire(struct trie *trie, struct rcu_reader *self, struct trie_share *shar
     rcu_defer(self, share, mem_free);
 }
 
-// The link to the shard's cell, or to the NULL at the end. A caller without the mutex is online,
-// and its own shard's cell cannot go away meanwhile.
-static _Atomic(struct share_cell *) *
-cell_link(struct trie_share *share, unsigned shard)
+// The shard's cell, or NULL. A caller without the mutex is online, and its own shard's cell cannot
+// go away meanwhile. But the link to it may come to lead to a newcomer's, so it is not read twice.
+static struct share_cell *
+cell_of(struct trie_share *share, unsigned shard)
 {
-    _Atomic(struct share_cell *) *link = &share->cells;
-    struct share_cell *cell;
-    while ((cell = atomic_load_explicit(link, memory_order_acquire)) != NULL &&
-           cell->shard != shard)
-        link = &cell->next;
-    return link;
+    struct share_cell *cell = atomic_load_explicit(&share->cells, memory_order_acquire);
+    while (cell && cell->shard != shard)
+        cell = atomic_load_explicit(&cell->next, memory_order_acquire);
+    return cell;
 }
 
 // A newcomer goes to the front. So a picker, who only moves on to older cells, and sees that a cell
@@ -450,7 +450,7 @@ cell_link(struct trie_share *share, unsigned shard)
 static void
 cell_add(struct trie *trie, struct trie_share *share, unsigned shard)
 {
-    if (atomic_load_explicit(cell_link(share, shard), memory_order_relaxed))
+    if (cell_of(share, shard))
         return;
     struct share_cell *cell = mem_zalloc(sizeof *cell);
     cell->shard = shard;
@@ -463,8 +463,12 @@ cell_add(struct trie *trie, struct trie_share *share, unsigned shard)
 static void
 cell_remove(struct trie *trie, struct rcu_reader *self, struct trie_share *share, unsigned shard)
 {
-    _Atomic(struct share_cell *) *link = cell_link(share, shard);
+    _Atomic(struct share_cell *) *link = &share->cells;
     struct share_cell *cell = atomic_load_explicit(link, memory_order_relaxed);
+    while (cell && cell->shard != shard) {
+        link = &cell->next;
+        cell = atomic_load_explicit(link, memory_order_relaxed);
+    }
     must(cell);
     // A picker may stand on the cell: it must not count what is gone.
     atomic_store_explicit(&cell->weight, 0, memory_order_relaxed);
@@ -585,8 +589,7 @@ trie_durable(struct trie *trie, struct trie_handle handle, unsigned shard, bool 
     struct named named = handle_get(trie, handle);
     must(named.filter);
     if (named.share) {
-        struct share_cell *cell =
-            atomic_load_explicit(cell_link(named.share, shard), memory_order_relaxed);
+        struct share_cell *cell = cell_of(named.share, shard);
         must(cell);
         // Read with each pick, so no kept result depends on it.
         atomic_store_explicit(&cell->durable, durable, memory_order_release);
@@ -608,8 +611,7 @@ trie_share_weight(struct trie *trie, struct trie_handle handle, unsigned shard, 
     must(shard < TRIE_SHARDS_MAX && connected <= members);
     struct named named = handle_get(trie, handle);
     must(named.share);
-    struct share_cell *cell =
-        atomic_load_explicit(cell_link(named.share, shard), memory_order_relaxed);
+    struct share_cell *cell = cell_of(named.share, shard);
     must(cell);
     atomic_store_explicit(&cell->weight, (uint64_t)connected << 32 | members, memory_order_relaxed);
 }

@@ -157,6 +157,7 @@ struct trie {
     struct hash_key key;
     struct ptrtab *_Atomic exact; // filters without wildcards
     struct node *root;
+    _Atomic uint64_t version; // moves after any of versions has moved
     _Atomic uint64_t versions[VERSION_COUNT];
     pthread_mutex_t mutex; // writers
     // The slot directory: a word for each slot, see trie.c. A page is made once and stays, and its

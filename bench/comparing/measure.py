@@ -7,7 +7,7 @@ import time
 
 from . import machine, stats
 from .brokers import Failed
-from .scenarios import DURABLE_SCENARIOS
+from .scenarios import DURABLE_SCENARIOS, keeps_its_time
 
 FORMAT = 1
 GENERATOR_S = 300  # beyond what the options ask for
@@ -55,7 +55,8 @@ class Measurement:
         """(report or None, error or "")."""
         arguments = [str(self.generator), "--json", "--port", str(broker.port), "--broker-pid", str(broker.pid),
                      "--label", broker.name]
-        for option, value in {**options, **self.overrides}.items():
+        overrides = {k: v for k, v in self.overrides.items() if k != "seconds" or not keeps_its_time(options)}
+        for option, value in {**options, **overrides}.items():
             arguments += [f"--{option}"] + ([str(value)] if value != "" else [])
         limit = GENERATOR_S + sum(int(options.get(o, 0)) for o in ("seconds", "warmup", "drain"))
         try:

@@ -140,12 +140,17 @@ def standard():
     return [load_scenario(n) for n in names], [load_sweep(p.stem) for p in sorted(FOLDER.glob("*.sweep"))]
 
 
+def keeps_its_time(options):
+    """What happens at a time of its own needs the seconds that the scenario says."""
+    return "storm-at" in options or "kill-at" in options
+
+
 def seconds_of(options, seconds=None):
     """How long one run takes in all, about, the start of the broker included."""
     overhead = 0.9 + int(options.get("clients", 50)) / 4000 + int(options.get("extra-subscriptions", 0)) / 100000
     if options.get("scenario") in FIXED_WORK_S:
         return overhead + FIXED_WORK_S[options["scenario"]]
-    window = seconds if seconds is not None else int(options.get("seconds", SECONDS))
+    window = seconds if seconds is not None and not keeps_its_time(options) else int(options.get("seconds", SECONDS))
     return overhead + window + int(options.get("warmup", WARMUP))
 
 

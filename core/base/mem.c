@@ -48,7 +48,8 @@ mem_alloc_aligned(size_t align, size_t size)
 void
 mem_free(void *p)
 {
-    free(p);
+    if (p) // malloc's own look at it is a call, and forty instructions
+        free(p);
 }
 
 char *
@@ -71,13 +72,10 @@ mem_strndup(const void *s, size_t len)
 }
 
 void *
-mem_grow(void *array, uint32_t *cap, uint32_t want, size_t size)
+mem_grow_now(void *array, uint32_t *cap, uint32_t want, size_t size)
 {
     must(cap != NULL && size > 0);
-    must((array == NULL) == (*cap == 0));
-    if (want <= *cap)
-        return array;
-
+    must((array == NULL) == (*cap == 0) && want > *cap);
     uint64_t grown = max_u64(*cap, GROW_FIRST);
     while (grown < want)
         grown *= 2;

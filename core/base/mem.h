@@ -15,7 +15,12 @@ void mem_free(void *p);                             // takes; NULL is fine
 char *mem_strdup(const char *s);                    // returns new
 char *mem_strndup(const void *s, size_t len);       // returns new, NUL-terminated
 
+void *mem_grow_now(void *array, uint32_t *cap, uint32_t want, size_t size); // part of mem_grow
 // Ensures capacity for want elements of the given size, doubling; *cap is updated.
-void *mem_grow(void *array, uint32_t *cap, uint32_t want, size_t size);
+static inline void *
+mem_grow(void *array, uint32_t *cap, uint32_t want, size_t size)
+{
+    return likely(want <= *cap) ? array : mem_grow_now(array, cap, want, size);
+}
 
 #endif

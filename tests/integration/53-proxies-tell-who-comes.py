@@ -17,14 +17,17 @@ if not shutil.which("haproxy"):
     sys.exit(1)
 C = transport.certificates()
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-PORTS = {name: free_port() for name in ("either", "v1", "v2", "named", "tls", "ws")}
+PORTS = {name: free_port() for name in ("either", "v1", "v2", "named", "tls", "ws", "six")}
 unix = None
 broker = Broker()
 unix = broker.dir / "proxy.sock"
 broker.write_config(f"""log_type all
-listener {PORTS['either']} localhost
+listener {PORTS['either']} 127.0.0.1
 enable_proxy_protocol true
-proxy_protocol_from 127.0.0.0/29, ::1
+proxy_protocol_from 127.0.0.0/29, 10.0.0.0/8
+listener {PORTS['six']} ::1
+enable_proxy_protocol true
+proxy_protocol_from ::/127
 listener {PORTS['v1']} 127.0.0.1
 enable_proxy_protocol 1
 proxy_protocol_from 127.0.0.1
@@ -106,7 +109,8 @@ def both_versions_tell_the_address():
     body = socket.inet_pton(socket.AF_INET6, "2001:db8::8") * 2 + struct.pack(">HH", 88, 66)
     assert come("either", v2(0x21, body)) == WELCOME
     seen(r"\[2001:db8::8\]:88")
-    assert come("either", v1(), address="::1", source="::1") == WELCOME
+    assert come("six", v1("TCP4 203.0.113.77 1.2.3.4 6 66"), address="::1", source="::1") == WELCOME
+    seen(r"203\.0\.113\.77:6")
 
 
 @s.scenario
@@ -124,7 +128,7 @@ def r01_others_than_the_proxies_are_refused():
 
 @s.scenario
 def r02_what_is_no_header_is_closed():
-    for header in (b"", b"PROXY " + b"x" * 200, b"PROXY TCP4 1.2.3.4", v1("TCP4 1.2.3.4 1.2.3.4 5 6 7"),
+    for header in (b"", b"PROXY " + b"x" * 200, v1("TCP4 1.2.3.4 1.2.3.4 5 6 7"),
                    v1("TCP4 1.2.3 1.2.3.4 5 6"), v1("TCP4 ::1 ::1 5 6"), v1("TCP4 1.2.3.4 1.2.3.4 5 65536"),
                    v1("TCP4  1.2.3.4 1.2.3.4 5 6"), v2(length=65535), v2(command=0x31), v2(command=0x22),
                    v2(0x99), v2(body=b"abc"), v2(0x21), SIGNATURE[:-1] + b"X" + v2()[12:]):

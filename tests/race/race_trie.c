@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "core/trie.h"
+#include "core/trie_nodes.h"
 #include "tests/race/random.h"
 
 #define WRITERS       2
@@ -155,7 +156,7 @@ check_entries(struct shared *shared, const struct match *match)
     uint32_t rotor = 1, plain = match->count - match->shares;
     for (uint32_t i = 0; i < match->count; i++) {
         const struct match_entry *entry = &match->entries[i];
-        complain(shared, entry->handle.generation == 0 || entry->handle.slot > 4096);
+        complain(shared, entry->handle.generation == 0 || entry->handle.slot >= (WRITERS + 1) * SLOT_PAGE);
         complain(shared, (entry->share != NULL) != (i >= plain));
         if (entry->share) {
             int shard = trie_share_pick(entry->share, &rotor, NULL);

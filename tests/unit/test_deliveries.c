@@ -46,6 +46,38 @@ Test(deliveries, identifiers_are_unique_and_never_zero)
     cr_assert_eq(totals.queued + totals.queued_bytes + totals.inflight, 0);
 }
 
+Test(deliveries, what_goes_out_at_once_is_as_what_was_sent_from_the_queue)
+{
+    struct deliveries d;
+    deliveries_init(&d, &totals);
+    for (unsigned i = 0; i < 100; i++) {
+        uint16_t want = deliveries_packet_id(d.tail), id = want;
+        if (i % 3 == 0) {
+            push(&d, "m", 1);
+            id = send_next(&d);
+        } else {
+            struct delivery entry = {.msg = message("m"), .qos = 2, .state = DELIVERY_SENT};
+            const struct delivery *place = deliveries_push_sent(&d, &entry);
+            cr_assert_eq(place, deliveries_find(&d, id));
+        }
+        cr_assert_eq(id, want);
+    }
+    cr_assert_eq(totals.queued + totals.queued_bytes, 0);
+    cr_assert_eq(totals.inflight, 100);
+    cr_assert_eq(d.inflight, 100);
+    deliveries_rewind(&d); // they go out again, in order, before what comes now
+    cr_assert_eq(d.sent, d.head);
+    for (unsigned i = 0; i < 100; i++) {
+        struct delivery *entry = deliveries_at(&d, d.sent);
+        cr_assert(entry->resend && entry->state == DELIVERY_SENT);
+        uint16_t id = send_next(&d);
+        deliveries_finish(&d, deliveries_find(&d, id));
+    }
+    cr_assert(deliveries_empty(&d));
+    cr_assert_eq(totals.inflight, 0);
+    deliveries_free(&d);
+}
+
 Test(deliveries, acknowledged_out_of_order)
 {
     struct deliveries d;

@@ -378,6 +378,21 @@ Test(journal, qos_2_of_a_durable_session_waits_at_each_step)
     expect_answer(a, MQTT_PUBREL, id, 0);
 }
 
+Test(journal, what_need_not_wait_does_not_overtake_what_waits)
+{
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
+    sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 2});
+    keep_all();
+    expect_packet(a, MQTT_SUBACK);
+    publish_text(p, "t", 2, "first");
+    publish_text(p, "t", 1, "second");
+    sim_settle(sim);
+    expect_nothing(a);
+    keep_all();
+    uint16_t id = expect_publish(a, 2, "first").packet_id;
+    cr_assert_eq(expect_publish(a, 1, "second").packet_id, id + 1);
+}
+
 // ---- A new connection while records are under way -----------------------------------------------
 
 Test(journal, a_repeated_publish_waits_for_the_record_of_the_first)

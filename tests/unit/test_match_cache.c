@@ -213,6 +213,31 @@ Test(cache, clients_that_come_do_not_empty_it)
     rig_free(&rig);
 }
 
+// The topic that was asked for last is compared first: not when it was given up.
+Test(cache, the_last_one_is_forgotten_when_it_goes)
+{
+    struct rig rig = rig_new(20);
+    struct match_cache_stats before, after;
+    char text[32];
+    add(&rig, "t/+", 0);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(matches(&rig, "t/last"), 1);
+    cr_assert_eq(matches(&rig, "t/las"), 1);
+    match_cache_stats(rig.cache, &before);
+    cr_assert_eq(matches(&rig, "t/last"), 1);
+    match_cache_stats(rig.cache, &after);
+    cr_assert_eq(after.hits, before.hits + 1);
+    for (uint32_t i = 0; i < CACHE_TOPICS * 3; i++) { // each once: it takes the place of another
+        (void)snprintf(text, sizeof text, "o/%u", i);
+        cr_assert_eq(matches(&rig, text), 0);
+    }
+    match_cache_stats(rig.cache, &before);
+    cr_assert_eq(matches(&rig, "t/last"), 1);
+    match_cache_stats(rig.cache, &after);
+    cr_assert_eq(after.misses, before.misses + 1);
+    rig_free(&rig);
+}
+
 Test(cache, rests_when_it_is_of_no_use_and_tries_again)
 {
     struct rig rig = rig_new(17);

@@ -434,6 +434,44 @@ Test(session, what_expired_in_the_queue_is_not_sent_and_the_rest_says_what_is_le
     cr_assert_eq(stat_sum(sim, dropped_expired), 1);
 }
 
+Test(session, what_has_expired_when_it_comes_is_not_sent)
+{
+    struct sim_conn *p = publisher(), *a = come("a", 100);
+    subscribed(sim, a, "t", 2);
+    for (uint8_t qos = 1; qos <= 2; qos++) {
+        struct sim_publish dead = {.topic = "t", .qos = qos, .packet_id = qos, .has_expiry = true};
+        sim_publish(p, &dead);
+        sim_settle(sim);
+        expect_nothing(a);
+        cr_assert_eq(stat_sum(sim, dropped_expired), qos);
+        cr_assert_eq(stat_sum(sim, messages_queued) + stat_sum(sim, messages_inflight), 0);
+    }
+    publish_text(p, "t", 1, "alive");
+    sim_settle(sim);
+    expect_publish(a, 1, "alive");
+}
+
+// It counts as sent, and as acknowledged: nothing of it stays.
+Test(session, what_is_too_large_for_its_client_is_done_with)
+{
+    static const uint8_t body[200];
+    struct sim_conn *p = publisher();
+    struct sim_conn *a = sim_connect(
+        sim, &(struct sim_connect){
+                 .id = "a", .keep = true, .expiry_s = 100, .packet_max = 100, .receive_max = 2});
+    subscribed(sim, a, "t", 1);
+    for (unsigned i = 0; i < 5; i++)
+        sim_publish(p, &(struct sim_publish){
+                           .topic = "t", .qos = 1, .payload = slice_of(body, sizeof body)});
+    sim_settle(sim);
+    expect_nothing(a);
+    cr_assert_eq(stat_sum(sim, dropped_too_large), 5);
+    cr_assert_eq(stat_sum(sim, messages_queued) + stat_sum(sim, messages_inflight), 0);
+    publish_text(p, "t", 1, "small");
+    sim_settle(sim);
+    cr_assert_eq(expect_publish(a, 1, "small").packet_id, 6);
+}
+
 Test(session, qos_0_is_for_those_who_are_there_unless_the_operator_says_otherwise)
 {
     struct sim_conn *p = publisher(), *a = come("a", 100);
