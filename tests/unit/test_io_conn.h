@@ -196,6 +196,7 @@ tick(uint64_t ms)
         conn_on_timer(conns, timer);
     shard_timers(conns->shard);
     shard_post(conns->shard);
+    conns_shake(conns);
     conns_flush(conns, IO_SENDS_MAX);
     shard_tick_end(conns->shard);
     rcu_quiescent(other->rcu);
