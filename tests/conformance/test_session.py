@@ -212,7 +212,9 @@ def new_messages_follow_the_repeated_ones(t):
         p.pub(t.topic(), str(i), 1)
     c, _ = rejoin(t, "mix")
     got = [(m.payload, m.dup) for m in c.msgs(8)]
-    assert got == [(str(i).encode(), i < 4) for i in range(8)], got
+    # The broker may have sent the next ones, too, before it knew that the connection was gone.
+    repeated = [dup for _, dup in got].count(True)
+    assert repeated >= 4 and got == [(str(i).encode(), i < repeated) for i in range(8)], got
 
 
 @test

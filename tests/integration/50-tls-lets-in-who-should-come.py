@@ -220,7 +220,7 @@ def alpn_is_mqtt_or_nothing():
 def a_flood_of_key_updates_is_bounded():
     before = broker.rss()
     s_client("tls", "-tls1_3", text="K\n" * 5000 + "Q\n", timeout=60)
-    assert broker.rss() - before < 16 << 20
+    assert broker.sanitized() or broker.rss() - before < 16 << 20
     mqtt.Client(("127.0.0.1", PORTS["tls"]), over="tls").open("after").bye()
 
 
