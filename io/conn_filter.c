@@ -511,7 +511,7 @@ record_add(struct record *record, struct slice piece)
 }
 
 static err_t
-encrypt(struct conns *conns, struct conn *conn)
+encode_by_tls(struct conns *conns, struct conn *conn)
 {
     struct conn_filter *filter = conn->filter;
     struct outq_pool *pool = &conns->shard->pool;
@@ -542,13 +542,13 @@ static err_t
 encode_some(struct conns *conns, struct conn *conn)
 {
     struct conn_filter *filter = conn->filter;
-    if (filter->ws &&
-        filter->ws->state != WEBSOCKET_OPEN) { // it has said close: nobody may hear it
+    // It has said close, after which nothing may follow.
+    if (filter->ws && filter->ws->state != WEBSOCKET_OPEN) {
         outq_free(&conn->client.out, &conns->shard->pool);
         return OK;
     }
     if (filter->tls)
-        return encrypt(conns, conn);
+        return encode_by_tls(conns, conn);
     struct outq_pool *pool = &conns->shard->pool;
     uint64_t bytes = outq_movable(&conn->client.out, FILTER_ENCODE_MAX);
     if (filter->ws)
