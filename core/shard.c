@@ -25,6 +25,7 @@
 // What the account takes for a session and a subscription, beside their queues (measured, rounded
 // up).
 #define SESSION_BYTES 700u
+#define CLIENT_BYTES  300u // more, while it has a connection
 #define SUB_BYTES     200u
 
 struct shard *
@@ -257,6 +258,7 @@ account(struct shard *shard)
     uint64_t bytes =
         shard->totals.queued_bytes + shard->in_bytes + shard->pool.in_use + shard->outbox_bytes +
         stat_get(&stats->sessions) * SESSION_BYTES +
+        stat_get(&stats->clients_connected) * CLIENT_BYTES +
         (stat_get(&stats->subscriptions) + stat_get(&stats->shared_subscriptions)) * SUB_BYTES;
     atomic_store_explicit(&stats->memory_bytes, bytes, memory_order_relaxed);
     atomic_store_explicit(&stats->messages_queued, shard->totals.queued + shard->totals.on_disk,

@@ -156,7 +156,8 @@ check_entries(struct shared *shared, const struct match *match)
     uint32_t rotor = 1, plain = match->count - match->shares;
     for (uint32_t i = 0; i < match->count; i++) {
         const struct match_entry *entry = &match->entries[i];
-        complain(shared, entry->handle.generation == 0 || entry->handle.slot >= (WRITERS + 1) * SLOT_PAGE);
+        complain(shared,
+                 entry->handle.generation == 0 || entry->handle.slot >= (WRITERS + 1) * SLOT_PAGE);
         complain(shared, (entry->share != NULL) != (i >= plain));
         if (entry->share) {
             int shard = trie_share_pick(entry->share, &rotor, NULL);
