@@ -135,7 +135,8 @@ pad_before(struct spsc *q, uint64_t bytes)
     uint64_t to_end = q->size - (q->producer.tail & q->mask);
     if (unlikely(to_end < bytes))
         return to_end;
-    if (likely(q->size - to_end < RESTART_BYTES) || q->producer.tail != q->producer.published)
+    if (likely(q->size - to_end < RESTART_BYTES) || q->producer.tail != q->producer.published ||
+        to_end + bytes > q->size)
         return 0;
     q->producer.head_seen = atomic_load_explicit(&q->head, memory_order_acquire);
     return q->producer.head_seen == q->producer.tail ? to_end : 0;

@@ -120,6 +120,24 @@ next_random(uint64_t *state)
     return (uint32_t)(*state >> 33);
 }
 
+// A queue that is empty may go back to its beginning; that must not cost the room for the record.
+Test(spsc, a_large_ring_takes_the_biggest_record_at_every_offset_too)
+{
+    enum { RING = 1 << 19 };
+    struct spsc *q = spsc_new(RING);
+    struct spsc_record record;
+    uint32_t max = spsc_record_max(q);
+    for (uint32_t i = 0; i < 2000; i++) {
+        uint32_t len = i % 3 == 2 ? max : i * 1009 % max;
+        cr_assert_not_null(spsc_reserve(q, 1, len), "record %u of %u bytes", i, len);
+        cr_assert(spsc_publish(q));
+        cr_assert(spsc_take(q, &record));
+        cr_assert_eq(record.len, len);
+        spsc_release(q);
+    }
+    spsc_free(q);
+}
+
 Test(spsc, random_batches_arrive_whole_and_in_order)
 {
     struct spsc *q = spsc_new(8192);
