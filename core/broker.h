@@ -56,6 +56,7 @@ struct broker {
     _Atomic uint64_t wall_offset_ms;       // wall clock minus monotonic clock; the keeper sets it
     _Atomic int64_t certificate_ends_s;    // the first of ours to end, since 1970; INT64_MAX = none
     _Atomic uint32_t tls_reload_failed;    // 1: the files of TLS are not those in force
+    _Atomic uint32_t access_reload_failed; // the same of passwords and rules
     uint64_t started_ms;                   // monotonic
     uint64_t started_wall_ms;
 };
