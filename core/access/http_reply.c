@@ -81,8 +81,10 @@ read_grant(const json_t *object, struct http_reply *reply)
     const char *problem = read_user(json_object_get(object, "user"), &reply->user);
     if (!problem)
         problem = read_expiry(json_object_get(object, "expire_at"), &reply->expires_s);
-    if (!problem && rules && !json_is_null(rules))
-        (void)acl_json_compile(rules, &reply->acl, &problem);
+    if (problem || !rules || json_is_null(rules))
+        return problem;
+    err_t err = acl_json_compile(rules, &reply->acl, &problem);
+    must((err == OK) == (problem == NULL));
     return problem;
 }
 
