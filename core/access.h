@@ -43,6 +43,11 @@ struct access_texts {
 // What was found. Set by whoever answers.
 struct access_answer {
     err_t err; // OK: it may
+    // Whoever answered knows nothing of this client: the next one is asked. Where there is none, it
+    // may not: err says so already.
+    bool ignored;
+    uint32_t valid_ms; // PUBLISH, SUBSCRIBE: so long the answer holds for the same question asked
+                       // anew by this client; 0: for the packet that it was asked for, alone
     // Enhanced authentication goes on: the client gets auth_data, and its next message comes with
     // `exchange`, which is the answerer's alone: plain bytes, wiped with the client.
     bool more;

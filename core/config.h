@@ -81,6 +81,26 @@ struct listener_config {
     bool loopback_only; // nothing in the configuration says where to listen
 };
 
+enum auth_http_request { AUTH_HTTP_JSON, AUTH_HTTP_FORM };
+enum auth_http_response { AUTH_HTTP_SAYS, AUTH_HTTP_STATUS };
+
+// auth_http_*: the service outside that decides. What core itself never reads.
+struct auth_http_config {
+    char *url, *superuser_url, *acl_url; // NULL = not asked
+    char *ca_file;                       // NULL = the system's
+    char **headers;                      // "NAME: VALUE", secret; a NULL ends it; NULL = none
+    enum auth_http_request request;      // json
+    enum auth_http_response response;    // json
+    uint32_t timeout_ms;                 // 5000
+    uint32_t connect_timeout_ms;         // 2000
+    uint32_t connections_max;            // auth_http_connections, 16
+    uint32_t requests_max;               // auth_http_max_requests, 1000
+    uint64_t cache_bytes_max;            // auth_http_cache_size, 8 MiB; 0 = no cache
+    uint32_t cache_ttl_s;                // 10
+    uint32_t cache_deny_ttl_s;           // 2
+    uint32_t cache_connect_ttl_s;        // 0
+};
+
 #define INFLIGHT_AUTO UINT32_MAX // the window of client.h
 
 struct config {
@@ -122,6 +142,7 @@ struct config {
     // Who may connect.
     uint32_t login_threads; // 0 = half of the CPUs
     uint32_t logins_max;    // max_pending_logins, 1000
+    struct auth_http_config auth_http;
 
     // Persistence.
     bool persistence;                // false
