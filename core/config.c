@@ -55,6 +55,7 @@ config_free(struct config *config)
     for (uint32_t i = 0; i < config_key_count; i++)
         if (config_keys[i].type == TYPE_STRING && config_keys[i].scope == SCOPE_GLOBAL)
             mem_free(*config_value_string(&config_keys[i], config));
+    config_auth_jwt_clear(&config->auth_jwt);
     mem_free(*config_log_file(config));
     mem_free(config->file);
     mem_free(config);
@@ -206,6 +207,7 @@ finish(struct config_loader *loader, const struct config_options *options)
     loader->here = (struct config_origin){loader->config->file, 0};
     finish_listeners(loader, options);
     check_listeners(loader);
+    config_auth_jwt_finish(loader);
     finish_logging(loader, options);
 }
 

@@ -79,6 +79,17 @@ struct listener_config {
     bool loopback_only; // nothing in the configuration says where to listen
 };
 
+// auth_jwt_*: JSON Web Tokens as passwords. What core itself never reads.
+struct auth_jwt_config {
+    char *key_file;    // NULL = no tokens
+    char *issuer;      // what `iss` must be; NULL = it does not matter
+    char *audience;    // what `aud` must be or hold; NULL = a token that has one is not for us
+    char *user_claim;  // "sub"
+    char *acl_claim;   // "acl"
+    char **matches;    // auth_jwt_match: "CLAIM VALUE"; a NULL ends it; NULL = none
+    uint32_t leeway_s; // 10
+};
+
 #define INFLIGHT_AUTO UINT32_MAX // the window of client.h
 
 struct config {
@@ -116,6 +127,8 @@ struct config {
     uint64_t memory_max;              // memory_limit, bytes; 0 = 3/4 of the cgroup's limit
     uint32_t sys_interval_s;          // sys_interval, 10; 0 = no $SYS
     bool set_tcp_nodelay;             // true
+
+    struct auth_jwt_config auth_jwt;
 
     // Persistence.
     bool persistence;                // false

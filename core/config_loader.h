@@ -15,6 +15,7 @@
 enum config_group {
     GROUP_LISTENERS,
     GROUP_ENTRY,
+    GROUP_AUTH_JWT,
     GROUP_SESSIONS,
     GROUP_LIMITS,
     GROUP_RETAINED,
@@ -153,6 +154,11 @@ void config_set_proxy_from(struct config_loader *loader, struct slice value);
 void config_entry_finish(struct config_loader *loader, struct listener_config *listener);
 void config_entry_copy(const struct listener_entry *from, struct listener_entry *to); // a deep one
 void config_entry_clear(struct listener_entry *entry); // frees what it owns
+
+// ---- config_auth_jwt.c
+void config_set_auth_jwt_match(struct config_loader *loader, struct slice value);
+void config_auth_jwt_finish(struct config_loader *loader);
+void config_auth_jwt_clear(struct auth_jwt_config *jwt); // what the key table does not know of
 
 // ---- config_file.c
 // One key with its value, wherever it comes from.
