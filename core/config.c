@@ -56,6 +56,7 @@ config_free(struct config *config)
         if (config_keys[i].type == TYPE_STRING && config_keys[i].scope == SCOPE_GLOBAL)
             mem_free(*config_value_string(&config_keys[i], config));
     config_auth_http_clear(&config->auth_http);
+    config_auth_jwt_clear(&config->auth_jwt);
     mem_free(*config_log_file(config));
     mem_free(config->file);
     mem_free(config);
@@ -166,8 +167,8 @@ static bool
 config_admits(const struct config *config, const struct listener_config *listener)
 {
     const struct listener_entry *entry = &listener->entry;
-    (void)config;
-    return listener->allow_anonymous || entry->password_file || entry->use_identity_as_username ||
+    return config->auth_http.url || config->auth_jwt.key_file || listener->allow_anonymous ||
+           entry->password_file || entry->use_identity_as_username ||
            entry->use_subject_as_username;
 }
 
@@ -219,6 +220,7 @@ finish(struct config_loader *loader, const struct config_options *options)
     finish_listeners(loader, options);
     check_listeners(loader);
     config_auth_http_finish(loader);
+    config_auth_jwt_finish(loader);
     finish_logging(loader, options);
 }
 

@@ -101,6 +101,17 @@ struct auth_http_config {
     uint32_t cache_connect_ttl_s;        // 0
 };
 
+// auth_jwt_*: JSON Web Tokens as passwords. What core itself never reads.
+struct auth_jwt_config {
+    char *key_file;    // NULL = no tokens
+    char *issuer;      // what `iss` must be; NULL = it does not matter
+    char *audience;    // what `aud` must be or hold; NULL = a token that has one is not for us
+    char *user_claim;  // "sub"
+    char *acl_claim;   // "acl"
+    char **matches;    // auth_jwt_match: "CLAIM VALUE"; a NULL ends it; NULL = none
+    uint32_t leeway_s; // 10
+};
+
 #define INFLIGHT_AUTO UINT32_MAX // the window of client.h
 
 struct config {
@@ -143,6 +154,7 @@ struct config {
     uint32_t login_threads; // 0 = half of the CPUs
     uint32_t logins_max;    // max_pending_logins, 1000
     struct auth_http_config auth_http;
+    struct auth_jwt_config auth_jwt;
 
     // Persistence.
     bool persistence;                // false

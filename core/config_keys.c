@@ -6,6 +6,7 @@ const char *const config_group_names[CONFIG_GROUPS] = {
     [GROUP_ENTRY] = "TLS, WebSockets, PROXY protocol",
     [GROUP_ACCESS] = "Who may connect, and do what",
     [GROUP_AUTH_HTTP] = "Clients: an HTTP service decides",
+    [GROUP_AUTH_JWT] = "Clients: JSON Web Tokens",
     [GROUP_SESSIONS] = "Sessions, queues and flow",
     [GROUP_LIMITS] = "Limits",
     [GROUP_RETAINED] = "Retained messages",
@@ -44,6 +45,8 @@ const char *const config_group_names[CONFIG_GROUPS] = {
 #define ENTRY_OWN(fn)         .type = TYPE_OWN, .set = (fn)
 #define HTTP(n)               .name = "auth_http_" n, .group = GROUP_AUTH_HTTP
 #define HTTP_FIELD(t, field)  GLOBAL(t, auth_http.field)
+#define JWT(n)              .name = "auth_jwt_" n, .group = GROUP_AUTH_JWT
+#define JWT_FIELD(t, field) GLOBAL(t, auth_jwt.field)
 #define BRIDGE(n)                                                                                  \
     {.name = (n), .status = KEY_BRIDGE, .type = TYPE_OWN, .repeats = true, .help = "bridges"}
 
@@ -219,6 +222,29 @@ const struct config_key config_keys[] = {
      .fallback = "0", .unit = "seconds",
      .help = "How long an answer to a connecting client holds for one that brings the same; 0: "
              "each is asked about."},
+    {JWT("key_file"), JWT_FIELD(STRING, key_file), .example = "/etc/ternmq/tokens.jwks",
+     .unit = "path",
+     .help = "Takes JSON Web Tokens as passwords, signed by one of the keys in this file: a JWK "
+             "Set, public keys or certificates in PEM, or a line with a secret. RS256, ES256, "
+             "EdDSA, HS256, HS384 and HS512. The file is read again when it changes."},
+    {JWT("issuer"), JWT_FIELD(STRING, issuer), .example = "https://id.example.org",
+     .unit = "text", .help = "What a token's iss must be. Default: it does not matter."},
+    {JWT("audience"), JWT_FIELD(STRING, audience), .example = "mqtt", .unit = "text",
+     .help = "What a token's aud must be, or hold. Default: tokens with an aud are for others, "
+             "and refused."},
+    {JWT("user_claim"), JWT_FIELD(STRING, user_claim), .fallback = "sub", .unit = "claim",
+     .help = "The claim that holds the user name. The client goes by it, whatever name it gave."},
+    {JWT("acl_claim"), JWT_FIELD(STRING, acl_claim), .fallback = "acl", .unit = "claim",
+     .help = "The claim that holds what the client may publish and receive. What it does not "
+             "allow is denied; a token without it leaves that to the other rules."},
+    {JWT("match"), GLOBAL_OWN(config_set_auth_jwt_match), .repeats = true,
+     .example = "client_id %c", .unit = "CLAIM VALUE",
+     .help = "A claim that must be this text, with %c for the client identifier and %u for the "
+             "user name that the client gave; repeat it for several."},
+    {JWT("leeway"), JWT_FIELD(UINT, leeway_s), RANGE(0, 3600), .fallback = "10",
+     .unit = "seconds",
+     .help = "By how much the clocks of issuer and broker may differ: exp, nbf and iat are taken "
+             "so much later or earlier."},
 
     {KEY(SESSIONS, "max_inflight_messages"), GLOBAL(UINT, inflight_messages_max), RANGE(0, U16),
      .unset = INFLIGHT_AUTO, .fallback = "auto", .unit = "messages",

@@ -436,9 +436,10 @@ start_access(struct server *server)
     unsigned threads = server->config->login_threads;
     if (threads == 0)
         threads = (unsigned)max_u32(server->worker_count / 2, 1);
-    err_t err = access_service_start(server->access, server->broker, threads);
+    char problem[ACCESS_PROBLEM_MAX] = "";
+    err_t err = access_service_start(server->access, server->broker, threads, problem);
     if (err != OK)
-        log_line(server->log, LOG_T_ERROR, "Error: no thread can be made that checks passwords");
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
     return err;
 }
 

@@ -9,6 +9,8 @@
 #ifndef TERN_CORE_ACCESS_AUTHORITY_H
 #define TERN_CORE_ACCESS_AUTHORITY_H
 
+#include "core/access/jwt.h"
+#include "core/access/jwt.h"
 #include "core/access/service.h"
 
 struct users;
@@ -22,7 +24,11 @@ struct authority_listener {
 
 struct authority {
     _Atomic uint32_t refs;
-    bool alike; // the listeners' ACLs are the same
+    bool alike;                 // the listeners' ACLs are the same
+    struct jwt_keys *tokens;    // NULL = no tokens are taken
+    struct jwt_options options; // of tokens; its texts are the authority's
+    bool hook_connects;         // the HTTP service is asked about clients,
+    bool hook_topics;           // about topics and filters
     uint32_t listener_count;
     struct authority_listener listeners[CONFIG_LISTENERS_MAX];
 };
