@@ -399,14 +399,15 @@ log_start(const struct client *client, const struct session *session,
 }
 
 static void
-refuse(struct client *client, err_t err)
+refuse(struct client *client, err_t err, const char *why)
 {
     struct shard *shard = client->shard;
     stat_add(&shard->stats.connections_refused, 1);
     if (err == ERR_BAD_CREDENTIALS || err == ERR_NOT_AUTHORIZED || err == ERR_BAD_AUTH_METHOD)
         stat_add(&shard->stats.access_refused, 1);
     log_limited(shard->log, &shard->log_refused, shard->now_ms, LOG_T_NOTICE,
-                "Client [%s] refused: %s.", client->peer, err_text(err));
+                "Client [%s] refused: %s%s%s.", client->peer, err_text(err), why ? ": " : "",
+                why ? why : "");
 }
 
 static err_t
@@ -447,7 +448,7 @@ client_on_connect(struct client *client, const struct frame *frame)
         err = admit(client, &c);
     if (err && err != ERR_WAIT) {
         rights_free(c.rights);
-        refuse(client, err);
+        refuse(client, err, c.answer ? c.answer->answer.why : NULL);
     }
     access_question_free(c.answer);
     return err;

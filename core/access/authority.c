@@ -120,7 +120,7 @@ load_tokens(const struct auth_jwt_config *config, struct authority *authority,
         (void)snprintf(problem, ACCESS_PROBLEM_MAX, "auth_jwt_key_file: %s", bad.text);
         return ERR_CONFIG;
     }
-    authority->options = (struct jwt_options){
+    authority->jwt = (struct auth_jwt_config){
         .issuer = copy(config->issuer),
         .audience = copy(config->audience),
         .user_claim = copy(config->user_claim),
@@ -134,14 +134,14 @@ load_tokens(const struct auth_jwt_config *config, struct authority *authority,
 static void
 free_tokens(struct authority *authority)
 {
-    struct jwt_options *options = &authority->options;
-    mem_free(unconst(options->issuer));
-    mem_free(unconst(options->audience));
-    mem_free(unconst(options->user_claim));
-    mem_free(unconst(options->acl_claim));
-    for (uint32_t i = 0; options->matches && options->matches[i]; i++)
-        mem_free(options->matches[i]);
-    mem_free((void *)(uintptr_t)options->matches);
+    struct auth_jwt_config *jwt = &authority->jwt;
+    mem_free(jwt->issuer);
+    mem_free(jwt->audience);
+    mem_free(jwt->user_claim);
+    mem_free(jwt->acl_claim);
+    for (uint32_t i = 0; jwt->matches && jwt->matches[i]; i++)
+        mem_free(jwt->matches[i]);
+    mem_free((void *)jwt->matches);
     jwt_keys_unref(authority->tokens);
 }
 

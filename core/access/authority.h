@@ -10,7 +10,6 @@
 #define TERN_CORE_ACCESS_AUTHORITY_H
 
 #include "core/access/jwt.h"
-#include "core/access/jwt.h"
 #include "core/access/service.h"
 
 struct users;
@@ -26,7 +25,7 @@ struct authority {
     _Atomic uint32_t refs;
     bool alike;                 // the listeners' ACLs are the same
     struct jwt_keys *tokens;    // NULL = no tokens are taken
-    struct jwt_options options; // of tokens; its texts are the authority's
+    struct auth_jwt_config jwt; // with texts of its own
     bool hook_connects;         // the HTTP service is asked about clients,
     bool hook_topics;           // about topics and filters
     uint32_t listener_count;

@@ -93,28 +93,6 @@ access_service_rules(const struct access_service *service)
     return rules_of(service->authority);
 }
 
-err_t
-access_service_reload(struct access_service *service, const struct config *config,
-                      struct access_rules **ret_rules, char ret_problem[ACCESS_PROBLEM_MAX])
-{
-    struct authority *fresh, *old;
-    err_t err = authority_load(config, &fresh, ret_problem);
-    if (err != OK)
-        return err;
-    err = start_hook(service, config, ret_problem);
-    if (err != OK) {
-        authority_unref(fresh);
-        return err;
-    }
-    *ret_rules = rules_of(fresh);
-    pthread_mutex_lock(&service->mutex);
-    old = service->authority;
-    service->authority = fresh;
-    pthread_mutex_unlock(&service->mutex);
-    authority_unref(old);
-    return OK;
-}
-
 // ---- Answering ----------------------------------------------------------------------------------
 
 static void
@@ -159,10 +137,11 @@ ask_tokens(const struct authority *authority, struct access_question *question)
                                         .client_id = texts->client_id,
                                         .now_s = clock_wall_ms() / 1000};
     struct jwt_claims claims = {0};
-    const char *why; // for the log of debugging, which a token that is no good has no place in
-    err_t err = jwt_check(authority->tokens, &authority->options, &request, &claims, &why);
+    const char *why = NULL;
+    err_t err = jwt_check(authority->tokens, &authority->jwt, &request, &claims, &why);
     if (err == ERR_NOT_FOUND)
         return VERDICT_UNKNOWN;
+    question->answer.why = why;
     if (err != OK)
         return VERDICT_WRONG;
     question->answer.user = claims.user;
@@ -296,6 +275,28 @@ access_service_start(struct access_service *service, struct broker *broker, unsi
         }
         service->thread_count++;
     }
+    return OK;
+}
+
+err_t
+access_service_reload(struct access_service *service, const struct config *config,
+                      struct access_rules **ret_rules, char ret_problem[ACCESS_PROBLEM_MAX])
+{
+    struct authority *fresh, *old;
+    err_t err = authority_load(config, &fresh, ret_problem);
+    if (err != OK)
+        return err;
+    err = start_hook(service, config, ret_problem);
+    if (err != OK) {
+        authority_unref(fresh);
+        return err;
+    }
+    *ret_rules = rules_of(fresh);
+    pthread_mutex_lock(&service->mutex);
+    old = service->authority;
+    service->authority = fresh;
+    pthread_mutex_unlock(&service->mutex);
+    authority_unref(old);
     return OK;
 }
 
