@@ -137,6 +137,7 @@ struct config {
     uint16_t keep_alive_max_s;        // max_keepalive, 0 = no limit
     uint32_t connect_timeout_s;       // connect_timeout, 10
     uint64_t connections_max;         // global_max_connections
+    uint32_t handshakes_max;          // max_pending_handshakes, 10000
     uint64_t clients_max;             // global_max_clients: sessions, connected or not
     bool allow_zero_length_clientid;  // true
     char *auto_id_prefix;             // "auto-"

@@ -294,6 +294,11 @@ const struct config_key config_keys[] = {
     {KEY(LIMITS, "global_max_connections"), GLOBAL(UINT, connections_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "connections",
      .help = "Connections of all listeners; 0 or -1: no limit."},
+    {KEY(LIMITS, "max_pending_handshakes"), GLOBAL(UINT, handshakes_max), RANGE(0, U32),
+     .fallback = "10000", .unit = "connections",
+     .help = "Connections whose TLS handshake, upgrade to a WebSocket or PROXY header is not "
+             "complete, shared evenly by the workers. Beyond, the one that has waited longest for "
+             "its peer makes room; 0: no limit."},
     {KEY(LIMITS, "global_max_clients"), GLOBAL(UINT, clients_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "clients",
      .help = "Clients, connected or with a stored session; 0 or -1: no limit."},

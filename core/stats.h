@@ -17,7 +17,9 @@
     X(malformed_packets)     X(protocol_errors)        X(handovers)                                \
     X(tls_handshakes)        X(tls_resumed)            X(tls_failures)                             \
     X(handshake_timeouts)    X(upgrades_refused)       X(proxies_refused)                          \
+    X(handshakes_refused)                                                                          \
     /* gauges */                                                                                   \
+    X(handshakes_pending)                                                                          \
     X(clients_connected)     X(sessions)               X(sessions_expired)                         \
     X(subscriptions)         X(shared_subscriptions)                                               \
     X(messages_queued)       X(messages_queued_bytes)  X(messages_inflight)  X(memory_bytes)       \
