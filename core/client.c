@@ -108,33 +108,31 @@ on_forbidden(struct client *client, const struct frame *frame)
 }
 
 static err_t (*const handlers[16])(struct client *client, const struct frame *frame) = {
-    [MQTT_RESERVED] = on_forbidden,
-    [MQTT_CONNECT] = on_second_connect,
-    [MQTT_CONNACK] = on_forbidden,
-    [MQTT_PUBLISH] = client_on_publish,
-    [MQTT_PUBACK] = on_ack,
-    [MQTT_PUBREC] = on_ack,
-    [MQTT_PUBREL] = on_ack,
-    [MQTT_PUBCOMP] = on_ack,
-    [MQTT_SUBSCRIBE] = client_on_subscribe,
-    [MQTT_SUBACK] = on_forbidden,
-    [MQTT_UNSUBSCRIBE] = client_on_unsubscribe,
-    [MQTT_UNSUBACK] = on_forbidden,
-    [MQTT_PINGREQ] = on_pingreq,
-    [MQTT_PINGRESP] = on_forbidden,
-    [MQTT_DISCONNECT] = on_disconnect,
+    [MQTT_RESERVED] = on_forbidden, [MQTT_CONNECT] = on_second_connect,
+    [MQTT_CONNACK] = on_forbidden,  [MQTT_PUBACK] = on_ack,
+    [MQTT_PUBREC] = on_ack,         [MQTT_PUBREL] = on_ack,
+    [MQTT_PUBCOMP] = on_ack,        [MQTT_SUBSCRIBE] = client_on_subscribe,
+    [MQTT_SUBACK] = on_forbidden,   [MQTT_UNSUBSCRIBE] = client_on_unsubscribe,
+    [MQTT_UNSUBACK] = on_forbidden, [MQTT_PINGREQ] = on_pingreq,
+    [MQTT_PINGRESP] = on_forbidden, [MQTT_DISCONNECT] = on_disconnect,
     [MQTT_AUTH] = client_on_auth,
 };
 
-// False: the packet waits for an answer, and so does all that comes behind it.
+// False: the packet waits for an answer, and so does all that comes behind it. behind: that; loses
+// what was taken with the packet.
 static bool
-on_frame(struct client *client, const struct frame *frame)
+on_frame(struct client *client, const struct frame *frame, struct slice *behind)
 {
     struct shard *shard = client->shard;
+    err_t err;
     client->last_packet_ms = shard->now_ms;
     stat_add(&shard->stats.packets_received, 1);
-    err_t err = likely(client->state == CLIENT_CONNECTED) ? handlers[frame->type](client, frame)
-                                                          : client_on_early_packet(client, frame);
+    if (unlikely(client->state != CLIENT_CONNECTED))
+        err = client_on_early_packet(client, frame);
+    else if (likely(frame->type == MQTT_PUBLISH))
+        err = client_on_publish(client, frame, behind);
+    else
+        err = handlers[frame->type](client, frame);
     if (likely(err == OK))
         return true;
     if (err != ERR_WAIT) {
@@ -205,7 +203,8 @@ complete_kept(struct client *client, struct slice data)
     struct frame frame;
     for (;;) {
         err_t err = next_frame(client, slice_of(client->in, client->in_len), &frame);
-        if (err == OK && on_frame(client, &frame)) {
+        struct slice nothing = {0};
+        if (err == OK && on_frame(client, &frame, &nothing)) {
             in_free(client);
             return taken;
         }
@@ -245,11 +244,12 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
         struct frame frame;
         err_t err = next_frame(client, data, &frame);
         if (likely(err == OK)) {
-            if (unlikely(!on_frame(client, &frame))) {
-                in_append(client, data.data, data.len, 0);
+            struct slice whole = data;
+            data = slice_of(data.data + frame.total, data.len - frame.total);
+            if (unlikely(!on_frame(client, &frame, &data))) {
+                in_append(client, whole.data, whole.len, 0);
                 break;
             }
-            data = slice_of(data.data + frame.total, data.len - frame.total);
         } else if (err == ERR_NEED_MORE) {
             in_append(client, data.data, data.len, frame.total);
             break;
