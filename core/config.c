@@ -271,6 +271,7 @@ config_load(const struct config_options *options, char *const *env, struct confi
         struct host host;
         host_probe("", &host);
         config->memory_max = host.memory_bytes / 4 * 3;
+        config->memory_follows = true;
         must(config->memory_max > 0);
     }
     err_t err = loader_end(loader, ret_config);
