@@ -4,8 +4,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-// IPv4 addresses stand in 0:1::/32 and the loopback of IPv6 in 0:0:0:2::/64, where nobody is: 0::/8 is
-// reserved (RFC 4291), but for what is mapped to IPv4 here.
+// IPv4 addresses stand in 0:1::/32 and the loopback of IPv6 in 0:0:0:2::/64, where nobody is: 0::/8
+// is reserved (RFC 4291), but for what is mapped to IPv4 here.
 #define V4_TAG   (UINT64_C(1) << 32)
 #define LOOPBACK UINT64_C(2)
 
@@ -50,7 +50,7 @@ address_parse(const char *text)
 }
 
 void
-address_text(uint64_t address, char ret_text[ADDRESS_TEXT_MAX])
+address_format(uint64_t address, char ret_text[ADDRESS_TEXT_MAX])
 {
     must(address != ADDRESS_NONE);
     if (address >> 32 == V4_TAG >> 32) {

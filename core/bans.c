@@ -212,8 +212,7 @@ bans_add(struct bans *bans, const struct ban *ban, uint64_t now_ms)
 {
     must(ban->kind <= BAN_CLIENT_AT);
     lock(bans);
-    err_t err =
-        add(bans, identity(ban->kind, ban->name, ban->address), ban->until_ms, now_ms);
+    err_t err = add(bans, identity(ban->kind, ban->name, ban->address), ban->until_ms, now_ms);
     unlock(bans);
     return err;
 }

@@ -9,6 +9,7 @@
 #include "core/broker.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -224,6 +225,31 @@ complete_kept(struct client *client, struct slice data)
     }
 }
 
+// A packet of which nothing is kept, or the part of one that is there. Returns how many bytes it
+// took.
+static inline uint32_t
+take_fresh(struct client *client, struct slice data)
+{
+    struct frame frame;
+    err_t err = next_frame(client, data, &frame);
+    if (likely(err == OK)) {
+        on_frame(client, &frame);
+        return frame.total;
+    }
+    if (err == ERR_NEED_MORE)
+        in_append(client, data.data, data.len, frame.total);
+    else
+        client_fail(client, err);
+    return data.len;
+}
+
+uint32_t
+client_take_packet(struct client *client, struct slice data)
+{
+    must(data.len > 0 && client->state != CLIENT_CLOSING);
+    return client->in_len > 0 ? complete_kept(client, data) : take_fresh(client, data);
+}
+
 void
 client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
 {
@@ -234,17 +260,13 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
         data = slice_of(data.data + taken, data.len - taken);
     }
     while (data.len > 0 && client->state != CLIENT_CLOSING) {
-        struct frame frame;
-        err_t err = next_frame(client, data, &frame);
-        if (likely(err == OK)) {
-            on_frame(client, &frame);
-            data = slice_of(data.data + frame.total, data.len - frame.total);
-        } else if (err == ERR_NEED_MORE) {
-            in_append(client, data.data, data.len, frame.total);
+        // What is behind a CONNECT comes by here again.
+        if (unlikely(client->rates != NULL)) {
+            client_rates_input(client, data);
             break;
-        } else {
-            client_fail(client, err);
         }
+        uint32_t taken = take_fresh(client, data);
+        data = slice_of(data.data + taken, data.len - taken);
     }
     client_check_pause(client);
 }
@@ -265,7 +287,7 @@ client_on_timer(struct client *client)
         return;
     }
     // A client that we ourselves do not read cannot show that it lives.
-    if (!list_empty(&client->blocked_node))
+    if (!list_empty(&client->blocked_node) || client->rate_paused)
         client->last_packet_ms = shard->now_ms;
     uint64_t due = client->last_packet_ms + client->keep_alive_ms;
     if (due > shard->now_ms) {
@@ -357,6 +379,8 @@ client_on_closed(struct client *client, int error)
 {
     must(client->magic == CLIENT_MAGIC);
     struct shard *shard = client->shard;
+    if (error == 0)
+        client_rates_finish(client); // its last word may be a DISCONNECT
     if (client->session || client->version == 0)
         log_end(client, error);
     client->state = CLIENT_CLOSING;
@@ -367,6 +391,7 @@ client_on_closed(struct client *client, int error)
     client_drop_parked(client);
     outq_free(&client->out, &shard->pool);
     in_free(client);
+    client_rates_free(client);
     alias_table_free(client->aliases_in);
     alias_table_free(client->aliases_out);
     client->magic = 0;

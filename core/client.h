@@ -27,6 +27,7 @@
 struct shard;
 struct session;
 struct alias_table;
+struct client_rates;
 
 #define CLIENT_MAGIC 0x434c4921u
 
@@ -52,6 +53,7 @@ struct client {
     bool problem_info;  // Request Problem Information [MQTT5 3.1.2.11.7]
     bool blocked;       // set by the transport: the socket takes no more; its outq waits
     bool will_on_close; // publish the Will when this connection ends
+    bool rate_paused;   // read_paused because of a rate of its listener
     err_t close_reason; // why core closes; OK = the peer went
     struct shard *shard;
     struct session *session;  // NULL before CONNECT and after takeover
@@ -74,8 +76,9 @@ struct client {
     uint32_t parked_quota;                        // of them: PUBACK and PUBCOMP, owed to the client
     struct list parked_node;                      // in shard->parked
     struct alias_table *aliases_in, *aliases_out; // NULL until used
+    struct client_rates *rates;                   // NULL: its listener has none
     const char *name; // who it has proved to be to the transport, borrowed from it; or NULL
-    char peer[64];    // "1.2.3.4:5" for the log
+    char peer[56];    // "1.2.3.4:5" for the log and for what counts by address
 };
 
 // Where a client comes from, as the transport knows. Borrowed.

@@ -8,7 +8,9 @@
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/registry.h"
 #include "core/session.h"
@@ -38,7 +40,7 @@ listener_of(const struct client *client)
 // --------------------------------------------------------------------------------------
 
 static err_t
-check_will(const struct client *client, const struct connect_view *view)
+check_will(struct client *client, const struct connect_view *view)
 {
     if (!view->has_will)
         return OK;
@@ -46,24 +48,32 @@ check_will(const struct client *client, const struct connect_view *view)
         return ERR_QOS_NOT_SUPPORTED; // [MQTT-3.2.2-12]
     if (view->will.retain && !client->shard->config->retain_available)
         return ERR_RETAIN_NOT_SUPPORTED; // [MQTT-3.2.2-13]
+    if (client_is_too_deep(client, view->will.topic))
+        return ERR_TOPIC_NAME_INVALID;
     return topic_is_reserved(view->will.topic) ? ERR_NOT_AUTHORIZED : OK;
 }
 
 static err_t
-check_limits(const struct client *client, bool new_session)
+check_limits(struct client *client, bool new_session)
 {
     struct shard *shard = client->shard;
     const struct config *config = shard->config;
-    if (shard->over_budget)
-        return ERR_SERVER_BUSY;
-    if (!new_session)
-        return OK;
-    uint64_t sessions = broker_sessions(shard->broker);
+    if (shard->level >= (new_session ? GOVERNOR_REFUSE : GOVERNOR_FULL)) {
+        stat_add(&shard->stats.refused_memory, 1);
+        client_refused_by(client, "memory_limit");
+        return shard->level >= GOVERNOR_FULL ? ERR_SERVER_BUSY : ERR_QUOTA_EXCEEDED;
+    }
+    uint64_t sessions = new_session ? broker_sessions(shard->broker) : 0;
+    const char *key = NULL;
     if (config->sessions_max && sessions >= config->sessions_max)
-        return ERR_QUOTA_EXCEEDED;
-    if (config->clients_max && sessions >= config->clients_max)
-        return ERR_QUOTA_EXCEEDED;
-    return OK;
+        key = "max_sessions";
+    else if (config->clients_max && sessions >= config->clients_max)
+        key = "global_max_clients";
+    if (likely(!key))
+        return OK;
+    stat_add(&shard->stats.refused_sessions, 1);
+    client_refused_by(client, key);
+    return ERR_QUOTA_EXCEEDED;
 }
 
 static err_t
@@ -136,6 +146,8 @@ check(struct client *client, struct connecting *c)
     if (view->auth_method.data)
         return ERR_BAD_AUTH_METHOD; // none is configured [MQTT-4.12.0-1]
     err_t err = client_identify(listener, client->name, &c->view);
+    if (err == OK)
+        err = client_check_bans(client, view);
     // No password file exists in this version: a certificate or a pre-shared key is the one way to
     // be known by name.
     bool known =
@@ -225,6 +237,7 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     wheel_disarm(shard->wheel, &client->timer);
     if (client->keep_alive_ms)
         wheel_arm(shard->wheel, &client->timer, shard->now_ms + client->keep_alive_ms);
+    client_rates_begin(client);
     stat_add(&shard->stats.clients_connected, 1);
     stat_add(&shard->stats.connections_accepted, 1);
 }
@@ -291,7 +304,9 @@ client_on_connect(struct client *client, const struct frame *frame)
     client->version = c.view.version;
     if (err)
         return err;
-    err = check(client, &c);
+    err = client_check_connect_rate(client);
+    if (err == OK)
+        err = check(client, &c);
     if (err)
         return refuse(client, err);
     c.journal_before = journal_last(client->shard->journal);

@@ -115,21 +115,21 @@ struct config {
     uint32_t flapping_window_s, flapping_ban_s;
     uint32_t login_failures_max; // of an address in login_failure_window_s; 0 = no bans
     uint32_t login_failure_window_s, login_failure_ban_s;
-    uint32_t topic_levels_max;      // max_topic_levels, TOPIC_LEVELS_MAX
-    uint32_t subscribe_filters_max; // max_subscribe_filters, 10000; of one SUBSCRIBE
-    bool allow_zero_length_clientid;  // true
-    char *auto_id_prefix;             // "auto-"
-    bool allow_duplicate_messages;    // accepted, ignored with a warning
-    bool retain_available;            // true
-    uint64_t retained_messages_max;   // max_retained_messages, 0
-    uint64_t retained_bytes_max;      // max_retained_bytes, 0
-    uint32_t retained_message_max;    // max_retained_message_size, 0; bytes of payload
-    uint32_t retain_expiry_s;         // retained_message_expiry, 0 = none
-    bool upgrade_outgoing_qos;        // false
-    uint64_t memory_max;              // memory_limit, bytes; 0 = 3/4 of the cgroup's limit
-    bool memory_follows;              // ... which main follows as it changes
-    uint32_t sys_interval_s;          // sys_interval, 10; 0 = no $SYS
-    bool set_tcp_nodelay;             // true
+    uint32_t topic_levels_max;       // max_topic_levels, TOPIC_LEVELS_MAX
+    uint32_t subscribe_filters_max;  // max_subscribe_filters, 10000; of one SUBSCRIBE
+    bool allow_zero_length_clientid; // true
+    char *auto_id_prefix;            // "auto-"
+    bool allow_duplicate_messages;   // accepted, ignored with a warning
+    bool retain_available;           // true
+    uint64_t retained_messages_max;  // max_retained_messages, 0
+    uint64_t retained_bytes_max;     // max_retained_bytes, 0
+    uint32_t retained_message_max;   // max_retained_message_size, 0; bytes of payload
+    uint32_t retain_expiry_s;        // retained_message_expiry, 0 = none
+    bool upgrade_outgoing_qos;       // false
+    uint64_t memory_max;             // memory_limit, bytes; 0 = 3/4 of the cgroup's limit
+    bool memory_follows;             // ... which main follows as it changes
+    uint32_t sys_interval_s;         // sys_interval, 10; 0 = no $SYS
+    bool set_tcp_nodelay;            // true
 
     // Persistence.
     bool persistence;                // false

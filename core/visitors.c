@@ -122,8 +122,7 @@ make(struct visitors *visitors, uint64_t key)
         visitors->free = visitors->at[place].chain;
     } else {
         place = visitors->used++;
-        visitors->at =
-            mem_grow(visitors->at, &visitors->cap, visitors->used, sizeof *visitors->at);
+        visitors->at = mem_grow(visitors->at, &visitors->cap, visitors->used, sizeof *visitors->at);
     }
     visitors->at[place] = (struct visitor){.key = key};
     visitors->count++;

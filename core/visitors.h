@@ -25,8 +25,8 @@ struct visitor {
 
 struct visitors;
 
-struct visitors *visitors_new(void);             // returns new
-void visitors_free(struct visitors *visitors);   // takes; NULL is fine
+struct visitors *visitors_new(void);           // returns new
+void visitors_free(struct visitors *visitors); // takes; NULL is fine
 // The record of this key, a new one is zeroed; *ret_place is what visitors_hold goes by. key is
 // well mixed (hash.h) and not 0. Borrowed until the next call.
 struct visitor *visitors_get(struct visitors *visitors, uint64_t key, uint32_t *ret_place);
