@@ -259,12 +259,15 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
         uint32_t taken = complete_kept(client, data);
         data = slice_of(data.data + taken, data.len - taken);
     }
+    if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.len > 0)) {
+        uint32_t taken = take_fresh(client, data); // what is behind it may have to keep to a rate
+        data = slice_of(data.data + taken, data.len - taken);
+    }
+    if (unlikely(client->rates != NULL)) {
+        client_rates_input(client, data);
+        data.len = 0;
+    }
     while (data.len > 0 && client->state != CLIENT_CLOSING) {
-        // What is behind a CONNECT comes by here again.
-        if (unlikely(client->rates != NULL)) {
-            client_rates_input(client, data);
-            break;
-        }
         uint32_t taken = take_fresh(client, data);
         data = slice_of(data.data + taken, data.len - taken);
     }
@@ -328,14 +331,28 @@ close_text(err_t reason, int error)
     }
 }
 
+static bool
+is_peers_fault(err_t reason)
+{
+    return reason == ERR_MALFORMED || reason == ERR_PROTOCOL || reason == ERR_PACKET_TOO_LARGE ||
+           reason == ERR_TOPIC_NAME_INVALID || reason == ERR_TOPIC_FILTER_INVALID;
+}
+
 static void
 log_end(struct client *client, int error)
 {
     struct shard *shard = client->shard;
     if (client->session) {
-        if (shard->config->connection_messages)
+        const char *why = close_text(client->close_reason, error);
+        if (!shard->config->connection_messages)
+            return;
+        // Whoever comes again and again with bad packets does not fill the log with them.
+        if (is_peers_fault(client->close_reason))
+            log_limited(shard->log, &shard->log_bad, shard->now_ms, LOG_T_NOTICE,
+                        "Client %s [%s] disconnected: %s.", client->session->id, client->peer, why);
+        else
             log_line(shard->log, LOG_T_NOTICE, "Client %s [%s] disconnected: %s.",
-                     client->session->id, client->peer, close_text(client->close_reason, error));
+                     client->session->id, client->peer, why);
         return;
     }
     // Before CONNECT anybody can make lines, so they are limited; a mere probe makes none.

@@ -6,7 +6,6 @@
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
-#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -96,11 +95,9 @@ fill_alias(struct client *client, struct publish_out *out)
 #define ALIAS_PROPERTY_SIZE 5u // identifier, two bytes, and a property length that may grow
 
 static void
-count_publish(struct client *client, const struct pub *pub, uint32_t size)
+count_publish(struct client *client, const struct pub *pub)
 {
     struct stats *stats = &client->shard->stats;
-    if (unlikely(client->rates != NULL))
-        client_rates_sent(client, size);
     stat_add(&stats->packets_sent, 1);
     stat_add(&stats->publish_sent, 1);
     stat_add(&stats->publish_bytes_sent, pub->payload.len);
@@ -117,7 +114,7 @@ put_body(struct client *client, struct pub *pub, uint32_t head_len)
         memcpy(client->out.buf + client->out.len + head_len, pub->payload.data, pub->payload.len);
         outq_commit(&client->out, head_len + pub->payload.len);
     }
-    count_publish(client, pub, head_len + pub->payload.len);
+    count_publish(client, pub);
 }
 
 // Receivers of one kind get the same packet; 0: one that has something of its own.
@@ -155,7 +152,7 @@ copy_put(struct client *client, const struct pub *pub, uint16_t packet_id)
         dst[copy->id_at + 1] = (uint8_t)packet_id;
     }
     outq_commit(&client->out, copy->len);
-    count_publish(client, pub, copy->len);
+    count_publish(client, pub);
 }
 
 static NOINLINE bool

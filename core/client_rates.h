@@ -38,7 +38,7 @@ void client_rates_on_timer(struct client_rates *rates);
 
 // May a message be sent? False: client_rates_on_timer goes on with the session.
 bool client_rates_may_send(struct client *client);
-// A PUBLISH of so many bytes was written.
+// A message with so many bytes of topic and payload is sent.
 void client_rates_sent(struct client *client, uint32_t bytes);
 
 #endif

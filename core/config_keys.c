@@ -83,7 +83,8 @@ const struct config_key config_keys[] = {
              "wait in its queue, and those of QoS 0 are dropped, or wait with "
              "queue_qos0_messages. 0: no limit."},
     {KEY(LISTENERS, "max_bytes_out_rate"), LISTENER(UINT, bytes_out_rate), RANGE(0, RATE_MAX),
-     .fallback = "0", .unit = "bytes", .help = "The same in bytes of PUBLISH; 0: no limit."},
+     .fallback = "0", .unit = "bytes",
+     .help = "The same in bytes of topics and payloads; 0: no limit."},
     {KEY(LISTENERS, "max_qos"), LISTENER(UINT, maximum_qos), RANGE(0, 2), .fallback = "2",
      .unit = "QoS", .help = "The highest QoS that clients of this listener may publish with."},
     {KEY(LISTENERS, "max_topic_alias"), LISTENER(UINT, topic_alias_max), RANGE(0, U16),

@@ -177,6 +177,17 @@ out_has_room(struct client *client)
     return outq_bytes(&client->out) < (max ? min_u64(max, PUMP_OUT_MAX) : PUMP_OUT_MAX);
 }
 
+// Every PUBLISH of a session leaves by here.
+static inline bool
+put(struct session *session, struct pub *pub, const struct delivery_spec *spec, uint16_t packet_id,
+    bool dup)
+{
+    struct client *client = session->client;
+    if (unlikely(client->rates != NULL))
+        client_rates_sent(client, pub->topic.len + pub->payload.len);
+    return client_put_publish(client, pub, spec, packet_id, dup);
+}
+
 static void
 go_on_later(struct session *session)
 {
@@ -225,7 +236,7 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
     struct delivery_spec spec;
     entry_spec(entry, &spec);
     uint16_t id = entry->qos > 0 ? packet_id : 0; // [MQTT-2.2.1-2]
-    bool sent = client_put_publish(session->client, &pub, &spec, id, !first);
+    bool sent = put(session, &pub, &spec, id, !first);
     if (sent && entry->qos > 0)
         deliveries_mark_sent(&session->out, entry);
     else // QoS 0, or too large for the client: as if it had been sent [MQTT-3.1.2-25]
@@ -316,7 +327,7 @@ send_at_once(struct session *session, struct pub *pub, const struct delivery_spe
     uint16_t packet_id = deliveries_packet_id(out->tail);
     entry->state = DELIVERY_SENT;
     struct delivery *place = deliveries_push_sent(out, entry);
-    if (unlikely(!client_put_publish(session->client, pub, spec, packet_id, false)))
+    if (unlikely(!put(session, pub, spec, packet_id, false)))
         session_finish(session, place); // too large: as if it had been sent [MQTT-3.1.2-25]
 }
 
@@ -387,7 +398,7 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
         stat_add(&shard->stats.dropped_memory, 1);
         return;
     }
-    (void)client_put_publish(client, pub, spec, 0, false);
+    (void)put(session, pub, spec, 0, false);
 }
 
 void
@@ -422,7 +433,7 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
     };
     // At QoS 0 without the policies for live messages: walk_run saw to it that there is room.
     if (spec.qos == 0)
-        (void)client_put_publish(session->client, &pub, &spec, 0, false);
+        (void)put(session, &pub, &spec, 0, false);
     else
         session_deliver(session, &pub, &spec);
     pub_done(&pub);
