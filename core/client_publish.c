@@ -106,7 +106,9 @@ refusal(struct client *client, const struct publish_view *view)
     }
     // Only version 5 can be told at QoS > 0; what the others send at QoS > 0 is taken, and they are
     // paused.
-    if (unlikely(shard->level >= GOVERNOR_FULL && (view->qos == 0 || client->version == MQTT_5))) {
+    // What clears a retained message is welcome: it makes room.
+    if (unlikely(shard->level >= GOVERNOR_FULL && (view->qos == 0 || client->version == MQTT_5)) &&
+        !(view->retain && view->payload.len == 0)) {
         stat_add(&shard->stats.dropped_memory, 1);
         client_refused_by(client, "memory_limit");
         return ERR_QUOTA_EXCEEDED;
