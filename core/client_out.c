@@ -37,7 +37,7 @@ client_check_pause(struct client *client)
         return;
     }
     if (bytes < RESUME_AT && client->parked_count < PARKED_RESUME &&
-        list_empty(&client->blocked_node) && !client->suspended) {
+        list_empty(&client->blocked_node) && !client->suspended && !client->rate_paused) {
         client->read_paused = false;
         client_mark_dirty(client);
     }

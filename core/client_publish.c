@@ -7,6 +7,7 @@
 #include "core/client.h"
 #include "core/client_access.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/journal.h"
 #include "core/route.h"
@@ -55,9 +56,16 @@ resolve_alias(struct client *client, struct publish_view *view)
 // ---- What may be published
 // --------------------------------------------------------------------------
 
+// Has its acknowledgement a word for what is refused?
+static bool
+can_tell(const struct client *client, const struct publish_view *view)
+{
+    return view->qos > 0 && client->version == MQTT_5;
+}
+
 // Errors that end the connection.
 static err_t
-check(const struct client *client, const struct publish_view *view)
+check(struct client *client, const struct publish_view *view)
 {
     const struct config *config = client->shard->config;
     if (view->qos > config->listeners[client->listener_index].maximum_qos)
@@ -65,12 +73,13 @@ check(const struct client *client, const struct publish_view *view)
     if (view->retain && !config->retain_available)
         return ERR_RETAIN_NOT_SUPPORTED;
     // Not acknowledged, so the client has it still and brings it again.
-    if (unlikely(client->shard->far_over_budget && view->qos > 0 && client->version != MQTT_5))
+    if (unlikely(client->shard->level >= GOVERNOR_CLOSE && view->qos > 0 &&
+                 client->version != MQTT_5))
         return ERR_NO_MEMORY;
-    // So many levels need so many bytes; short topics are not looked at twice.
-    if (unlikely(view->topic.len >= TOPIC_LEVELS_MAX))
-        return topic_name_check(view->topic);
-    return OK;
+    // Short topics, and those whose refusal can be told, are not looked at here.
+    if (likely(view->topic.len < config->topic_levels_max || can_tell(client, view)))
+        return OK;
+    return client_is_too_deep(client, view->topic) ? ERR_TOPIC_NAME_INVALID : OK;
 }
 
 // Refused with a reason, the connection goes on. OK: go ahead.
@@ -82,15 +91,28 @@ refusal(struct client *client, const struct publish_view *view)
         stat_add(&shard->stats.dropped_not_allowed, 1);
         return ERR_NOT_AUTHORIZED;
     }
-    uint32_t max = shard->config->payload_size_max;
-    if (unlikely(max && view->payload.len > max)) {
+    const struct config *config = shard->config;
+    if (unlikely(view->topic.len >= config->topic_levels_max) &&
+        client_is_too_deep(client, view->topic))
+        return ERR_TOPIC_NAME_INVALID;
+    if (unlikely(config->payload_size_max && view->payload.len > config->payload_size_max)) {
         stat_add(&shard->stats.dropped_too_large, 1);
+        client_refused_by(client, "message_size_limit");
+        return ERR_QUOTA_EXCEEDED;
+    }
+    if (unlikely(view->retain && config->retained_message_max &&
+                 view->payload.len > config->retained_message_max)) {
+        stat_add(&shard->stats.dropped_too_large, 1);
+        client_refused_by(client, "max_retained_message_size");
         return ERR_QUOTA_EXCEEDED;
     }
     // Only version 5 can be told at QoS > 0; what the others send at QoS > 0 is taken, and they are
     // paused.
-    if (unlikely(shard->over_budget && (view->qos == 0 || client->version == MQTT_5))) {
+    // What clears a retained message is welcome: it makes room.
+    if (unlikely(shard->level >= GOVERNOR_FULL && (view->qos == 0 || client->version == MQTT_5)) &&
+        !(view->retain && view->payload.len == 0)) {
         stat_add(&shard->stats.dropped_memory, 1);
+        client_refused_by(client, "memory_limit");
         return ERR_QUOTA_EXCEEDED;
     }
     // The disk is full, or fails. Others wait for their acknowledgement, and are paused.
@@ -125,7 +147,7 @@ static void
 check_pressure(struct client *client)
 {
     struct shard *shard = client->shard;
-    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && !shard->over_budget &&
+    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && shard->level < GOVERNOR_SLOW &&
                !shard_keeper_lags(shard)))
         return;
     if (!list_empty(&client->blocked_node))
