@@ -280,7 +280,7 @@ route_frame(struct client *client, const struct publish_view *view, const struct
 {
     struct shard *shard = client->shard;
     struct pub_packet packet = packet_of(client, frame, view);
-    if (behind->len > 0 && may_lead(shard, &packet, view)) {
+    if (behind->len > 0 && !client->rates && may_lead(shard, &packet, view)) {
         gather_run(shard->config, frame, *behind, &packet);
         uint32_t more = packet.len - frame->total, others = packet.count - 1u;
         *behind = slice_of(behind->data + more, behind->len - more);

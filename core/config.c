@@ -195,7 +195,7 @@ check_listeners(struct config_loader *loader)
     if (!open)
         config_warning(loader,
                        "no listener admits anonymous clients, and nothing says who else may "
-                       "connect: nobody can (allow_anonymous true changes that)");
+                       "come: nobody can connect (allow_anonymous true changes that)");
 }
 
 static void
