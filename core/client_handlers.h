@@ -20,6 +20,9 @@ NODISCARD err_t client_identify(const struct listener_config *listener, const ch
                                 struct connect_view *view);
 // Topics that clients may not publish to: the broker's own.
 bool topic_is_reserved(struct slice topic);
+struct rights;
+// May somebody with these rights (NULL: all of them) publish to the topic, now or by a Will?
+bool client_may_publish(struct rights *rights, struct slice topic);
 // The session leaves the connection, whoever ends it. Does nothing without a session.
 void client_detach(struct client *client);
 

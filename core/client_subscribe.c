@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 
 #include "core/access.h"
+#include "core/acl.h"
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_access.h"
@@ -45,6 +46,18 @@ decided(struct client *client, const struct filter_view *text)
     return client_decided(client, ACCESS_SUBSCRIBE, text->filter, text->qos, false);
 }
 
+// What it could read nothing of is refused, whatever rules there are for subscriptions.
+static bool
+may_subscribe(const struct client *client, struct slice filter)
+{
+    const struct rights *rights = client->session->rights;
+    if (rights_allow_filter(rights, ACL_SUBSCRIBE, filter) &&
+        rights_cover(rights, ACL_RECEIVE, filter) != ACL_COVERS_NOTHING)
+        return true;
+    stat_add(&client->shard->stats.subscribe_refused, 1);
+    return false;
+}
+
 static uint8_t
 subscribe_one(struct client *client, const struct filter_view *text, uint32_t id,
               struct granted *ret)
@@ -54,6 +67,8 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
     err_t err = topic_share_split(text->filter, &share);
     if (err)
         return failure_code(client, err);
+    if (client->session->rights && !may_subscribe(client, share.filter))
+        return failure_code(client, ERR_NOT_AUTHORIZED);
     if (client->shard->over_budget)
         return failure_code(client, ERR_QUOTA_EXCEEDED);
     if (unlikely(client->decided_outside)) {
@@ -71,9 +86,11 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
     if (err)
         return failure_code(client, err);
     ret->filter = share.filter;
-    ret->options = (struct sub_options){.qos = filter.qos & 3u,
-                                        .no_local = filter.no_local,
-                                        .retain_as_published = filter.retain_as_published};
+    ret->options =
+        (struct sub_options){.qos = filter.qos & 3u,
+                             .no_local = filter.no_local,
+                             .retain_as_published = filter.retain_as_published,
+                             .partly = session_reads_partly(client->session, share.filter)};
     ret->wants_retained = wants_retained(&filter, share.group.len > 0, existed);
     return filter.qos;
 }
@@ -156,6 +173,9 @@ client_on_unsubscribe(struct client *client, const struct frame *frame)
         must(more);
         struct share_filter share;
         err = topic_share_split(filter.filter, &share);
+        if (err == OK &&
+            !rights_allow_filter(client->session->rights, ACL_UNSUBSCRIBE, share.filter))
+            err = ERR_NOT_AUTHORIZED;
         if (err)
             codes[i] = failure_code(client, err);
         else if (session_unsubscribe(client->session, share.filter, share.group))

@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/acl.h"
 #include "core/broker.h"
 #include "core/journal.h"
 #include "core/mail.h"
@@ -70,10 +71,19 @@ effective_qos(const struct shard *shard, const struct sub *sub, const struct pub
     return sub->options.qos < pub->qos ? sub->options.qos : pub->qos;
 }
 
-static bool
-is_own(const struct sub *sub, const struct pub *pub)
+// Its own, and it does not want that [MQTT-3.8.3-3]; or it may not read it.
+static NOINLINE bool
+is_kept_from(const struct sub *sub, const struct pub *pub)
 {
-    return sub->options.no_local && sub->session->number == pub->publisher; // [MQTT-3.8.3-3]
+    if (sub->options.no_local && sub->session->number == pub->publisher)
+        return true;
+    return sub->options.partly && !session_may_read(sub->session, pub->topic);
+}
+
+static inline bool
+is_for(const struct sub *sub, const struct pub *pub)
+{
+    return likely(!(sub->options.no_local | sub->options.partly)) || !is_kept_from(sub, pub);
 }
 
 static void
@@ -101,24 +111,43 @@ deliver_vector(struct shard *shard, struct sub_vector *vector, struct pub *pub)
     pub->copy = count > 1 ? &scratch->copy : NULL;
     for (uint32_t i = 0; i < count; i++) {
         const struct sub *sub = &items[i];
-        if (likely(!is_own(sub, pub)))
+        if (likely(is_for(sub, pub)))
             deliver_sub(shard, sub, pub, (struct trie_handle){0});
     }
     pub->copy = NULL;
 }
 
-// The member whose turn it is: connected ones only, while there are any; of those, one with room.
+// Of count members the one whose turn it is, or a later one: one that may read it, with room for it
+// if there is one. NULL: none may.
+static const struct sub *
+pick_member(const struct sub *members, uint32_t count, uint32_t turn, const struct pub *pub)
+{
+    const struct sub *picked = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sub *sub = &members[(turn + i) % count];
+        if (unlikely(sub->options.partly) &&
+            !rights_allow(sub->session->rights, ACL_RECEIVE, pub->topic))
+            continue;
+        if (likely(session_has_room(sub->session, pub)))
+            return sub;
+        picked = picked ? picked : sub;
+    }
+    return picked;
+}
+
+// To one that has a connection, while there are any that may read it. False: nobody here may.
 static bool
 deliver_share(struct shard *shard, struct trie_handle share, struct pub *pub)
 {
     struct sub_vector *vector = subs_find(shard->subs, share);
     if (!vector)
         return false;
-    uint32_t connected = subs_connected(vector);
-    uint32_t among = connected ? connected : subs_count(vector), turn = subs_turn(vector);
-    const struct sub *items = subs_items(vector), *sub = &items[turn % among];
-    for (uint32_t i = 1; i < among && !session_has_room(sub->session, pub); i++)
-        sub = &items[(turn + i) % among];
+    uint32_t connected = subs_connected(vector), turn = subs_turn(vector);
+    const struct sub *items = subs_items(vector), *sub = pick_member(items, connected, turn, pub);
+    if (!sub)
+        sub = pick_member(items + connected, subs_count(vector) - connected, turn, pub);
+    if (!sub)
+        return false;
     deliver_sub(shard, sub, pub, share);
     return true;
 }
@@ -148,7 +177,7 @@ merge_vector(struct shard *shard, struct sub_vector *vector, const struct pub *p
     for (uint32_t i = 0, count = subs_count(vector); i < count; i++) {
         const struct sub *sub = &items[i];
         struct session *session = sub->session;
-        if (is_own(sub, pub))
+        if (!is_for(sub, pub))
             continue;
         uint8_t qos = effective_qos(shard, sub, pub);
         if (session->stamp != shard->stamp) {
@@ -189,10 +218,14 @@ deliver_targets(struct shard *shard, struct pub *pub)
     scratch->target_count = scratch->link_count = 0;
 }
 
+static void place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried,
+                  bool lasting);
+
 // Handles of ordinary subscriptions and share groups alike; a share group's lead to one member.
+// tried: bit i: shard i had no member for it.
 static void
 deliver_handles(struct shard *shard, struct pub *pub, const struct trie_handle *handles,
-                uint32_t ordinary, uint32_t shares)
+                uint32_t ordinary, uint32_t shares, uint64_t tried)
 {
     if (ordinary == 1) {
         struct sub_vector *vector = subs_find(shard->subs, handles[0]);
@@ -208,15 +241,15 @@ deliver_handles(struct shard *shard, struct pub *pub, const struct trie_handle *
         deliver_targets(shard, pub);
     }
     for (uint32_t i = ordinary; i < ordinary + shares; i++) {
-        if (!deliver_share(shard, handles[i], pub))
-            route_redispatch(shard, pub_msg(pub), handles[i], false);
+        if (unlikely(!deliver_share(shard, handles[i], pub)))
+            place(shard, pub, handles[i], tried | UINT64_C(1) << shard->index, false);
     }
 }
 
 // ---- To other shards
 // --------------------------------------------------------------------------------
 
-// What a record begins with; ordinary + shares handles follow, then the body or its msg.
+// What a record begins with; handle_count of handles follow, then the body or its msg.
 struct record_head {
     uint64_t expires_ms, publisher, arrived_ms, number;
     uint64_t ticket; // the receiver answers with it; 0 = no answer is wanted
@@ -228,11 +261,20 @@ struct record_head {
     bool bonded; // what is journaled for it reaches the disk together with the publisher's side
 };
 
+// What is for one share group alone may be on its way from shard to shard: in the place of one more
+// handle is a set of those that had no member for it.
+static inline uint32_t
+handle_count(uint32_t ordinary, uint32_t shares)
+{
+    return ordinary + shares + (ordinary == 0 && shares == 1);
+}
+_Static_assert(sizeof(struct trie_handle) == sizeof(uint64_t), "it stands in its place");
+
 static void
 post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket, uint32_t ordinary,
      uint32_t shares)
 {
-    size_t handles = (size_t)(ordinary + shares) * sizeof(struct trie_handle);
+    size_t handles = handle_count(ordinary, shares) * sizeof(struct trie_handle);
     size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len;
     bool by_ref = body > ROUTE_INLINE_MAX;
     struct record_head head = {
@@ -279,7 +321,7 @@ record_pub(const struct spsc_record *record, struct record_head *ret_head, struc
         ret_pub->may_wait = head->may_wait;
         return;
     }
-    size_t handles = (size_t)(head->ordinary + head->shares) * sizeof(struct trie_handle);
+    size_t handles = handle_count(head->ordinary, head->shares) * sizeof(struct trie_handle);
     const uint8_t *body = record->data + sizeof *head + handles;
     must_hot(sizeof *head + handles + head->topic_len + head->props_len + head->payload_len ==
              record->len);
@@ -309,7 +351,10 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
         journal_bond(shard->journal, false, head.ticket, UINT64_C(1) << from);
     // Records are 8-byte aligned and the head is a multiple of 8.
     const void *handles = record->data + sizeof head;
-    deliver_handles(shard, &pub, handles, head.ordinary, head.shares);
+    uint64_t tried = 0;
+    if (unlikely(head.ordinary == 0))
+        memcpy(&tried, record->data + sizeof head + sizeof(struct trie_handle), sizeof tried);
+    deliver_handles(shard, &pub, handles, head.ordinary, head.shares, tried);
     pub_done(&pub);
     if (head.ticket)
         tickets_owe(shard, from, head.ticket, shard->outcome);
@@ -351,6 +396,7 @@ select_handles(struct route_scratch *scratch, const struct match *match, unsigne
     for (uint32_t i = 0; i < match->shares; i++)
         if (scratch->share_shard[i] == to)
             scratch->handles[n++] = match->entries[plain + i].handle;
+    scratch->handles[n] = (struct trie_handle){0}; // see handle_count
     return n - *ret_ordinary;
 }
 
@@ -366,7 +412,7 @@ pick_shares(struct shard *shard, const struct match *match, uint64_t *durable)
     for (uint32_t i = 0; i < match->shares; i++) {
         const struct match_entry *entry = &match->entries[match->count - match->shares + i];
         bool lasting;
-        int to = trie_share_pick(entry->share, &shard->share_rotor, &lasting);
+        int to = trie_share_pick(entry->share, 0, &shard->share_rotor, &lasting);
         scratch->share_shard[i] = to < 0 ? NO_SHARD : (uint8_t)to;
         if (to < 0)
             continue;
@@ -405,20 +451,20 @@ publish_match(struct shard *shard, struct pub *pub, const struct match *match,
         return;
     // One filter, which is this shard's, is the rule.
     if (likely(match->count == 1 && match->shares == 0)) {
-        deliver_handles(shard, pub, &match->entries[0].handle, 1, 0);
+        deliver_handles(shard, pub, &match->entries[0].handle, 1, 0, 0);
         return;
     }
     shares = select_handles(shard->scratch, match, shard->index, &ordinary);
     // A redispatch below may match again, and use the scratch: so a copy of its own, when it can
     // happen.
     if (likely(shares == 0)) {
-        deliver_handles(shard, pub, shard->scratch->handles, ordinary, 0);
+        deliver_handles(shard, pub, shard->scratch->handles, ordinary, 0, 0);
         return;
     }
     size_t bytes = (ordinary + shares) * sizeof(struct trie_handle);
     struct trie_handle *handles = mem_alloc(bytes);
     memcpy(handles, shard->scratch->handles, bytes);
-    deliver_handles(shard, pub, handles, ordinary, shares);
+    deliver_handles(shard, pub, handles, ordinary, shares, 0);
     mem_free(handles);
 }
 
@@ -463,12 +509,13 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
 }
 
 static void
-post_share(struct shard *shard, unsigned to, struct pub *pub, struct trie_handle share, bool bonded)
+post_share(struct shard *shard, unsigned to, struct pub *pub, const struct trie_handle handles[2],
+           bool bonded)
 {
     struct route_scratch *scratch = shard->scratch;
     scratch->handles =
-        mem_grow(scratch->handles, &scratch->handle_cap, 1, sizeof *scratch->handles);
-    scratch->handles[0] = share;
+        mem_grow(scratch->handles, &scratch->handle_cap, 2, sizeof *scratch->handles);
+    memcpy(scratch->handles, handles, 2 * sizeof *handles);
     uint64_t ticket = 0;
     if (bonded) {
         ticket = tickets_next(shard);
@@ -478,22 +525,47 @@ post_share(struct shard *shard, unsigned to, struct pub *pub, struct trie_handle
     post(shard, to, pub, ticket, 0, 1);
 }
 
+static const struct trie_share *
+find_share(struct shard *shard, struct slice topic, struct trie_handle share)
+{
+    const struct match *match = match_cache_get(shard->matches, topic);
+    for (uint32_t i = match->count - match->shares; i < match->count; i++) {
+        const struct match_entry *entry = &match->entries[i];
+        if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
+            return entry->share;
+    }
+    return NULL;
+}
+
+// To a member of any shard but those that were tried, this one or another.
+static void
+place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried, bool lasting)
+{
+    const struct trie_share *group = find_share(shard, pub->topic, share);
+    bool durable = false;
+    for (;;) {
+        int to = group ? trie_share_pick(group, tried, &shard->share_rotor, &durable) : -1;
+        if (to < 0) {
+            stat_add(&shard->stats.dropped_no_member, 1);
+            return;
+        }
+        if (to != (int)shard->index) {
+            struct trie_handle handles[2] = {share};
+            memcpy(&handles[1], &tried, sizeof tried);
+            post_share(shard, (unsigned)to, pub, handles, lasting && durable);
+            return;
+        }
+        if (deliver_share(shard, share, pub))
+            return;
+        tried |= UINT64_C(1) << shard->index;
+    }
+}
+
 void
 route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share, bool lasting)
 {
-    const struct match *match = match_cache_get(shard->matches, msg_topic(msg));
-    int to = -1;
-    bool durable = false;
-    for (uint32_t i = match->count - match->shares; i < match->count && to < 0; i++) {
-        const struct match_entry *entry = &match->entries[i];
-        if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
-            to = trie_share_pick(entry->share, &shard->share_rotor, &durable);
-    }
     struct pub pub;
     pub_from_msg(&pub, msg);
-    if (to >= 0 && to != (int)shard->index)
-        post_share(shard, (unsigned)to, &pub, share, lasting && durable);
-    else if (to < 0 || !deliver_share(shard, share, &pub))
-        stat_add(&shard->stats.dropped_no_member, 1);
+    place(shard, &pub, share, 0, lasting);
     pub_done(&pub);
 }
