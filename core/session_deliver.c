@@ -231,6 +231,11 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         session_finish(session, entry);
         return;
     }
+    if (unlikely(session->rights != NULL) && !session_may_send(session, entry)) {
+        stat_add(&shard->stats.dropped_not_allowed, 1);
+        session_finish(session, entry);
+        return;
+    }
     struct pub pub;
     pub_borrow(&pub, entry->msg);
     struct delivery_spec spec;
@@ -459,6 +464,8 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
 {
     struct shard *shard = session->shard;
     if (msg->expires_ms && msg->expires_ms <= shard->now_ms)
+        return;
+    if (options.partly && !session_may_read(session, msg_topic(msg)))
         return;
     struct pub pub;
     pub_from_msg(&pub, msg);
