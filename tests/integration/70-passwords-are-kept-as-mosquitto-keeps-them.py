@@ -180,7 +180,8 @@ def what_cannot_be_done_changes_nothing():
     for args in ([], [path], ["-b", path, "u"], ["-c", "-D", path, "u"], ["-c", "-U", path], ["-D", "-U", path],
                  ["-b", "-D", path, "anna"], ["-H", "md5", "-b", path, "u", "p"], ["-H"], ["-z", path, "u"],
                  ["-I", "0", "-b", path, "u", "p"], ["-I", "x", "-b", path, "u", "p"],
-                 ["-I", "99999999999999999999", "-b", path, "u", "p"], ["-H", "sha512", "-I", "9", "-b", path, "u", "p"],
+                 ["-I", "99999999999999999999", "-b", path, "u", "p"],
+                 ["-H", "sha512", "-I", "9", "-b", path, "u", "p"],
                  ["-b", path, "", "p"], ["-b", path, "a:b", "p"], ["-b", path, "#a", "p"], ["-b", path, "a\nb", "p"],
                  ["-b", path, " a", "p"], ["-b", path, "u", ""], ["-b", folder / "none", "u", "p"],
                  ["-b", folder, "u", "p"], ["-c", "-b", folder / "none" / "file", "u", "p"], [path, "u"]):
