@@ -95,6 +95,7 @@ file_replace_begin(const char *path, bool create, struct file_replace *ret_repla
     } else if (!create || errno != ENOENT) {
         err = fail(ret_problem, path);
     }
+    must(err != OK || replace.fd >= 0 || create);
     if (err == OK)
         *ret_replace = replace;
     else
@@ -183,8 +184,8 @@ err_t
 file_replace_commit(struct file_replace *replace, struct slice text,
                     struct file_problem *ret_problem)
 {
-    must(replace->path != NULL);
-    size_t size = strlen(replace->path) + 16;
+    must(replace->path != NULL && (text.data != NULL || text.len == 0));
+    size_t size = strlen(replace->path) + sizeof ".new-XXXXXX";
     char *beside = mem_alloc(size);
     int len = snprintf(beside, size, "%s.new-XXXXXX", replace->path);
     must(len > 0 && (size_t)len < size);

@@ -100,6 +100,7 @@ read_options(int count, char **args, struct options *options)
     for (; at < count && is_option(args[at]); at++)
         if (!take_option(args, count, options, &at))
             return complain("%s: no such option, or its value is missing; see --help", args[at]);
+    must(at <= count);
     options->operands = args + at;
     options->operand_count = count - at;
     if (options->create + options->delete + options->upgrade > 1)
@@ -194,6 +195,7 @@ make_hash(const struct options *options, char hash[PASSWORD_TEXT_MAX])
             stderr);
         break;
     }
+    must(password.len > 0);
     err_t err = password_hash_make(&parameters, slice_of(password.data, password.len), hash);
     secret_file_free(&password);
     return err == OK ? 0 : complain("the kernel gives no random bytes");
@@ -226,6 +228,7 @@ edit_text(const struct options *options, const char *hash, struct users_edit *ed
             return code;
         err = users_edit_upgrade(edit, &parameters);
     } else {
+        must(hash[0] == '$');
         err = users_edit_set(edit, user, slice_str(hash));
     }
     if (err != OK)
@@ -264,6 +267,7 @@ change_file(const struct options *options, const char *hash)
     edit.text = slice_of(before.data, before.len);
     if (code == 0)
         code = edit_text(options, hash, &edit);
+    must(code != 0 || edit.fresh.data != NULL);
     struct slice fresh = slice_of(edit.fresh.data, edit.fresh.len);
     if (code == 0 && file_replace_commit(&replace, fresh, &problem) != OK)
         code = complain("%s", problem.text);

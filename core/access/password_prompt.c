@@ -99,6 +99,7 @@ read_line(struct terminal *terminal, const char *prompt, struct secret_file *lin
         line->data[line->len++] = (uint8_t)byte;
     if (terminal->there)
         (void)fputs("\n", stderr);
+    must(line->len <= PASSWORD_INPUT_MAX);
     return byte < 0 || byte == '\n';
 }
 
@@ -121,6 +122,7 @@ ask_twice(struct terminal *terminal, struct secret_file *first, struct secret_fi
 err_t
 password_prompt(struct secret_file *ret_password, struct file_problem *ret_problem)
 {
+    must(ret_password != NULL && ret_problem != NULL);
     struct terminal terminal;
     struct secret_file first = {0}, second = {0};
     err_t err = terminal_begin(&terminal)
@@ -132,6 +134,7 @@ password_prompt(struct secret_file *ret_password, struct file_problem *ret_probl
         secret_file_free(&first);
         return err;
     }
+    must(first.len > 0);
     *ret_password = first;
     return OK;
 }

@@ -63,6 +63,7 @@ split(struct slice raw, struct slice *ret_name, struct slice *ret_hash)
 static err_t
 finish(struct users_edit *edit)
 {
+    must(edit->fresh.data != NULL && edit->name != NULL);
     struct users *users = NULL;
     struct slice text = slice_of(edit->fresh.data, edit->fresh.len);
     err_t err =
@@ -108,6 +109,7 @@ users_edit_set(struct users_edit *edit, struct slice user, struct slice hash)
 err_t
 users_edit_remove(struct users_edit *edit, struct slice user)
 {
+    must(user.len > 0);
     struct writer writer;
     begin(&writer, edit, 0);
     copy_others(&writer, user, slice_of(NULL, 0));
