@@ -1,7 +1,4 @@
-"""password_file: every form of hash, SCRAM, a file that changes under the broker, a bad one."""
-import base64
-import hashlib
-import hmac
+"""password_file: every form of hash, by password and by SCRAM, while ternmq-passwd changes the file."""
 import os
 import pathlib
 import shutil
@@ -11,6 +8,7 @@ import time
 
 import mqtt
 import scenario as s
+import scram
 from broker import Broker, binary
 
 TOOL = pathlib.Path(binary()).resolve().parent / "ternmq-passwd"
@@ -117,74 +115,17 @@ def a_changed_file_is_taken_and_who_changed_in_it_must_come_again():
         stays.ping()
 
 
-@s.scenario
-def a_bad_file_changes_nothing_and_is_told():
-    path = fill(folder / "damaged")
-    with broker_with(path) as broker:
-        _, stays = log_in(broker, "goes", "x")
-        with open(path, "a") as f:
-            f.write("broken:$7$101$AAAA\n")
-        lines = len(path.read_text().splitlines())
-        broker.wait_log(f"{path}:{lines}: bad salt.*what was loaded before holds")
-        stays.ping()
-        assert log_in(broker, "goes", "x")[0] == 0
-        assert log_in(broker, "broken", "")[0] == BAD
-
-
-@s.scenario
-def a_broker_does_not_start_with_a_bad_file():
-    for text, problem in (("anna\n", ":1: no colon"), ("anna:\n", ":1: no hash"),
-                          ("anna:secret\n", ":1: a password that"),
-                          (f"a:{MOSQUITTO}\na:{MOSQUITTO}\n", ":2: the user \"a\" stands in line 1")):
-        path = folder / "bad"
-        path.write_text(text)
-        broker = broker_with(path).launch()
-        assert broker.wait_exit() == 1
-        log = broker.log()
-        assert f"{path}{problem}" in log and "secret" not in log, log
-        broker.process = None
-        shutil.rmtree(broker.dir)
-
-
 # ---- SCRAM ------------------------------------------------------------------------------------------
 
-class Scram:
-    """A client's side, by Python's hashlib and hmac."""
-
-    def __init__(self, method, user, password):
-        self.digest = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}[method]
-        self.password, self.nonce = password.encode(), base64.b64encode(os.urandom(12)).decode()
-        self.bare = f"n={user},r={self.nonce}"
-
-    def first(self):
-        return f"n,,{self.bare}".encode()
-
-    def hmac(self, key, text):
-        return hmac.new(key, text, self.digest).digest()
-
-    def final(self, server_first):
-        r, salt, i = (part[2:] for part in server_first.decode().split(","))
-        assert r.startswith(self.nonce) and len(r) > len(self.nonce) + 16, r
-        salted = hashlib.pbkdf2_hmac(self.digest, self.password, base64.b64decode(salt), int(i))
-        key = self.hmac(salted, b"Client Key")
-        text = f"{self.bare},{server_first.decode()},c=biws,r={r}".encode()
-        signature = self.hmac(hashlib.new(self.digest, key).digest(), text)
-        self.expected = b"v=" + base64.b64encode(self.hmac(self.hmac(salted, b"Server Key"), text))
-        proof = bytes(a ^ b for a, b in zip(key, signature))
-        return f"c=biws,r={r},p={base64.b64encode(proof).decode()}".encode()
-
-
-def scram(broker, method, user, password):
+def prove(broker, method, user, password):
     """The reason code of the CONNACK; the client."""
-    c, side = mqtt.Client(broker.address), Scram(method, user, password)
+    c, side = mqtt.Client(broker.address), scram.Client(method, user, password)
     c.hello("", 5, props={"auth_method": method, "auth_data": side.first()})
     challenge = c.expect(mqtt.AUTH, reason=0x18)
-    assert challenge.props["auth_method"] == method
-    c.send(mqtt.auth(0x18, {"auth_method": method,
-                            "auth_data": side.final(challenge.props["auth_data"])}))
+    c.send(mqtt.auth(0x18, {"auth_method": method, "auth_data": side.final(challenge.props["auth_data"])}))
     connack = c.expect(mqtt.CONNACK)
     if connack.reason == 0:
-        assert connack.props["auth_data"] == side.expected
+        side.check(connack.props["auth_data"])
     return connack.reason, c
 
 
@@ -195,16 +136,16 @@ def scram_proves_passwords_without_sending_them():
                                        ("SCRAM-SHA-512", "scram-sha-512", "secret of scram-sha-512"),
                                        ("SCRAM-SHA-512", "sha512-pbkdf2", "secret of sha512-pbkdf2"),
                                        ("SCRAM-SHA-512", "mosquitto", "open sesame")):
-            reason, c = scram(broker, method, user, password)
+            reason, c = prove(broker, method, user, password)
             assert reason == 0, (method, user)
             c.sub("t", qos=1)
             c.pub("t", b"x", 1)
             c.msg(b"x")
-            assert scram(broker, method, user, password + "x")[0] == BAD
+            assert prove(broker, method, user, password + "x")[0] == BAD
         # Nobody, and those who cannot do this one: to the end, and no further.
         for method, user in (("SCRAM-SHA-256", "nobody"), ("SCRAM-SHA-512", "nobody"), ("SCRAM-SHA-512", "argon2id"),
                              ("SCRAM-SHA-256", "mosquitto"), ("SCRAM-SHA-256", "scram-sha-512")):
-            assert scram(broker, method, user, f"secret of {user}")[0] == BAD, (method, user)
+            assert prove(broker, method, user, f"secret of {user}")[0] == BAD, (method, user)
 
 
 @s.scenario
