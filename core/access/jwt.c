@@ -30,10 +30,12 @@ fail(const char **ret_why, const char *why)
 static bool
 split(struct slice token, struct parts *ret_parts)
 {
+    if (token.len == 0)
+        return false;
     struct slice parts[3];
     unsigned n = 0;
     const uint8_t *at = token.data, *end = token.data + token.len, *dot;
-    while (token.len > 0 && (dot = memchr(at, '.', (size_t)(end - at))) != NULL) {
+    while ((dot = memchr(at, '.', (size_t)(end - at))) != NULL) {
         if (n == 2)
             return false;
         parts[n++] = slice_of(at, (size_t)(dot - at));

@@ -47,7 +47,7 @@ static const struct {
 static bool
 translate(struct slice filter, char *text, uint32_t *ret_len)
 {
-    uint32_t len = 0;
+    uint32_t len = 0, room = filter.len;
     while (filter.len > 0) {
         unsigned i = 0;
         while (i < ARRAY_LEN(placeholders) && !begins_with(filter, placeholders[i].theirs))
@@ -63,6 +63,7 @@ translate(struct slice filter, char *text, uint32_t *ret_len)
         text[len++] = (char)filter.data[0];
         filter = skip(filter, 1);
     }
+    must(len <= room);
     *ret_len = len;
     return true;
 }
@@ -72,6 +73,7 @@ translate(struct slice filter, char *text, uint32_t *ret_len)
 static void
 take_literally(struct acl_rule *rule)
 {
+    must(begins_with(rule->filter, "eq "));
     rule->filter = skip(rule->filter, 3);
     bool wild = memchr(rule->filter.data, '#', rule->filter.len) != NULL ||
                 memchr(rule->filter.data, '+', rule->filter.len) != NULL;
