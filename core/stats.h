@@ -17,7 +17,9 @@
     X(malformed_packets)     X(protocol_errors)        X(handovers)                                \
     X(tls_handshakes)        X(tls_resumed)            X(tls_failures)                             \
     X(handshake_timeouts)    X(upgrades_refused)       X(proxies_refused)                          \
+    X(handshakes_refused)                                                                          \
     /* gauges */                                                                                   \
+    X(handshakes_pending)                                                                          \
     X(clients_connected)     X(sessions)               X(sessions_expired)                         \
     X(subscriptions)         X(shared_subscriptions)                                               \
     X(messages_queued)       X(messages_queued_bytes)  X(messages_inflight)  X(memory_bytes)       \
@@ -32,7 +34,10 @@
     X(dropped_retained_full) X(dropped_session_end)    X(dropped_disk)                            \
     X(queued_over_limit)                                                                           \
     X(publish_refused)       X(disconnected_slow)      X(reads_paused)       X(pages_loaded)       \
-    X(wills_published)
+    X(wills_published)                                                                             \
+    /* who may come, and do what */                                                                \
+    X(access_asked)          X(access_refused_busy)    X(access_refused)     X(access_expired)     \
+    X(access_reviewed_out)
 // clang-format on
 
 struct stats {
