@@ -43,12 +43,14 @@ struct network {         // addresses that share their first bits
     bool ipv6;
 };
 
-// Ways in: what core itself never reads. Files are read by io; NULL = not set.
+// Ways in: what core itself never reads. Files are read by io where it does not say another; NULL =
+// not set.
 struct listener_entry {
     char *cert_file, *key_file;            // certfile, keyfile
     char *ca_file, *ca_path, *crl_file;    // cafile, capath, crlfile
     char *ciphers, *ciphers_tls13;         // ciphers, ciphers_tls1.3
     char *psk_file, *psk_hint;             // psk_file: all listeners', or each one's own
+    char *password_file, *acl_file;        // likewise; read by core/access
     char *ticket_key_file, *ocsp_file;     // ticket_keyfile, ocspfile
     char *websockets_path;                 // NULL = any
     char **websockets_origins;             // websockets_origin; a NULL ends it; NULL = any
@@ -137,6 +139,9 @@ struct config {
     uint32_t sys_interval_s;          // sys_interval, 10; 0 = no $SYS
     bool set_tcp_nodelay;             // true
 
+    // Who may connect.
+    uint32_t login_threads; // 0 = half of the CPUs
+    uint32_t logins_max;    // max_pending_logins, 1000
     struct auth_http_config auth_http;
 
     // Persistence.

@@ -4,6 +4,7 @@
 const char *const config_group_names[CONFIG_GROUPS] = {
     [GROUP_LISTENERS] = "Listeners",
     [GROUP_ENTRY] = "TLS, WebSockets, PROXY protocol",
+    [GROUP_ACCESS] = "Who may connect, and do what",
     [GROUP_AUTH_HTTP] = "Clients: an HTTP service decides",
     [GROUP_SESSIONS] = "Sessions, queues and flow",
     [GROUP_LIMITS] = "Limits",
@@ -150,6 +151,26 @@ const struct config_key config_keys[] = {
      .help = "The proxies; repeat it for several. Others are refused. Whoever comes by a unix "
              "socket is one."},
 
+    {KEY(ACCESS, "password_file"), .scope = SCOPE_LISTENER, .type = TYPE_OWN,
+     .set = config_set_password_file, .repeats = true, .example = "/etc/ternmq/passwd",
+     .unit = "path",
+     .help = "Users and what their passwords are checked with, as mosquitto_passwd and "
+             "ternmq-passwd write them. Holds for all listeners, or for the one it stands under with "
+             "per_listener_settings. Read again when it changes, and on HUP."},
+    {KEY(ACCESS, "acl_file"), .scope = SCOPE_LISTENER, .type = TYPE_OWN,
+     .set = config_set_acl_file, .repeats = true, .example = "/etc/ternmq/acl", .unit = "path",
+     .help = "Who may publish and subscribe to what, in mosquitto's form. Without it everybody who "
+             "is connected may do everything; with it, what it does not allow is denied. Holds for "
+             "all listeners, or for the one it stands under with per_listener_settings. Read again "
+             "when it changes, and on HUP."},
+    {KEY(ACCESS, "login_threads"), GLOBAL(UINT, login_threads), RANGE(0, 64), .fixed = true,
+     .fallback = "0", .unit = "threads",
+     .help = "Threads that check passwords. 0: half of the CPUs, at least one. A check with argon2id "
+             "takes some 20 MiB for some 15 ms."},
+    {KEY(ACCESS, "max_pending_logins"), GLOBAL(UINT, logins_max), RANGE(1, 1000000),
+     .fixed = true, .fallback = "1000", .unit = "clients",
+     .help = "How many clients may wait for such a check. More are told that the server is busy "
+             "(0x89)."},
     {HTTP("url"), HTTP_FIELD(STRING, url), .example = "https://auth.example.org/mqtt/user",
      .unit = "URL",
      .help = "Who connects is decided by this service, which gets a POST with user name and "
@@ -356,8 +377,6 @@ const struct config_key config_keys[] = {
     IGNORED("enable_control_api", "there is no control API"),
 
     // Whoever writes these expects them to hold; to go on without would be less safe than asked.
-    LATER("password_file", "password files"),
-    LATER("acl_file", "access control lists"),
     LATER("tls_engine", "engines of OpenSSL"),
     LATER("tls_engine_kpass_sha1", "engines of OpenSSL"),
     LATER("tls_keyform", "engines of OpenSSL"),

@@ -15,6 +15,7 @@
 enum config_group {
     GROUP_LISTENERS,
     GROUP_ENTRY,
+    GROUP_ACCESS,
     GROUP_AUTH_HTTP,
     GROUP_SESSIONS,
     GROUP_LIMITS,
@@ -88,8 +89,8 @@ struct config_loader {
     char stray[160];     // the first listener key before any listener, and where it stands
     // Under per_listener_settings each listener has its own, else the last one said counts.
     enum config_answer anonymous, anonymous_default, anonymous_in[CONFIG_LISTENERS_MAX];
-    bool dests_said, types_said; // the defaults are gone
-    char *psk_file;              // the last one said
+    bool dests_said, types_said;               // the defaults are gone
+    char *psk_file, *password_file, *acl_file; // the last ones said
     bool in_bridge;
     bool follow_includes;
     uint32_t depth; // of include_dir
@@ -147,6 +148,8 @@ void config_set_include_dir(struct config_loader *loader, struct slice value);
 // ---- config_entry.c: TLS, WebSockets, PROXY
 void config_set_tls_version(struct config_loader *loader, struct slice value);
 void config_set_psk_file(struct config_loader *loader, struct slice value);
+void config_set_password_file(struct config_loader *loader, struct slice value);
+void config_set_acl_file(struct config_loader *loader, struct slice value);
 void config_set_websockets_origin(struct config_loader *loader, struct slice value);
 void config_set_proxy_protocol(struct config_loader *loader, struct slice value);
 void config_set_proxy_from(struct config_loader *loader, struct slice value);
