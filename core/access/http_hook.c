@@ -108,8 +108,7 @@ give(struct http_hook *hook, struct access_question *question, const struct http
     question->answer.expires_s = answer->expires_s;
     question->answer.user = copy_text(answer->user);
     question->answer.acl = acl_ref(answer->acl);
-    bool lasting = question->kind != ACCESS_CONNECT;
-    question->answer.valid_ms = lasting ? (uint32_t)min_u64(valid_ms, UINT32_MAX) : 0;
+    question->answer.valid_ms = question->kind == ACCESS_CONNECT ? 0 : valid_ms;
     count_add(hook, COUNT_under_way, (uint64_t)0 - 1);
     hook->done(hook->arg, question);
 }
