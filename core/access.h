@@ -50,7 +50,6 @@ struct access_answer {
     // `exchange`, which is the answerer's alone: plain bytes, wiped with the client.
     bool more;
     bool superuser;           // no rules hold for it
-    uint64_t valid_ms;        // PUBLISH, SUBSCRIBE: how long this may be relied on
     uint64_t expires_s;       // wall clock, since 1970: the connection ends then; 0 = never
     uint64_t mark;            // of the user's entry in a file (access_users); 0 = it is in none
     struct slice user;        // the name it goes by from now on; data NULL = as asked. mem_alloc'ed
