@@ -46,6 +46,8 @@ struct access_answer {
     // Whoever answered knows nothing of this client: the next one is asked. Where there is none, it
     // may not: err says so already.
     bool ignored;
+    uint32_t valid_ms; // PUBLISH, SUBSCRIBE: so long the answer holds for the same question asked
+                       // anew by this client; 0: for the packet that it was asked for, alone
     // Enhanced authentication goes on: the client gets auth_data, and its next message comes with
     // `exchange`, which is the answerer's alone: plain bytes, wiped with the client.
     bool more;

@@ -108,7 +108,8 @@ give(struct http_hook *hook, struct access_question *question, const struct http
     question->answer.expires_s = answer->expires_s;
     question->answer.user = copy_text(answer->user);
     question->answer.acl = acl_ref(answer->acl);
-    question->answer.valid_ms = question->kind == ACCESS_CONNECT ? 0 : valid_ms;
+    bool lasting = question->kind != ACCESS_CONNECT;
+    question->answer.valid_ms = lasting ? (uint32_t)min_u64(valid_ms, UINT32_MAX) : 0;
     count_add(hook, COUNT_under_way, (uint64_t)0 - 1);
     hook->done(hook->arg, question);
 }
