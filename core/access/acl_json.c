@@ -106,14 +106,40 @@ struct compiler {
     uint32_t list;
 };
 
+static err_t
+add_part(const struct compiler *compiler, struct acl_rule rule, uint8_t actions, bool literal)
+{
+    rule.actions &= actions;
+    rule.literal = literal;
+    if (rule.actions == 0)
+        return OK;
+    return acl_builder_rule(compiler->builder, compiler->list, &rule);
+}
+
+// The filter itself: it may be subscribed to, or not. Whoever may receives what it matches; whoever
+// may not can have the same messages by another filter. Nobody publishes to a filter.
+static err_t
+add_literal(const struct compiler *compiler, const struct acl_rule *rule)
+{
+    struct slice filter = rule->filter;
+    bool wild = filter.len > 0 && (memchr(filter.data, '+', filter.len) != NULL ||
+                                   memchr(filter.data, '#', filter.len) != NULL);
+    if (!wild)
+        return add_part(compiler, *rule, ACL_ALL, true);
+    err_t err = add_part(compiler, *rule, ACL_BIT(ACL_SUBSCRIBE), true);
+    if (err == OK && rule->allow)
+        err = add_part(compiler, *rule, ACL_BIT(ACL_RECEIVE), false);
+    return err;
+}
+
 static const char *
 add_topic(const struct compiler *compiler, struct acl_rule *rule, const json_t *topic)
 {
     if (!json_is_string(topic))
         return "a topic is not a text";
     struct slice text = slice_of(json_string_value(topic), json_string_length(topic));
-    rule->literal = text.len >= 3 && memcmp(text.data, "eq ", 3) == 0;
-    if (rule->literal)
+    bool literal = text.len >= 3 && memcmp(text.data, "eq ", 3) == 0;
+    if (literal)
         text = slice_of(text.data + 3, text.len - 3);
     const char *problem = NULL;
     struct slice filter;
@@ -121,7 +147,8 @@ add_topic(const struct compiler *compiler, struct acl_rule *rule, const json_t *
         problem = "a topic has a placeholder that is not known";
     } else {
         rule->filter = filter;
-        err_t err = acl_builder_rule(compiler->builder, compiler->list, rule);
+        err_t err =
+            literal ? add_literal(compiler, rule) : add_part(compiler, *rule, ACL_ALL, false);
         if (err != OK)
             problem = err == ERR_FULL ? "there are too many rules" : "a topic is not a filter";
     }
