@@ -498,6 +498,10 @@ input_proxy(struct conns *conns, struct conn *conn, struct slice bytes)
         conn_doom(conns, conn);
         return;
     }
+    if (filter->peer[0] != '\0' && !conn_enter_address(conns, conn, filter->peer)) {
+        conn_doom(conns, conn);
+        return;
+    }
     filter->proxy_wanted = false;
     check_through(conns, filter);
     uint8_t *held = filter->held;
