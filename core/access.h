@@ -42,7 +42,8 @@ struct access_texts {
 
 // What was found. Set by whoever answers.
 struct access_answer {
-    err_t err; // OK: it may
+    err_t err;       // OK: it may
+    const char *why; // it may not, for the log alone; NULL = there is no more to say than err
     // Whoever answered knows nothing of this client: the next one is asked. Where there is none, it
     // may not: err says so already.
     bool ignored;

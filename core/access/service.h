@@ -6,7 +6,8 @@
 // Limits: the desk's; ACCESS_FILE_BYTES_MAX a file.
 //
 // A client that names itself is asked about here, in this order, and the first that knows its name,
-// or whose kind of credential it is, decides: the password file, ... else it is refused.
+// or whose kind of credential it is, decides: a token's signature, the password file, the HTTP
+// service; else it is refused. SCRAM asks the password file alone.
 #ifndef TERN_CORE_ACCESS_SERVICE_H
 #define TERN_CORE_ACCESS_SERVICE_H
 
@@ -30,9 +31,9 @@ void access_service_free(struct access_service *service);
 // What is in force, for broker_set_access. Returns new.
 struct access_rules *access_service_rules(const struct access_service *service);
 
-// Starts to answer. ERR_IO: a thread cannot be made.
+// Starts to answer. ERR_IO, ERR_CONFIG: the problem says why not.
 NODISCARD err_t access_service_start(struct access_service *service, struct broker *broker,
-                                     unsigned threads);
+                                     unsigned threads, char ret_problem[ACCESS_PROBLEM_MAX]);
 // Answers no more. Before the shards end.
 void access_service_stop(struct access_service *service);
 

@@ -438,7 +438,7 @@ come_with_hook(void)
 }
 
 static void
-decide(const char *topic, err_t err, uint64_t valid_ms)
+decide(const char *topic, err_t err, uint32_t valid_ms)
 {
     struct access_question *question = take();
     cr_assert(is(question->texts.topic, topic) && is(question->texts.user, "ann"));
