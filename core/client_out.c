@@ -37,7 +37,7 @@ client_check_pause(struct client *client)
         return;
     }
     if (bytes < RESUME_AT && client->parked_count < PARKED_RESUME &&
-        list_empty(&client->blocked_node)) {
+        list_empty(&client->blocked_node) && !client->suspended) {
         client->read_paused = false;
         client_mark_dirty(client);
     }
@@ -362,6 +362,13 @@ client_put_pingresp(struct client *client)
 {
     uint8_t *dst = reserve(client, 2);
     commit(client, codec_put_pingresp(dst));
+}
+
+void
+client_put_auth(struct client *client, uint8_t reason, struct slice method, struct slice data)
+{
+    uint8_t *dst = reserve(client, 16 + method.len + data.len);
+    commit(client, codec_put_auth(dst, reason, method, data));
 }
 
 // ---- The end

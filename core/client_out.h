@@ -42,6 +42,7 @@ void client_release_parked(struct client *client);
 void client_drop_parked(struct client *client);
 void client_put_connack(struct client *client, const struct connack *connack);
 void client_put_pingresp(struct client *client);
+void client_put_auth(struct client *client, uint8_t reason, struct slice method, struct slice data);
 // Ends the connection because of err: DISCONNECT or CONNACK with its reason where the version has
 // one, then close. The Will stays due unless the caller takes it away. Does nothing when it is
 // closing already.

@@ -1,9 +1,11 @@
 // client_publish.c - PUBLISH from a client: checks, alias, routing, acknowledgement.
 #include "core/base/mem.h"
 
+#include "core/access.h"
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_access.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
 #include "core/journal.h"
@@ -99,6 +101,23 @@ refusal(struct client *client, const struct publish_view *view)
         return ERR_QUOTA_EXCEEDED;
     }
     return OK;
+}
+
+// The HTTP hook is asked about the topic. ERR_WAIT: the packet comes again, and is counted then.
+static err_t
+decide_outside(struct client *client, const struct publish_view *view)
+{
+    struct shard *shard = client->shard;
+    if (!shard->access || !shard->access->listeners[client->listener_index].ask_publish)
+        return OK;
+    err_t err = client_decide(client, ACCESS_PUBLISH, view->topic, view->qos, view->retain);
+    if (err == ERR_WAIT) {
+        stat_sub(&shard->stats.publish_received, 1);
+        stat_sub(&shard->stats.publish_bytes_received, view->payload.len);
+    } else if (err) {
+        stat_add(&shard->stats.dropped_not_allowed, 1);
+    }
+    return err;
 }
 
 // The publisher makes work faster than it can be passed on: not read until that is better.
@@ -257,6 +276,11 @@ client_on_publish(struct client *client, const struct frame *frame)
         return err;
     struct route_result result = {0};
     err = refusal(client, &view);
+    if (unlikely(client->decided_outside) && err == OK) {
+        err = decide_outside(client, &view);
+        if (err == ERR_WAIT)
+            return err;
+    }
     if (err == OK)
         err = route(client, &view, &result);
     check_pressure(client);

@@ -3,13 +3,16 @@
 
 #include "core/base/mem.h"
 
+#include "core/access.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_access.h"
 #include "core/client_out.h"
 #include "core/journal.h"
 #include "core/mail.h"
 #include "core/registry.h"
 #include "core/retained.h"
+#include "core/review.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/subs.h"
@@ -37,6 +40,7 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     shard->index = index;
     shard->now_ms = now_ms;
     shard->config = atomic_load(&broker->config);
+    shard->review_at = UINT32_MAX; // no rules, no sessions
     shard->log = broker->log;
     shard->rcu = rcu_register(broker->rcu);
     shard->matches = match_cache_new(broker->trie, MATCH_CACHE_TOPICS);
@@ -72,6 +76,7 @@ shard_tick_begin(struct shard *shard, uint64_t now_ms)
     must_hot(now_ms >= shard->now_ms);
     shard->now_ms = now_ms;
     shard->config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
+    shard->access = atomic_load_explicit(&shard->broker->access, memory_order_acquire);
     shard->news |= journal_poll(shard->journal);
     if (!list_empty(&shard->parked))
         shard->news |= tickets_poll(shard);
@@ -236,6 +241,8 @@ void
 shard_timers(struct shard *shard)
 {
     struct timer *timer;
+    review_continue(shard);
+    client_answers(shard);
     drain_pages(shard);
     release_parked(shard);
     while ((timer = wheel_next(shard->wheel, shard->now_ms)) != NULL)
@@ -289,7 +296,7 @@ shard_offer_all(struct shard *shard)
 uint64_t
 shard_wait_until(const struct shard *shard)
 {
-    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty))
+    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty) || review_is_busy(shard))
         return 0;
     uint64_t due = min_u64(wheel_wait_until(shard->wheel), shard->hold_ms);
     due = min_u64(due, journal_wait_until(shard->journal));
@@ -319,6 +326,8 @@ shard_has_mail(const struct shard *shard)
     // The caller has said that it sleeps; see broker_wake.
     atomic_thread_fence(memory_order_seq_cst);
     if (keeper_has_news(shard))
+        return true;
+    if (shard->broker->desk && access_has_answer(shard->broker->desk, shard->index))
         return true;
     for (unsigned from = 0; from < shard->broker->shard_count; from++) {
         const struct spsc *q = shard->broker->mail[from][shard->index];

@@ -32,7 +32,10 @@
     X(dropped_retained_full) X(dropped_session_end)    X(dropped_disk)                            \
     X(queued_over_limit)                                                                           \
     X(publish_refused)       X(disconnected_slow)      X(reads_paused)       X(pages_loaded)       \
-    X(wills_published)
+    X(wills_published)                                                                             \
+    /* who may come, and do what */                                                                \
+    X(access_asked)          X(access_refused_busy)    X(access_refused)     X(access_expired)     \
+    X(access_reviewed_out)
 // clang-format on
 
 struct stats {
