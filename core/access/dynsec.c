@@ -10,6 +10,7 @@
 #include "core/access/dynsec_command.h"
 #include "core/access/dynsec_compile.h"
 #include "core/access/dynsec_store.h"
+#include "core/access/verified.h"
 
 struct dynsec {
     pthread_mutex_t mutex; // orders the commands, and guards what follows
@@ -144,14 +145,6 @@ struct candidate {
     bool known, good;
 };
 
-static struct dynsec_secret
-no_secret(uint32_t iterations)
-{
-    struct dynsec_secret secret;
-    dynsec_secret_none(iterations, &secret);
-    return secret;
-}
-
 // A name that is unknown costs as much as one of the others, always the same: passwords that came
 // with a file have other costs than those that were set here, and neither tells a name from
 // another.
@@ -168,36 +161,51 @@ usual_iterations(const struct dynsec *dynsec, struct slice user)
 }
 
 static void
-find_candidate(struct dynsec *dynsec, const char *name, struct slice user, struct slice client_id,
+find_candidate(const struct dynsec *dynsec, const char *name, const struct dynsec_login *login,
                struct candidate *ret)
 {
     const struct dynsec_client *client = dynsec_find_client(&dynsec->model, name);
     *ret = (struct candidate){.known = client != NULL};
     if (!client || !client->has_secret) {
-        ret->secret = no_secret(usual_iterations(dynsec, user));
+        dynsec_secret_none(usual_iterations(dynsec, login->user), &ret->secret);
         return;
     }
     ret->secret = client->secret;
     ret->mark = client->mark;
     ret->good = !client->disabled &&
-                (!client->client_id || slice_equal(slice_str(client->client_id), client_id));
+                (!client->client_id || slice_equal(slice_str(client->client_id), login->client_id));
+}
+
+static bool
+fits(const struct candidate *candidate, const struct dynsec_login *login, struct verified *verified,
+     uint64_t now_ms)
+{
+    const struct verified_login known = {
+        .mark = candidate->mark, .user = login->user, .password = login->password};
+    if (known.mark && verified && verified_has(verified, &known, now_ms))
+        return true;
+    if (!dynsec_secret_fits(&candidate->secret, login->password) || !candidate->mark)
+        return false;
+    if (verified)
+        verified_add(verified, &known, now_ms);
+    return true;
 }
 
 err_t
-dynsec_check(struct dynsec *dynsec, struct slice user, struct slice client_id,
-             struct slice password, uint64_t *ret_mark)
+dynsec_check(struct dynsec *dynsec, const struct dynsec_login *login, struct verified *verified,
+             uint64_t now_ms, uint64_t *ret_mark)
 {
     struct candidate candidate;
-    char *name = text_of(user); // MQTT's user names have no NUL
+    char *name = text_of(login->user); // MQTT's user names have no NUL
     pthread_mutex_lock(&dynsec->mutex);
-    find_candidate(dynsec, name, user, client_id, &candidate);
+    find_candidate(dynsec, name, login, &candidate);
     pthread_mutex_unlock(&dynsec->mutex);
     mem_free(name);
-    bool fits = dynsec_secret_fits(&candidate.secret, password);
+    bool good = fits(&candidate, login, verified, now_ms) && candidate.good;
     explicit_bzero(&candidate.secret, sizeof candidate.secret);
     if (!candidate.known)
         return ERR_NOT_FOUND;
-    if (!candidate.good || !fits)
+    if (!good)
         return ERR_NOT_AUTHORIZED;
     must(candidate.mark != 0);
     *ret_mark = candidate.mark;

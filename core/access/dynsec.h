@@ -14,6 +14,7 @@
 struct access_users;
 struct acl;
 struct dynsec;
+struct verified;
 
 #define DYNSEC_TOPIC           "$CONTROL/dynamic-security/v1"
 #define DYNSEC_RESPONSE_TOPIC  "$CONTROL/dynamic-security/v1/response"
@@ -27,7 +28,7 @@ struct dynsec;
 #define DYNSEC_GROUPS_MAX      10000u
 #define DYNSEC_ROLES_MAX       10000u
 #define DYNSEC_ACLS_MAX        1000u   // of a role
-#define DYNSEC_ALL_ACLS_MAX    900000u // of all roles: less than ACL_RULES_MAX
+#define DYNSEC_ALL_ACLS_MAX    300000u // of all roles: each may be three rules (ACL_RULES_MAX)
 #define DYNSEC_HELD_ROLES_MAX  64u     // of a client or a group
 #define DYNSEC_MEMBERSHIPS_MAX 62u     // groups of a client: then its lists fit in ACL_LISTS_MAX
 #define DYNSEC_NAME_MAX        400u    // bytes: a key of the store has room for it
@@ -88,11 +89,15 @@ void dynsec_outcome_free(struct dynsec_outcome *outcome); // frees what it holds
 
 // ---- Decisions ----------------------------------------------------------------------------------
 
+struct dynsec_login {
+    struct slice user, client_id, password;
+};
 // May this user come? ERR_NOT_FOUND: there is no such client; that takes as long as if there were.
 // ERR_NOT_AUTHORIZED: it is disabled, has no or another password, or is bound to another client
-// identifier. OK: *ret_mark is that of its entry in dynsec_users.
-NODISCARD err_t dynsec_check(struct dynsec *dynsec, struct slice user, struct slice client_id,
-                             struct slice password, uint64_t *ret_mark);
+// identifier. OK: *ret_mark is that of its entry in dynsec_users. verified: passwords that were
+// good a short while ago; NULL is fine. now_ms: monotonic.
+NODISCARD err_t dynsec_check(struct dynsec *dynsec, const struct dynsec_login *login,
+                             struct verified *verified, uint64_t now_ms, uint64_t *ret_mark);
 
 // Everything about topics, as it is now. Returns new.
 struct acl *dynsec_compile(struct dynsec *dynsec);

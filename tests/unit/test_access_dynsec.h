@@ -95,7 +95,8 @@ static inline err_t
 come(struct dynsec *dynsec, const char *user, const char *id, const char *password,
      uint64_t *ret_mark)
 {
-    return dynsec_check(dynsec, slice_str(user), slice_str(id), slice_str(password), ret_mark);
+    struct dynsec_login login = {slice_str(user), slice_str(id), slice_str(password)};
+    return dynsec_check(dynsec, &login, NULL, 0, ret_mark);
 }
 
 #endif
