@@ -166,7 +166,7 @@ export_retained(struct exporter *e)
         struct slice payload;
         rc = table_open(TABLE_RETAINED, &k, &v, &payload);
         if (rc == 0 && payload.len > 0 && payload.data[0] != JOURNAL_RETAIN_CLEAR)
-            rc = tell_row(e, TABLE_RETAINED, &k, &v, JOURNAL_RETAIN);
+            rc = tell_row(e, TABLE_RETAINED, &k, &v, payload.data[0]);
         if (rc == 0)
             rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
@@ -228,7 +228,8 @@ err_t
 store_import_begin(struct store *store)
 {
     must(store->magic == STORE_MAGIC && !store->running && !store->transfer);
-    if (store->counts.sessions > 0 || store->counts.retained > 0)
+    const struct store_counts *counts = &store->counts;
+    if (counts->sessions > 0 || counts->retained > 0 || counts->settings > 0)
         return ERR_FULL;
     struct transfer *t = mem_zalloc(sizeof *t);
     uint32_t version;

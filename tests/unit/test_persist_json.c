@@ -321,6 +321,17 @@ Test(persist_json, retained)
     round_trip_as(&r, "{\"type\":\"retain_clear\",\"order\":5,\"topic\":\"$x/y\"}");
 }
 
+Test(persist_json, settings)
+{
+    struct record r = {.kind = JOURNAL_SETTING,
+                       .order = 5,
+                       .msg = {.topic = BYTES("dynsec/role/r"), .payload = BYTES("{\"a\":1}")}};
+    round_trip_as(&r, "{\"type\":\"setting\",\"order\":5,\"name\":\"dynsec/role/r\","
+                      "\"payload\":\"{\\\"a\\\":1}\"}");
+    r.msg.payload = BYTES("");
+    round_trip(&r);
+}
+
 Test(persist_json, ends)
 {
     struct record r = {.kind = JOURNAL_SESSION_END, .session = 3};
