@@ -17,6 +17,8 @@
 
 struct access_desk;
 struct access_rules;
+struct admission;
+struct bans;
 struct keeper;
 struct retained;
 struct shard;
@@ -41,6 +43,8 @@ struct broker {
     struct rcu *rcu;
     struct trie *trie;
     struct retained *retained;
+    struct admission *admission; // ON_ANY
+    struct bans *bans;           // ON_ANY
     unsigned shard_count;
     struct shard *shards[TRIE_SHARDS_MAX]; // set once by each worker before the start barrier
     struct spsc *mail[TRIE_SHARDS_MAX][TRIE_SHARDS_MAX]; // [from][to]; NULL on the diagonal
@@ -51,6 +55,7 @@ struct broker {
     struct keeper *keeper; // main's, NULL = nothing is kept; set before there are shards
     _Atomic(const struct config *) config; // main replaces it; readers take it once a tick
     _Atomic uint64_t memory_max;           // budget in bytes
+    _Atomic uint32_t level;                // enum governor_level
     _Atomic uint64_t next_session_number;  // identities for No Local, the journal and the log
     _Atomic uint64_t next_message;         // numbers in the journal
     _Atomic uint64_t wall_offset_ms;       // wall clock minus monotonic clock; the keeper sets it

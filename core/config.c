@@ -195,7 +195,7 @@ check_listeners(struct config_loader *loader)
     if (!open)
         config_warning(loader,
                        "no listener admits anonymous clients, and nothing says who else may "
-                       "connect: nobody can (allow_anonymous true changes that)");
+                       "come: nobody can connect (allow_anonymous true changes that)");
 }
 
 static void
@@ -287,7 +287,8 @@ config_load(const struct config_options *options, char *const *env, struct confi
     if (config->memory_max == 0) {
         struct host host;
         host_probe("", &host);
-        config->memory_max = host.memory_bytes / 4 * 3;
+        config->memory_max = host_memory_budget(&host);
+        config->memory_follows = true;
         must(config->memory_max > 0);
     }
     err_t err = loader_end(loader, ret_config);

@@ -143,7 +143,8 @@ config_auth_http_finish(struct config_loader *loader)
     check_url(loader, "auth_http_superuser_url", http->superuser_url);
     check_url(loader, "auth_http_acl_url", http->acl_url);
     if (http->superuser_url && !http->url)
-        config_error(loader, "auth_http_superuser_url needs auth_http_url, which is asked first");
+        config_warning(loader, "auth_http_superuser_url has no effect without auth_http_url, which "
+                               "is asked first");
     if (!http->url && !http->acl_url && (http->ca_file || http->headers))
         config_warning(loader, "auth_http_ca_file and auth_http_header have no effect without "
                                "auth_http_url or auth_http_acl_url");

@@ -1,5 +1,6 @@
 // config_keys.c - every key that a configuration may hold, in one table.
 #include "core/config_loader.h"
+#include "core/topic.h"
 
 const char *const config_group_names[CONFIG_GROUPS] = {
     [GROUP_LISTENERS] = "Listeners",
@@ -19,6 +20,8 @@ const char *const config_group_names[CONFIG_GROUPS] = {
 #define U32 UINT32_MAX
 // Far above any machine, far below an overflow when bytes are added up.
 #define BYTES_MAX (1ull << 60)
+// A terabyte a second: bucket.h counts thousandths of it.
+#define RATE_MAX (1ull << 40)
 // The largest MQTT packet: five bytes of fixed header and the largest remaining length.
 #define PACKET_MAX  268435460ull
 #define PAYLOAD_MAX 268435455ull
@@ -73,6 +76,21 @@ const struct config_key config_keys[] = {
     {KEY(LISTENERS, "max_connections"), LISTENER(UINT, connections_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "connections",
      .help = "Connections of this listener; 0 or -1: no limit."},
+    {KEY(LISTENERS, "max_messages_in_rate"), LISTENER(UINT, messages_in_rate), RANGE(0, U32),
+     .fallback = "0", .unit = "messages",
+     .help = "Messages a second from each client of this listener; beyond it, the client is not "
+             "read until its time has come, and nothing is lost. As many may come at once. "
+             "0: no limit."},
+    {KEY(LISTENERS, "max_bytes_in_rate"), LISTENER(UINT, bytes_in_rate), RANGE(0, RATE_MAX),
+     .fallback = "0", .unit = "bytes", .help = "The same in bytes of all packets; 0: no limit."},
+    {KEY(LISTENERS, "max_messages_out_rate"), LISTENER(UINT, messages_out_rate), RANGE(0, U32),
+     .fallback = "0", .unit = "messages",
+     .help = "Messages a second to each client of this listener; beyond it, those of QoS 1 and 2 "
+             "wait in its queue, and those of QoS 0 are dropped, or wait with "
+             "queue_qos0_messages. 0: no limit."},
+    {KEY(LISTENERS, "max_bytes_out_rate"), LISTENER(UINT, bytes_out_rate), RANGE(0, RATE_MAX),
+     .fallback = "0", .unit = "bytes",
+     .help = "The same in bytes of topics and payloads; 0: no limit."},
     {KEY(LISTENERS, "max_qos"), LISTENER(UINT, maximum_qos), RANGE(0, 2), .fallback = "2",
      .unit = "QoS", .help = "The highest QoS that clients of this listener may publish with."},
     {KEY(LISTENERS, "max_topic_alias"), LISTENER(UINT, topic_alias_max), RANGE(0, U16),
@@ -290,10 +308,52 @@ const struct config_key config_keys[] = {
     {KEY(LIMITS, "memory_limit"), GLOBAL(UINT, memory_max), RANGE(0, BYTES_MAX), .fallback = "0",
      .unit = "bytes",
      .help = "Budget of all sessions, queues and retained messages; 0: three quarters of what "
-             "the cgroup or the machine has."},
+             "the cgroup or the machine has, also when that changes."},
     {KEY(LIMITS, "global_max_connections"), GLOBAL(UINT, connections_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "connections",
      .help = "Connections of all listeners; 0 or -1: no limit."},
+    {KEY(LIMITS, "max_pending_handshakes"), GLOBAL(UINT, handshakes_max), RANGE(0, U32),
+     .fallback = "10000", .unit = "connections",
+     .help = "Connections whose TLS handshake, upgrade to a WebSocket or PROXY header is not "
+             "complete, shared evenly by the workers. Beyond, the one that has waited longest for "
+             "its peer makes room; 0: no limit."},
+    {KEY(LIMITS, "max_connections_per_address"), GLOBAL(UINT, address_connections_max),
+     RANGE(0, U32), .fallback = "0", .unit = "connections",
+     .help = "Connections of one IPv4 address, or of one /64 of IPv6; behind a proxy that speaks "
+             "the PROXY protocol, of the client's. For connections that come after it was set. "
+             "0: no limit, because thousands may share the address of a gateway."},
+    {KEY(LIMITS, "connect_rate"), GLOBAL(UINT, connect_rate), RANGE(0, U32), .fallback = "0",
+     .unit = "CONNECTs",
+     .help = "CONNECTs a second, and as many at once; more are refused. 0: no limit, because "
+             "after a restart all clients come at once, and are best served at once."},
+    {KEY(LIMITS, "connect_rate_per_address"), GLOBAL(UINT, address_connect_rate), RANGE(0, U32),
+     .fallback = "0", .unit = "CONNECTs",
+     .help = "The same for one address, as max_connections_per_address takes it."},
+    {KEY(LIMITS, "flapping_max"), GLOBAL(UINT, flapping_max), RANGE(0, U32), .fallback = "0",
+     .unit = "CONNECTs",
+     .help = "A client identifier that connects from one address more often than this within "
+             "flapping_window is banned from there. 0: never, because a bad network looks the "
+             "same."},
+    {KEY(LIMITS, "flapping_window"), GLOBAL(UINT, flapping_window_s), RANGE(1, 86400),
+     .fallback = "60", .unit = "seconds", .help = "See flapping_max."},
+    {KEY(LIMITS, "flapping_ban"), GLOBAL(UINT, flapping_ban_s), RANGE(1, U32), .fallback = "300",
+     .unit = "seconds", .help = "How long such a client is banned."},
+    {KEY(LIMITS, "max_login_failures"), GLOBAL(UINT, login_failures_max), RANGE(0, U32),
+     .fallback = "1000", .unit = "failures",
+     .help = "An address from which more logins than this fail within login_failure_window is "
+             "banned, before anything is computed for it. More than any person mistypes, and "
+             "room for many devices behind one address. 0: never."},
+    {KEY(LIMITS, "login_failure_window"), GLOBAL(UINT, login_failure_window_s), RANGE(1, 86400),
+     .fallback = "60", .unit = "seconds", .help = "See max_login_failures."},
+    {KEY(LIMITS, "login_failure_ban"), GLOBAL(UINT, login_failure_ban_s), RANGE(1, U32),
+     .fallback = "60", .unit = "seconds", .help = "How long such an address is banned."},
+    {KEY(LIMITS, "max_topic_levels"), GLOBAL(UINT, topic_levels_max), RANGE(1, TOPIC_LEVELS_MAX),
+     .fallback = "200", .unit = "levels",
+     .help = "Levels that a topic or a filter may have. What a match costs grows with them."},
+    {KEY(LIMITS, "max_subscribe_filters"), GLOBAL(UINT, subscribe_filters_max), RANGE(0, U32),
+     .fallback = "10000", .unit = "filters",
+     .help = "Filters that one SUBSCRIBE may bring; those beyond are refused. So many take some "
+             "10 ms, for which others wait. 0: no limit."},
     {KEY(LIMITS, "global_max_clients"), GLOBAL(UINT, clients_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "clients",
      .help = "Clients, connected or with a stored session; 0 or -1: no limit."},
@@ -319,6 +379,9 @@ const struct config_key config_keys[] = {
      .help = "Retained messages that are kept; 0: no limit."},
     {KEY(RETAINED, "max_retained_bytes"), GLOBAL(UINT, retained_bytes_max), RANGE(0, BYTES_MAX),
      .fallback = "0", .unit = "bytes", .help = "The same in bytes; 0: no limit."},
+    {KEY(RETAINED, "max_retained_message_size"), GLOBAL(UINT, retained_message_max),
+     RANGE(0, PAYLOAD_MAX), .fallback = "0", .unit = "bytes",
+     .help = "The largest payload of a retained message; 0: message_size_limit's."},
     {KEY(RETAINED, "retained_message_expiry"), GLOBAL(DURATION, retain_expiry_s), .never = 0,
      .fallback = "never", .help = "How long a retained message is kept at most."},
 

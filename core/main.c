@@ -21,8 +21,8 @@
 #include "persist/command.h"
 #include "persist/store.h"
 
-#define IDLE_MS 60000 // nothing to do but to wait for signals
-#define FREE_MS 100   // an old configuration waits for its grace period
+#define FREE_MS 100  // an old configuration waits for its grace period
+#define HOST_MS 5000 // how often it is looked whether the host grants something else by now
 
 // Read by jemalloc, which is malloc here: what a burst needed goes back to the system within a
 // second or two, also from a worker that sleeps afterwards. Not static: jemalloc looks the name up.
@@ -324,7 +324,7 @@ static err_t
 take_resources(struct server *server)
 {
     const struct config *config = server->config;
-    (void)process_raise_descriptors();
+    process_raise_descriptors();
     process_block_signals(&server->signals);
     if (!worker_probe(&server->features)) {
         (void)fprintf(stderr, "Error: %s\n", server->features.text);
@@ -337,6 +337,7 @@ take_resources(struct server *server)
     must(server->worker_count >= 1);
     if (open_listeners(server) != OK || open_access(server) != OK)
         return ERR_IO;
+    listen_set_descriptors(server->listeners, process_descriptors());
     if (config->daemon) {
         server->ready = process_daemon();
         if (server->ready < 0) {
@@ -637,20 +638,43 @@ on_signal(struct server *server, int number)
     }
 }
 
+// What the host grants may change while we run: a container's memory, and the descriptors.
+static void
+follow_host(struct server *server)
+{
+    listen_set_descriptors(server->listeners, process_descriptors());
+    if (!server->config->memory_follows)
+        return;
+    struct host host;
+    host_probe("", &host);
+    uint64_t max = host_memory_budget(&host);
+    if (max == atomic_exchange(&server->broker->memory_max, max))
+        return;
+    wake_all(server);
+    log_line(server->log, LOG_T_NOTICE,
+             "Memory: %llu bytes are granted by now; memory_limit is %llu.",
+             (unsigned long long)host.memory_bytes, (unsigned long long)max);
+}
+
 static void
 serve(struct server *server)
 {
     must(server->started == server->worker_count);
     uint64_t watchdog_ms = process_watchdog_ms();
+    uint64_t host_ms = clock_mono_ms();
     bool stop = false;
     while (!stop) {
-        uint64_t wait_ms = rcu_deferred(server->rcu) > 0 ? FREE_MS : IDLE_MS;
+        uint64_t wait_ms = rcu_deferred(server->rcu) > 0 ? FREE_MS : HOST_MS;
         if (watchdog_ms > 0)
             wait_ms = min_u64(wait_ms, watchdog_ms);
         stop = on_signal(server, process_wait(&server->signals, wait_ms));
         rcu_online(server->rcu);
         rcu_quiescent(server->rcu);
         rcu_offline(server->rcu);
+        if (clock_mono_ms() - host_ms >= HOST_MS) {
+            host_ms = clock_mono_ms();
+            follow_host(server);
+        }
         if (watchdog_ms > 0)
             process_notify("WATCHDOG=1");
     }
