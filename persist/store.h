@@ -58,6 +58,11 @@ typedef err_t (*record_sink)(void *arg, const struct record *record);
 // Settings (SETTING records), sorted by name. The sink returns OK.
 NODISCARD err_t store_load_settings(struct store *store, record_sink sink, void *arg);
 
+// Takes settings into the state at once, before the threads start: all of them or none. Their
+// orders are above all that the store has. ERR_IO: it told.
+NODISCARD err_t store_put_settings(struct store *store, const struct record *records,
+                                   uint32_t count);
+
 // The threads. The broker and its keeper outlive store_stop. store_stop: the workers have ended and
 // offered all they had; commits it, folds, joins.
 NODISCARD err_t store_start(struct store *store, struct broker *broker);

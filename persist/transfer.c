@@ -329,3 +329,30 @@ store_import_end(struct store *store)
         return import_failed(store, rc);
     return rc == 0 ? OK : ERR_IO;
 }
+
+// ---- Settings -----------------------------------------------------------------------------------
+
+err_t
+store_put_settings(struct store *store, const struct record *records, uint32_t count)
+{
+    must(store->magic == STORE_MAGIC && !store->running && !store->transfer);
+    struct window *window = window_new(store->state.meta.seed);
+    for (uint32_t i = 0; i < count; i++) {
+        must(records[i].kind == JOURNAL_SETTING);
+        uint32_t len = record_size(&records[i]);
+        const uint8_t *end = record_write(window_room(window, len), &records[i]);
+        must(end == window->bytes + window->len);
+        err_t err = window_apply(window, len);
+        must(err == OK); // it is one of ours
+    }
+    // Nothing of the log is left to be applied: opening has folded it.
+    int rc = fold_window(&store->state, window, store->state.meta.applied, NULL);
+    window_free(window);
+    if (rc == 0)
+        rc = store_count(store);
+    if (rc == 0)
+        return OK;
+    store_say(store, LOG_T_ERROR, "Persistence: cannot write to the store %s: %s. %s", store->path,
+              env_text(rc), store_advice(rc));
+    return ERR_IO;
+}

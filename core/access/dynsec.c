@@ -15,6 +15,7 @@
 struct dynsec {
     pthread_mutex_t mutex; // orders the commands, and guards what follows
     struct dynsec_model model;
+    uint64_t next_order;
     uint32_t iterations;
     struct hash_key key; // for the cost of names that are unknown
 };
@@ -27,6 +28,7 @@ dynsec_new(uint32_t iterations)
     pthread_mutex_init(&dynsec->mutex, NULL);
     dynsec_model_init(&dynsec->model);
     dynsec->iterations = iterations;
+    dynsec->next_order = 1;
     err_t err = hash_key_random(&dynsec->key);
     must(err == OK); // the broker itself has had a key by then
     return dynsec;
@@ -75,6 +77,12 @@ install(struct dynsec *dynsec, struct dynsec_model *model, err_t err)
     return err;
 }
 
+void
+dynsec_set_next_order(struct dynsec *dynsec, uint64_t order)
+{
+    dynsec->next_order = order;
+}
+
 err_t
 dynsec_load(struct dynsec *dynsec, const struct dynsec_setting *list, uint32_t count, char *problem,
             size_t size)
@@ -91,9 +99,11 @@ dynsec_import(struct dynsec *dynsec, struct slice text, struct dynsec_import *re
     struct dynsec_model model;
     dynsec_model_init(&model);
     err_t err = dynsec_take_file(&model, text, ret, problem, size);
-    if (err == OK)
-        dynsec_collect(&model, &ret->settings);
-    return install(dynsec, &model, err);
+    if (err != OK)
+        return install(dynsec, &model, err);
+    dynsec_collect(&model, &ret->settings);
+    ret->order = dynsec->next_order++; // nobody else knows of it yet
+    return install(dynsec, &model, OK);
 }
 
 // ---- Commands -----------------------------------------------------------------------------------
@@ -117,6 +127,7 @@ dynsec_execute(struct dynsec *dynsec, struct slice by, struct slice payload,
     dynsec_collect(&dynsec->model, &ret->settings);
     const struct dynsec_client *self = dynsec_find_client(&dynsec->model, name);
     ret->mark = self && !self->disabled ? self->mark : 0;
+    ret->order = dynsec->next_order++;
     pthread_mutex_unlock(&dynsec->mutex);
     char *text = json_dumps(reply, JSON_COMPACT);
     must(text);
@@ -223,11 +234,10 @@ dynsec_compile(struct dynsec *dynsec)
     return acl;
 }
 
-struct access_users *
-dynsec_users(struct dynsec *dynsec)
+void
+dynsec_add_users(struct dynsec *dynsec, struct access_users *users)
 {
     pthread_mutex_lock(&dynsec->mutex);
-    struct access_users *users = dynsec_model_users(&dynsec->model);
+    dynsec_model_users(&dynsec->model, users);
     pthread_mutex_unlock(&dynsec->mutex);
-    return users;
 }

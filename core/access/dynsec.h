@@ -57,6 +57,8 @@ struct dynsec_settings {
 
 void dynsec_settings_free(struct dynsec_settings *settings); // frees what it holds; wipes
 
+// The order of the next change, above all that the store has; 1 where nothing else is said.
+void dynsec_set_next_order(struct dynsec *dynsec, uint64_t order);
 // Takes what the store has, once, into an empty one. ERR_CONFIG: problem (of size bytes) says what
 // could not be understood; nothing is taken then.
 NODISCARD err_t dynsec_load(struct dynsec *dynsec, const struct dynsec_setting *list,
@@ -65,6 +67,7 @@ NODISCARD err_t dynsec_load(struct dynsec *dynsec, const struct dynsec_setting *
 struct dynsec_import {
     uint32_t clients, groups, roles;
     uint32_t skipped;                // entries that could not be understood or exceed a limit
+    uint64_t order;                  // of the settings
     struct dynsec_settings settings; // to be stored; the caller's
 };
 // Takes a dynamic-security.json into an empty one. ERR_CONFIG: as above.
@@ -77,9 +80,10 @@ bool dynsec_is_empty(struct dynsec *dynsec);
 struct dynsec_outcome {
     struct slice reply;              // JSON, mem_alloc'ed; the caller's
     struct dynsec_settings settings; // what changed; the caller's
-    bool rules;    // dynsec_compile and dynsec_users would give others than before
-    uint64_t mark; // of the administrator's own entry from now on; 0 = none
-    char *log;     // one line for each command that changed something, or NULL
+    uint64_t order;                  // of these settings: higher than that of all before
+    bool rules;                      // rules or users are others than before
+    uint64_t mark;                   // of the administrator's own entry from now on; 0 = none
+    char *log;                       // one line for each command that changed something, or NULL
 };
 // Executes a payload. Whatever is wrong with it stands in the reply. by: the administrator's user
 // name; data NULL = none.
@@ -101,8 +105,8 @@ NODISCARD err_t dynsec_check(struct dynsec *dynsec, const struct dynsec_login *l
 
 // Everything about topics, as it is now. Returns new.
 struct acl *dynsec_compile(struct dynsec *dynsec);
-// Everybody who may come, with marks: a mark changes when a connected client has to come again.
-// The empty name stands for those without one, as soon as there is a group for them. Returns new.
-struct access_users *dynsec_users(struct dynsec *dynsec);
+// Adds everybody who may come, with marks: a mark changes when a connected client has to come
+// again. The empty name stands for those without one, as soon as there is a group for them.
+void dynsec_add_users(struct dynsec *dynsec, struct access_users *users);
 
 #endif

@@ -159,10 +159,9 @@ dynsec_compile_model(struct dynsec_model *model)
     return acl_builder_finish(builder);
 }
 
-struct access_users *
-dynsec_model_users(const struct dynsec_model *model)
+void
+dynsec_model_users(const struct dynsec_model *model, struct access_users *users)
 {
-    struct access_users *users = access_users_new();
     for (uint32_t i = 0; i < model->clients.count; i++) {
         const struct dynsec_client *client = (const struct dynsec_client *)model->clients.items[i];
         if (!client->disabled)
@@ -170,5 +169,4 @@ dynsec_model_users(const struct dynsec_model *model)
     }
     if (model->anonymous)
         access_users_add(users, slice_str(""), model->anonymous_mark);
-    return users;
 }

@@ -275,7 +275,8 @@ Test(dynsec_store, a_file_that_is_none_is_refused)
 static uint64_t
 mark_of(struct dynsec *dynsec, const char *name)
 {
-    struct access_users *users = dynsec_users(dynsec);
+    struct access_users *users = access_users_new();
+    dynsec_add_users(dynsec, users);
     uint64_t mark = access_users_mark(users, slice_str(name));
     access_users_unref(users);
     return mark;

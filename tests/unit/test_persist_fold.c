@@ -266,3 +266,18 @@ Test(persist_fold, a_store_of_version_1_is_brought_up_to_date)
     RIG_KEEP(&rig, rec_setting(2, "a", "1"));
     cr_assert_eq(counts().settings, 1);
 }
+
+Test(persist_fold, settings_are_put_before_the_start_and_changed_after_it)
+{
+    char seen[1000] = "";
+    const struct record records[] = {rec_setting(4, "a", "1"), rec_setting(4, "b", "2")};
+    RIG_KEEP(&rig, rec_session(1, "one"), rec_retain(3, "r", "x"));
+    cr_assert_eq(store_put_settings(rig.store, records, 2), OK);
+    cr_assert_eq(counts().settings, 2);
+    cr_assert_eq(counts().next_order, 5);
+    RIG_KEEP(&rig, rec_setting(5, "b", "3"));
+    rig_close(&rig);
+    rig_open(&rig);
+    cr_assert_eq(store_load_settings(rig.store, note_setting, seen), OK);
+    cr_assert_str_eq(seen, "a=1 b=3 ");
+}

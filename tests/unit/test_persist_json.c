@@ -429,7 +429,7 @@ Test(persist_json, broken_lines_are_told_by_number)
     refuse("{}", "line 1: no \"type\", expected \"session\", \"subscription\", \"message\", ...");
     refuse("{\"type\":\"sesion\"}",
            "line 1: \"type\" is \"sesion\", expected session, subscription, message, queued, "
-           "state, received, retained");
+           "state, received, retained, setting");
     refuse("{\"type\":\"session_end\",\"session\":3,\"session\":3}",
            "line 1: no JSON: duplicate object key near '\"session\"' (byte 43)");
     refuse("{\"type\":\"session_end\",\"session\":3} x",
