@@ -41,6 +41,7 @@ access_question_new(const struct access_texts *texts)
     must(p == block->bytes + len);
     memcpy(&block->question.texts, to, sizeof to);
     list_init(&block->question.node);
+    list_init(&block->question.asked);
     return &block->question;
 }
 
@@ -206,6 +207,24 @@ uint32_t
 access_waiting(const struct access_desk *desk)
 {
     return atomic_load_explicit(&desk->waiting, memory_order_relaxed);
+}
+
+// ---- Rules --------------------------------------------------------------------------------------
+
+struct access_rules *
+access_rules_new(void)
+{
+    return mem_zalloc(sizeof(struct access_rules));
+}
+
+void
+access_rules_free(struct access_rules *rules)
+{
+    for (unsigned i = 0; rules && i < ACCESS_LISTENERS_MAX; i++) {
+        acl_unref(rules->listeners[i].acl);
+        access_users_unref(rules->listeners[i].users);
+    }
+    mem_free(rules);
 }
 
 // ---- Names with marks ---------------------------------------------------------------------------

@@ -42,7 +42,13 @@ struct access_texts {
 
 // What was found. Set by whoever answers.
 struct access_answer {
-    err_t err; // OK: it may
+    err_t err;       // OK: it may
+    const char *why; // it may not, for the log alone; NULL = there is no more to say than err
+    // Whoever answered knows nothing of this client: the next one is asked. Where there is none, it
+    // may not: err says so already.
+    bool ignored;
+    uint32_t valid_ms; // PUBLISH, SUBSCRIBE: so long the answer holds for the same question asked
+                       // anew by this client; 0: for the packet that it was asked for, alone
     // Enhanced authentication goes on: the client gets auth_data, and its next message comes with
     // `exchange`, which is the answerer's alone: plain bytes, wiped with the client.
     bool more;
@@ -58,7 +64,8 @@ struct access_answer {
 };
 
 struct access_question {
-    struct list node;
+    struct list node;  // the desk's
+    struct list asked; // of the client: those under way
     enum access_kind kind;
     unsigned shard;        // that asks
     struct client *client; // the shard's business alone; NULL: it has gone
@@ -117,17 +124,21 @@ void access_users_unref(struct access_users *users); // takes one; NULL is fine
 #define ACCESS_LISTENERS_MAX 64
 
 // In force at a time, read once a tick; main replaces it and frees the old one after a grace
-// period.
+// period. What is all zero stands for no rules at all.
 struct access_rules {
-    uint64_t version;
     struct {
         bool ask;                   // who connects is asked about; else anybody may
         bool ask_publish;           // ACCESS_PUBLISH
         bool ask_subscribe;         // ACCESS_SUBSCRIBE
         struct acl *acl;            // NULL = everything is allowed; with a reference
         struct access_users *users; // NULL = nobody has a mark; with a reference
+        bool users_are_all;         // nobody else is let in by a user name
     } listeners[ACCESS_LISTENERS_MAX];
+    bool alike;   // rules for topics are the same for all listeners
     bool control; // somebody answers ACCESS_CONTROL
 };
+
+struct access_rules *access_rules_new(void);        // returns new, all zero
+void access_rules_free(struct access_rules *rules); // takes; NULL is fine
 
 #endif

@@ -4,13 +4,18 @@
 //         its decisions.
 // Owner:  struct acl is counted; each session owns its struct rights.
 // Thread: an acl never changes and may be read by all; rights belong to the session's worker.
-// Memory: an acl: its texts, and about 40 bytes a rule. Rights: about 100 bytes, the two names, and
-//         room for the last topics that were decided. Decisions allocate nothing.
+// Memory: an acl: its texts, and about 40 bytes a rule. Rights: about 90 bytes, the two names, and
+//         256 bytes each for the last topics that were published to and received, from the first of
+//         them on. Other decisions allocate nothing.
 // Limits: ACL_RULES_MAX rules, ACL_LISTS_MAX lists for one client; the levels of a topic.
 //
 // Rules stand in lists, and the lists that concern a client are asked in order: the first rule that
 // matches decides, else the default of the action. `+` and `#` in a rule match as in a
 // subscription; topics that begin with `$` match only rules that begin with `$`.
+//
+// A placeholder may stand anywhere in a level. Where the name that it stands for is missing, empty,
+// or holds `/`, `+` or `#`, a rule that allows matches nothing. One that denies takes such a name
+// as it is, and matches nothing where there is none.
 #ifndef TERN_CORE_ACL_H
 #define TERN_CORE_ACL_H
 
@@ -50,7 +55,8 @@ uint32_t acl_builder_list(struct acl_builder *builder);
 // The list's next rule. ERR_TOPIC_FILTER_INVALID; ERR_FULL: ACL_RULES_MAX.
 NODISCARD err_t acl_builder_rule(struct acl_builder *builder, uint32_t list,
                                  const struct acl_rule *rule);
-// Which lists concern this user, in order; the last call for a name holds. ERR_FULL: too many.
+// Which lists concern this user, in order; the last call for a name holds. Lists that do not exist
+// yet cannot be named. ERR_FULL: too many.
 NODISCARD err_t acl_builder_user(struct acl_builder *builder, struct slice user,
                                  const uint32_t *lists, uint32_t count);
 // Clients without a user name.
@@ -76,15 +82,21 @@ NODISCARD err_t acl_parse(const char *name, struct slice text, struct acl **ret_
 struct rights *rights_new(struct acl *acl, struct slice user, struct slice client_id);
 void rights_free(struct rights *rights); // takes; NULL is fine
 
-// May it? rights NULL: everything is allowed. topic: a Topic Name.
+struct acl *rights_acl(const struct rights *rights); // borrowed; rights NULL: NULL
+
+// May it (ACL_PUBLISH, ACL_RECEIVE)? rights NULL: everything is allowed. topic: a Topic Name.
 bool rights_allow(struct rights *rights, enum acl_action action, struct slice topic);
+// The same for a client that is not here. Remembers nothing.
+bool acl_allows(const struct acl *acl, struct slice user, struct slice client_id,
+                enum acl_action action, struct slice topic);
 
 enum acl_cover {
     ACL_COVERS_NOTHING, // none of the topics that the filter matches is allowed
     ACL_COVERS_SOME,    // or it cannot be told: each topic must be asked for
     ACL_COVERS_ALL,     // every topic that it matches is allowed
 };
-// What rights to topics (ACL_RECEIVE) say of a whole filter. rights NULL: ACL_COVERS_ALL.
+// What rights to topics (ACL_PUBLISH, ACL_RECEIVE) say of a whole filter. Looks at all rules that
+// concern the client, as does the next function. rights NULL: ACL_COVERS_ALL.
 enum acl_cover rights_cover(const struct rights *rights, enum acl_action action,
                             struct slice filter);
 // May it subscribe, or unsubscribe, with this filter (ACL_SUBSCRIBE, ACL_UNSUBSCRIBE)? A rule's

@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/access.h"
 #include "core/admission.h"
 #include "core/bans.h"
 #include "core/mail.h"
@@ -58,6 +59,7 @@ broker_free(struct broker *broker)
             spsc_free(broker->mail[from][to]);
         }
     }
+    access_rules_free(unconst(atomic_load(&broker->access)));
     trie_free(broker->trie);
     retained_free(broker->retained);
     admission_free(broker->admission);
@@ -80,6 +82,20 @@ broker_set_config(struct broker *broker, struct rcu_reader *self, struct config 
     const struct config *old = atomic_exchange(&broker->config, config);
     atomic_store(&broker->memory_max, config->memory_max);
     rcu_defer(self, unconst(old), free_config);
+}
+
+static void
+free_access(void *rules)
+{
+    access_rules_free(rules);
+}
+
+void
+broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules)
+{
+    const struct access_rules *old = atomic_exchange(&broker->access, rules);
+    if (old)
+        rcu_defer(self, unconst(old), free_access);
 }
 
 unsigned

@@ -11,7 +11,10 @@ struct client;
 struct listener_config;
 
 NODISCARD err_t client_on_connect(struct client *client, const struct frame *frame);
-NODISCARD err_t client_on_publish(struct client *client, const struct frame *frame);
+// behind: what came after the packet. Takes off its front those that go with this one: that differ
+// from it in their payload alone.
+NODISCARD err_t client_on_publish(struct client *client, const struct frame *frame,
+                                  struct slice *behind);
 NODISCARD err_t client_on_subscribe(struct client *client, const struct frame *frame);
 NODISCARD err_t client_on_unsubscribe(struct client *client, const struct frame *frame);
 // Who the client is for this listener: its CONNECT's user name and client identifier give way to

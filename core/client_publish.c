@@ -1,9 +1,11 @@
 // client_publish.c - PUBLISH from a client: checks, alias, routing, acknowledgement.
 #include "core/base/mem.h"
 
+#include "core/access.h"
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_access.h"
 #include "core/client_handlers.h"
 #include "core/client_limits.h"
 #include "core/client_out.h"
@@ -123,6 +125,23 @@ refusal(struct client *client, const struct publish_view *view)
     return OK;
 }
 
+// The HTTP hook is asked about the topic. ERR_WAIT: the packet comes again, and is counted then.
+static err_t
+decide_outside(struct client *client, const struct publish_view *view)
+{
+    struct shard *shard = client->shard;
+    if (!shard->access || !shard->access->listeners[client->listener_index].ask_publish)
+        return OK;
+    err_t err = client_decide(client, ACCESS_PUBLISH, view->topic, view->qos, view->retain);
+    if (err == ERR_WAIT) {
+        stat_sub(&shard->stats.publish_received, 1);
+        stat_sub(&shard->stats.publish_bytes_received, view->payload.len);
+    } else if (err) {
+        stat_add(&shard->stats.dropped_not_allowed, 1);
+    }
+    return err;
+}
+
 // The publisher makes work faster than it can be passed on: not read until that is better.
 static void
 check_pressure(struct client *client)
@@ -177,14 +196,64 @@ expires_at(const struct shard *shard, const struct publish_view *view)
     return at;
 }
 
+// The packet itself, if those who get it may get it as it came.
+static struct pub_packet
+packet_of(const struct client *client, const struct frame *frame, const struct publish_view *view)
+{
+    if (view->strip || view->payload.len > OUTQ_COPY_MAX ||
+        (view->retain && client->shard->config->retain_expiry_s))
+        return (struct pub_packet){0};
+    const uint8_t *bytes = frame->body.data - (frame->total - frame->body.len);
+    return (struct pub_packet){
+        .bytes = bytes,
+        .len = frame->total,
+        .payload_len = view->payload.len,
+        .id_at = (uint32_t)(view->topic.data + view->topic.len - bytes),
+        .count = 1,
+        .form = packet_form(client->version == MQTT_5, view->qos),
+    };
+}
+
+// Would what is decided for this packet be decided for others that differ in their payload alone?
+static bool
+may_lead(const struct shard *shard, const struct pub_packet *packet,
+         const struct publish_view *view)
+{
+    return packet->form != 0 && view->qos == 0 && !view->retain && view->raw_props.len == 0 &&
+           !shard->config->queue_qos0_messages && !shard->config->upgrade_outgoing_qos;
+}
+
+// Makes the packet a run with those behind it.
+static void
+gather_run(const struct config *config, const struct frame *first, struct slice behind,
+           struct pub_packet *packet)
+{
+    uint32_t same = first->body.len - packet->payload_len; // bytes before the payload
+    uint32_t max = config->payload_size_max, packet_max = config->packet_size_max;
+    max = max ? min_u32(max, OUTQ_COPY_MAX) : OUTQ_COPY_MAX;
+    packet_max = packet_max ? packet_max : UINT32_MAX;
+    struct frame next;
+    while (behind.len > 0 && behind.data[0] == packet->bytes[0] &&
+           codec_frame(behind, packet_max, &next) == OK && next.body.len >= same &&
+           next.body.len - same <= max && packet->len + next.total <= RUN_BYTES_MAX &&
+           memcmp(next.body.data, first->body.data, same) == 0) {
+        packet->len += next.total;
+        packet->payload_len += next.body.len - same;
+        packet->count++;
+        behind = slice_of(behind.data + next.total, behind.len - next.total);
+    }
+}
+
 static err_t
-route(struct client *client, const struct publish_view *view, struct route_result *ret)
+route(struct client *client, const struct publish_view *view, const struct pub_packet *packet,
+      struct route_result *ret)
 {
     struct shard *shard = client->shard;
     struct pub pub = {
         .topic = view->topic,
         .payload = view->payload,
         .props = view->raw_props,
+        .packet = *packet,
         .expires_ms = expires_at(shard, view),
         .publisher = client->session->number,
         .arrived_ms = shard->now_ms,
@@ -202,6 +271,24 @@ route(struct client *client, const struct publish_view *view, struct route_resul
     pub_done(&pub);
     mem_free(stripped);
     return err;
+}
+
+// With what may go with it.
+static err_t
+route_frame(struct client *client, const struct publish_view *view, const struct frame *frame,
+            struct slice *behind, struct route_result *ret)
+{
+    struct shard *shard = client->shard;
+    struct pub_packet packet = packet_of(client, frame, view);
+    if (behind->len > 0 && may_lead(shard, &packet, view)) {
+        gather_run(shard->config, frame, *behind, &packet);
+        uint32_t more = packet.len - frame->total, others = packet.count - 1u;
+        *behind = slice_of(behind->data + more, behind->len - more);
+        stat_add(&shard->stats.packets_received, others);
+        stat_add(&shard->stats.publish_received, others);
+        stat_add(&shard->stats.publish_bytes_received, packet.payload_len - view->payload.len);
+    }
+    return route(client, view, &packet, ret);
 }
 
 // ---- The acknowledgement ------------------------------------------------------------------------
@@ -255,7 +342,7 @@ is_copy(struct client *client, const struct publish_view *view)
 }
 
 err_t
-client_on_publish(struct client *client, const struct frame *frame)
+client_on_publish(struct client *client, const struct frame *frame, struct slice *behind)
 {
     struct publish_view view;
     err_t err = codec_publish(frame, client->version, &view);
@@ -279,8 +366,13 @@ client_on_publish(struct client *client, const struct frame *frame)
         return err;
     struct route_result result = {0};
     err = refusal(client, &view);
+    if (unlikely(client->decided_outside) && err == OK) {
+        err = decide_outside(client, &view);
+        if (err == ERR_WAIT)
+            return err;
+    }
     if (err == OK)
-        err = route(client, &view, &result);
+        err = route_frame(client, &view, frame, behind, &result);
     check_pressure(client);
     if (unlikely(err)) {
         stat_add(&stats->publish_refused, 1);

@@ -102,6 +102,8 @@ take(struct client *client, struct slice data, bool all)
     while (data.len > 0 && client->state != CLIENT_CLOSING && (all || may_read(rates))) {
         uint64_t before = stat_get(&stats->publish_received);
         uint32_t taken = client_take_packet(client, data);
+        if (client->suspended) // all of it waits, and will be counted when it comes again
+            return slice_of(NULL, 0);
         bucket_take(&rates->bytes_in, listener->bytes_in_rate, taken);
         bucket_take(&rates->messages_in, listener->messages_in_rate,
                     stat_get(&stats->publish_received) - before);

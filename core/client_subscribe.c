@@ -1,8 +1,10 @@
 // client_subscribe.c - SUBSCRIBE and UNSUBSCRIBE from a client.
 #include "core/base/mem.h"
 
+#include "core/access.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_access.h"
 #include "core/client_handlers.h"
 #include "core/client_limits.h"
 #include "core/client_out.h"
@@ -34,6 +36,16 @@ wants_retained(const struct filter_view *filter, bool shared, bool existed)
     return filter->retain_handling == 0 || !existed;
 }
 
+// What the HTTP hook has said. It is not asked again: the desk was full.
+static err_t
+decided(struct client *client, const struct filter_view *text)
+{
+    const struct access_rules *rules = client->shard->access;
+    if (!rules || !rules->listeners[client->listener_index].ask_subscribe)
+        return OK;
+    return client_decided(client, ACCESS_SUBSCRIBE, text->filter, text->qos, false);
+}
+
 // A client has as many subscriptions as it may.
 static uint8_t
 refuse_filter(struct client *client, const char *key)
@@ -58,6 +70,11 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
         stat_add(&client->shard->stats.refused_memory, 1);
         client_refused_by(client, "memory_limit");
         return failure_code(client, ERR_QUOTA_EXCEEDED);
+    }
+    if (unlikely(client->decided_outside)) {
+        err = decided(client, text);
+        if (err)
+            return failure_code(client, err);
     }
     struct filter_view filter = *text;
     filter.filter = share.filter;
@@ -94,11 +111,29 @@ acknowledge(struct client *client, uint8_t type, uint16_t packet_id, const uint8
                          &ack);
 }
 
+// The HTTP hook is asked about all filters at once; OK: each has its answer.
+static err_t
+decide_outside(struct client *client, const struct subscribe_view *view)
+{
+    const struct access_rules *rules = client->shard->access;
+    if (!rules || !rules->listeners[client->listener_index].ask_subscribe)
+        return OK;
+    struct slice rest = view->filters;
+    struct filter_view filter;
+    bool waits = false;
+    for (uint32_t i = 0; i < view->count && codec_next_filter(&rest, true, &filter); i++)
+        waits |=
+            client_decide(client, ACCESS_SUBSCRIBE, filter.filter, filter.qos, false) == ERR_WAIT;
+    return waits ? ERR_WAIT : OK;
+}
+
 err_t
 client_on_subscribe(struct client *client, const struct frame *frame)
 {
     struct subscribe_view view;
     err_t err = codec_subscribe(frame, client->version, &view);
+    if (err == OK && unlikely(client->decided_outside))
+        err = decide_outside(client, &view);
     if (err)
         return err;
     uint32_t max = client->shard->config->subscribe_filters_max;

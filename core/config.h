@@ -43,12 +43,14 @@ struct network {         // addresses that share their first bits
     bool ipv6;
 };
 
-// Ways in: what core itself never reads. Files are read by io; NULL = not set.
+// Ways in: what core itself never reads. Files are read by io where it does not say another; NULL =
+// not set.
 struct listener_entry {
     char *cert_file, *key_file;            // certfile, keyfile
     char *ca_file, *ca_path, *crl_file;    // cafile, capath, crlfile
     char *ciphers, *ciphers_tls13;         // ciphers, ciphers_tls1.3
     char *psk_file, *psk_hint;             // psk_file: all listeners', or each one's own
+    char *password_file, *acl_file;        // likewise; read by core/access
     char *ticket_key_file, *ocsp_file;     // ticket_keyfile, ocspfile
     char *websockets_path;                 // NULL = any
     char **websockets_origins;             // websockets_origin; a NULL ends it; NULL = any
@@ -82,6 +84,37 @@ struct listener_config {
     bool loopback_only; // nothing in the configuration says where to listen
 };
 
+enum auth_http_request { AUTH_HTTP_JSON, AUTH_HTTP_FORM };
+enum auth_http_response { AUTH_HTTP_SAYS, AUTH_HTTP_STATUS };
+
+// auth_http_*: the service outside that decides. What core itself never reads.
+struct auth_http_config {
+    char *url, *superuser_url, *acl_url; // NULL = not asked
+    char *ca_file;                       // NULL = the system's
+    char **headers;                      // "NAME: VALUE", secret; a NULL ends it; NULL = none
+    enum auth_http_request request;      // json
+    enum auth_http_response response;    // json
+    uint32_t timeout_ms;                 // 5000
+    uint32_t connect_timeout_ms;         // 2000
+    uint32_t connections_max;            // auth_http_connections, 16
+    uint32_t requests_max;               // auth_http_max_requests, 1000
+    uint64_t cache_bytes_max;            // auth_http_cache_size, 8 MiB; 0 = no cache
+    uint32_t cache_ttl_s;                // 10
+    uint32_t cache_deny_ttl_s;           // 2
+    uint32_t cache_connect_ttl_s;        // 0
+};
+
+// auth_jwt_*: JSON Web Tokens as passwords. What core itself never reads.
+struct auth_jwt_config {
+    char *key_file;    // NULL = no tokens
+    char *issuer;      // what `iss` must be; NULL = it does not matter
+    char *audience;    // what `aud` must be or hold; NULL = a token that has one is not for us
+    char *user_claim;  // "sub"
+    char *acl_claim;   // "acl"
+    char **matches;    // auth_jwt_match: "CLAIM VALUE"; a NULL ends it; NULL = none
+    uint32_t leeway_s; // 10
+};
+
 #define INFLIGHT_AUTO UINT32_MAX // the window of client.h
 
 struct config {
@@ -107,6 +140,7 @@ struct config {
     uint16_t keep_alive_max_s;        // max_keepalive, 0 = no limit
     uint32_t connect_timeout_s;       // connect_timeout, 10
     uint64_t connections_max;         // global_max_connections
+    uint32_t handshakes_max;          // max_pending_handshakes, 10000
     uint64_t clients_max;             // global_max_clients: sessions, connected or not
     uint32_t address_connections_max; // max_connections_per_address, 0
     uint32_t connect_rate;            // CONNECTs a second, 0
@@ -130,6 +164,12 @@ struct config {
     bool memory_follows;             // ... which main follows as it changes
     uint32_t sys_interval_s;         // sys_interval, 10; 0 = no $SYS
     bool set_tcp_nodelay;            // true
+
+    // Who may connect.
+    uint32_t login_threads; // 0 = half of the CPUs
+    uint32_t logins_max;    // max_pending_logins, 1000
+    struct auth_http_config auth_http;
+    struct auth_jwt_config auth_jwt;
 
     // Persistence.
     bool persistence;                // false

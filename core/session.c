@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/acl.h"
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/journal.h"
@@ -148,6 +149,7 @@ session_discard(struct session *session)
     registry_remove(shard->registry, session);
     stat_sub(&shard->stats.sessions, 1);
     mem_free(session->user);
+    rights_free(session->rights);
     session->magic = 0;
     mem_free(session);
 }

@@ -401,10 +401,9 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     (void)put(session, pub, spec, 0, false);
 }
 
-void
-session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+static void
+deliver_one(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
-    must_hot(session->magic == SESSION_MAGIC);
     if (spec->qos == 0) {
         deliver_qos0(session, pub, spec);
         return;
@@ -412,6 +411,44 @@ session_deliver(struct session *session, struct pub *pub, const struct delivery_
     if (!queue_make_room(session, pub, sizeof(struct msg) + pub->topic.len + pub->payload.len))
         return;
     enqueue(session, pub, spec);
+}
+
+bool
+session_deliver_run(struct session *session, const struct pub *run,
+                    const struct delivery_spec *spec)
+{
+    must_hot(session->magic == SESSION_MAGIC && pub_is_run(run));
+    const struct shard *shard = session->shard;
+    struct client *client = session->client;
+    if (spec->qos > 0 || !client || client->state != CLIENT_CONNECTED || client->rates ||
+        shard->level >= GOVERNOR_TRIM || shard->config->queue_qos0_messages)
+        return false;
+    uint64_t max = shard->config->output_bytes_max;
+    if (max && outq_bytes(&client->out) + run->packet.len > max)
+        return false;
+    return client_put_run(client, run, spec);
+}
+
+static NOINLINE void
+deliver_run(struct session *session, const struct pub *run, const struct delivery_spec *spec)
+{
+    if (likely(session_deliver_run(session, run, spec)))
+        return;
+    struct pub rest = *run, one;
+    while (pub_next(&rest, &one)) {
+        deliver_one(session, &one, spec);
+        pub_done(&one);
+    }
+}
+
+void
+session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    must_hot(session->magic == SESSION_MAGIC);
+    if (unlikely(pub_is_run(pub)))
+        deliver_run(session, pub, spec);
+    else
+        deliver_one(session, pub, spec);
 }
 
 // ---- Retained messages for a new subscription

@@ -3,14 +3,17 @@
 
 #include "core/base/mem.h"
 
+#include "core/access.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_access.h"
 #include "core/client_out.h"
 #include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/mail.h"
 #include "core/registry.h"
 #include "core/retained.h"
+#include "core/review.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/subs.h"
@@ -38,6 +41,7 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     shard->index = index;
     shard->now_ms = now_ms;
     shard->config = atomic_load(&broker->config);
+    shard->review_at = UINT32_MAX; // no rules, no sessions
     shard->log = broker->log;
     shard->rcu = rcu_register(broker->rcu);
     shard->matches = match_cache_new(broker->trie, MATCH_CACHE_TOPICS);
@@ -73,6 +77,7 @@ shard_tick_begin(struct shard *shard, uint64_t now_ms)
     must_hot(now_ms >= shard->now_ms);
     shard->now_ms = now_ms;
     shard->config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
+    shard->access = atomic_load_explicit(&shard->broker->access, memory_order_acquire);
     // It may have slept while others decided.
     shard->level =
         (enum governor_level)atomic_load_explicit(&shard->broker->level, memory_order_relaxed);
@@ -243,6 +248,8 @@ void
 shard_timers(struct shard *shard)
 {
     struct timer *timer;
+    review_continue(shard);
+    client_answers(shard);
     drain_pages(shard);
     release_parked(shard);
     while ((timer = wheel_next(shard->wheel, shard->now_ms)) != NULL)
@@ -294,7 +301,7 @@ shard_offer_all(struct shard *shard)
 uint64_t
 shard_wait_until(const struct shard *shard)
 {
-    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty))
+    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty) || review_is_busy(shard))
         return 0;
     uint64_t due = min_u64(wheel_wait_until(shard->wheel), shard->hold_ms);
     due = min_u64(due, journal_wait_until(shard->journal));
@@ -324,6 +331,8 @@ shard_has_mail(const struct shard *shard)
     // The caller has said that it sleeps; see broker_wake.
     atomic_thread_fence(memory_order_seq_cst);
     if (keeper_has_news(shard))
+        return true;
+    if (shard->broker->desk && access_has_answer(shard->broker->desk, shard->index))
         return true;
     for (unsigned from = 0; from < shard->broker->shard_count; from++) {
         const struct spsc *q = shard->broker->mail[from][shard->index];

@@ -21,6 +21,7 @@
 #include "core/tickets.h"
 #include "core/trie.h"
 
+struct access_rules;
 struct broker;
 struct client;
 struct journal;
@@ -42,8 +43,11 @@ enum record_type {
 struct shard {
     struct broker *broker;
     unsigned index;
-    uint64_t now_ms;             // monotonic, of this tick
-    const struct config *config; // of this tick
+    uint64_t now_ms;                     // monotonic, of this tick
+    const struct config *config;         // of this tick
+    const struct access_rules *access;   // of this tick; NULL = everybody may do everything
+    const struct access_rules *reviewed; // those for which the sessions are looked at, or were
+    uint32_t review_at;                  // the next bucket of the registry; UINT32_MAX = all were
     struct log *log;
     struct rcu_reader *rcu;
     struct match_cache *matches;

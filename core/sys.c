@@ -158,7 +158,9 @@ static const struct topic_row rows[] = {
     AT("tls/reload failed", tls_reload_failed), // 1: what the files say now is not in force
     AT("websockets/refused", upgrades_refused),
     AT("proxies/refused", proxies_refused),
+    AT("handshakes/pending", handshakes_pending), // TLS, upgrades, PROXY headers
     AT("refused/handshake timeouts", handshake_timeouts),
+    AT("refused/handshakes", handshakes_refused), // max_pending_handshakes
     AT("refused/publish", publish_refused),
     AT("refused/connections", connections_refused),
     AT("refused/max connections", refused_max_connections),

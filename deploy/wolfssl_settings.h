@@ -33,6 +33,7 @@
 #define WOLFSSL_ALWAYS_VERIFY_CB
 
 #define WOLFSSL_EXTRA_ALERTS // tell the peer what was wrong
+#define WOLFSSL_MAX_SUITE_SZ 1024 // bytes of suites that a client may offer; all there are need 700
 
 // ---- Algorithms ---------------------------------------------------------------------------------
 #define HAVE_AESGCM

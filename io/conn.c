@@ -39,7 +39,7 @@ conn_doom(struct conns *conns, struct conn *conn)
     must(conn->state != CONN_FREE && conn->state != CONN_DOOMED);
     (void)shutdown(conn->fd, SHUT_RDWR); // fails when the peer was faster: fine
     if (conn->filter)
-        filter_unlink(conn->filter);
+        filter_unlink(conns, conn->filter);
     wheel_disarm(conns->wheel, &conn->timer);
     conn_next_generation(conn);
     conn->state = CONN_DOOMED;
@@ -149,7 +149,7 @@ go_live(struct conns *conns, struct conn *conn, const char *peer, struct slice d
     origin.peer = peer;
     client_init(&conn->client, conns->shard, &origin);
     if (conn->filter) {
-        filter_unlink(conn->filter);
+        filter_unlink(conns, conn->filter);
         conn->client.blocked = conn->filter->blocked;
         if (outq_bytes(&conn->filter->wire) > 0)
             client_mark_dirty(&conn->client);
@@ -190,7 +190,7 @@ hand_over(struct conns *conns, struct conn *conn, unsigned home, struct slice da
     mem_free(record);
     stat_add(&conns->shard->stats.handovers, 1);
     if (conn->filter)
-        filter_leave(conn->filter, &conns->shard->pool);
+        filter_leave(conns, conn->filter);
     conn->filter = NULL; // the home shard's now, as the descriptor is
     conn_next_generation(conn);
     conn_release(conns, conn);

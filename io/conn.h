@@ -83,15 +83,17 @@ struct conns {
     uint32_t slots, chunk_cap;
     uint32_t open; // connections that are not free
     struct list free, doomed;
-    struct list wire_ready;    // filters without a client that have something to send
-    struct list shaking;       // ... with input that waits for its turn of a handshake
-    uint64_t handshakes_us;    // spent on handshakes in this tick
-    uint8_t *plain;            // TLS_RECORD_MAX bytes, when the first TLS connection comes
-    struct log_limit log_bad;  // ends of filters
-    struct log_limit log_full; // connections beyond a limit
-    bool refusing;             // the worker stops
-    bool moving;               // nothing is armed
-    bool settle_soon;          // a flight has to be settled before the worker may sleep
+    struct list wire_ready;       // filters without a client that have something to send
+    struct list shaking;          // ... with input that waits for its turn of a handshake
+    struct list pending;          // ... that are not through to MQTT yet, the oldest first
+    uint64_t handshakes_us;       // spent on handshakes in this tick
+    uint8_t *plain;               // TLS_RECORD_MAX bytes, when the first TLS connection comes
+    struct log_limit log_bad;     // ends of filters
+    struct log_limit log_pending; // max_pending_handshakes
+    struct log_limit log_full;    // connections beyond a limit
+    bool refusing;                // the worker stops
+    bool moving;                  // nothing is armed
+    bool settle_soon;             // a flight has to be settled before the worker may sleep
     uint32_t flight_count;
     uint64_t flight_bytes;
     struct flight flights[IO_SENDS_MAX];

@@ -19,6 +19,7 @@ conns_new(struct backend *io, struct shard *shard, struct wheel *wheel,
     list_init(&conns->doomed);
     list_init(&conns->wire_ready);
     list_init(&conns->shaking);
+    list_init(&conns->pending);
     return conns;
 }
 

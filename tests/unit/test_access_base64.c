@@ -1,3 +1,4 @@
+// test_access_base64.c - base64 in its three forms, and what is not base64.
 #include <criterion/criterion.h>
 
 #include "core/access/base64.h"
