@@ -191,8 +191,22 @@ def garbage():
         time.sleep(0.002)
 
 
+def failed_logins():
+    """Guesses at a password, as many a second as this process can make, 50 side by side, from one address."""
+    connects = (mqtt.connect(f"guess-{n}", user="ann", password=f"wrong {n}") for n in itertools.count())
+    while on():
+        clients = []
+        with contextlib.suppress(OSError):
+            clients = [dial().send(next(connects)) for _ in range(50)]
+        for client in clients:
+            client.version = mqtt.V5
+            with contextlib.suppress(*GONE):
+                met[f"CONNACK {client.recv_type(mqtt.CONNACK).reason:#04x}"] += 1
+            client.drop()
+
+
 KINDS = {f.__name__: f for f in (slow_connects, never_reads, subscriptions, wildcard_bombs, deep_topics, retained_flood,
-                                 connection_flood, garbage)}
+                                 connection_flood, garbage, failed_logins)}
 if __name__ == "__main__":
     socket.setdefaulttimeout(2)
     KINDS[KIND]()
