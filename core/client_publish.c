@@ -288,6 +288,8 @@ route(struct client *client, const struct publish_view *view, const struct pub_p
         pub.props = slice_of(stripped, codec_forward_props(view->raw_props, stripped));
     }
     err_t err = route_publish(shard, &pub, ret);
+    if (unlikely(err == ERR_FULL))
+        client_refused_by(client, "max_retained_messages or max_retained_bytes");
     pub_done(&pub);
     mem_free(stripped);
     return err;
