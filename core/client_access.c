@@ -33,8 +33,7 @@ client_access_free(struct client_access *access)
     for (uint32_t i = 0; i < access->decision_count; i++)
         mem_free(access->decisions[i].text);
     mem_free(access->decisions);
-    if (access->connect)
-        explicit_bzero(access->connect, access->connect_len);
+    mem_wipe(access->connect, access->connect_len);
     mem_free(access->connect);
     access_wipe(&access->method);
     access_wipe(&access->exchange);
