@@ -256,6 +256,18 @@ start_hook(struct access_service *service, const struct config *config,
     return err;
 }
 
+// Which keys of the file are of no use here; a client that needs one would wonder.
+static void
+tell_of_keys(struct access_service *service, const struct config *config)
+{
+    struct authority *authority = in_force(service);
+    const char *note = authority->tokens ? jwt_keys_note(authority->tokens) : "";
+    if (note[0] != '\0' && config->auth_jwt.key_file)
+        log_line(service->broker->log, LOG_T_WARNING, "Warning: %s: %s", config->auth_jwt.key_file,
+                 note);
+    authority_unref(authority);
+}
+
 err_t
 access_service_start(struct access_service *service, struct broker *broker, unsigned threads,
                      char ret_problem[ACCESS_PROBLEM_MAX])
@@ -276,6 +288,7 @@ access_service_start(struct access_service *service, struct broker *broker, unsi
         }
         service->thread_count++;
     }
+    tell_of_keys(service, atomic_load(&broker->config));
     return OK;
 }
 
@@ -298,6 +311,7 @@ access_service_reload(struct access_service *service, const struct config *confi
     service->authority = fresh;
     pthread_mutex_unlock(&service->mutex);
     authority_unref(old);
+    tell_of_keys(service, config);
     return OK;
 }
 
