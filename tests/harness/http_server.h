@@ -339,6 +339,7 @@ struct http_asker {
     pthread_cond_t come;
     struct list answered;
     unsigned count;
+    struct access_http_stats stats; // of its hook
 };
 
 static inline void
@@ -348,6 +349,7 @@ http_asker_init(struct http_asker *asker)
     pthread_cond_init(&asker->come, NULL);
     list_init(&asker->answered);
     asker->count = 0;
+    memset(&asker->stats, 0, sizeof asker->stats);
 }
 
 static inline void
@@ -359,6 +361,18 @@ http_asker_done(void *arg, struct access_question *question)
     asker->count++;
     pthread_cond_broadcast(&asker->come);
     pthread_mutex_unlock(&asker->mutex);
+}
+
+static inline struct http_hook_host
+http_asker_host(struct http_asker *asker)
+{
+    return (struct http_hook_host){.stats = &asker->stats, .done = http_asker_done, .arg = asker};
+}
+
+static inline uint64_t
+http_asker_stat(const struct http_asker *asker, enum access_http_count which)
+{
+    return atomic_load(&asker->stats.counts[which]);
 }
 
 // The next answer; waits. The caller frees it.
