@@ -168,6 +168,13 @@ remember(struct client_access *access, const struct access_question *question, u
     decision->until_ms = now_ms + question->answer.valid_ms;
 }
 
+void
+client_access_outdate(struct client_access *access)
+{
+    for (uint32_t i = 0; access && i < access->decision_count; i++)
+        access->decisions[i].until_ms = 0;
+}
+
 // The packet that they were made for is done.
 static void
 forget_old(struct client_access *access)

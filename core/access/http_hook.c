@@ -142,7 +142,8 @@ ttl_ms(const struct auth_http_config *limits, enum http_ask ask, const struct ht
 static void
 answer_entry(struct http_hook *hook, struct http_entry *entry, const struct http_line *line)
 {
-    uint64_t ttl = ttl_ms(&line->settings->limits, line->ask, &entry->answer);
+    uint64_t ttl = // of an answer to what was asked before a reload, nothing is kept anywhere
+        entry->orphan ? 0 : ttl_ms(&line->settings->limits, line->ask, &entry->answer);
     struct list *node;
     while ((node = list_pop(&entry->waiters)) != NULL) {
         count_add(hook, count_of(&entry->answer), 1);
