@@ -67,6 +67,7 @@ access_question_free(struct access_question *question)
     access_wipe(&answer->exchange);
     access_wipe(&answer->reply);
     access_wipe(&answer->reply_topic);
+    access_wipe(&answer->settings);
     acl_unref(answer->acl);
     explicit_bzero(block->bytes, block->len);
     mem_free(block);

@@ -61,6 +61,8 @@ struct access_answer {
     struct acl *acl;          // rules that came with the client (a token's), with a reference; NULL
     struct slice reply;       // CONTROL: a message for the client; mem_alloc'ed
     struct slice reply_topic; // mem_alloc'ed
+    struct slice settings;    // CONTROL: SETTING records (record.h), to be journaled; mem_alloc'ed
+    uint64_t position;        // of the last of them in the journal: the shard's business alone
 };
 
 struct access_question {

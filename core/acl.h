@@ -45,6 +45,7 @@ struct acl_rule {
     bool allow;          // else it denies
     bool literal;        // the text must be this one, with its wildcards; else it is a filter
     bool pattern;        // %u and %c stand for the user name and the client identifier
+    bool whole;          // denies only filters of which it covers all topics: see below
     struct slice filter; // copied
 };
 
@@ -83,6 +84,12 @@ struct rights *rights_new(struct acl *acl, struct slice user, struct slice clien
 void rights_free(struct rights *rights); // takes; NULL is fine
 
 struct acl *rights_acl(const struct rights *rights); // borrowed; rights NULL: NULL
+// Do the same rules hold for the same names?
+bool rights_equal(const struct rights *a, const struct rights *b);
+// A number that the session keeps with its rights: places in its queue below it were filled under
+// other ones (session_rights.c). 0 at first.
+void rights_set_mark(struct rights *rights, uint64_t mark);
+uint64_t rights_mark(const struct rights *rights);
 
 // May it (ACL_PUBLISH, ACL_RECEIVE)? rights NULL: everything is allowed. topic: a Topic Name.
 bool rights_allow(struct rights *rights, enum acl_action action, struct slice topic);
@@ -100,8 +107,8 @@ enum acl_cover {
 enum acl_cover rights_cover(const struct rights *rights, enum acl_action action,
                             struct slice filter);
 // May it subscribe, or unsubscribe, with this filter (ACL_SUBSCRIBE, ACL_UNSUBSCRIBE)? A rule's
-// filter matches where it covers all topics of the given one; a denying rule also where they share
-// one. rights NULL: yes.
+// filter matches where it covers all topics of the given one; a denying rule that is not `whole`
+// also where they share one. rights NULL: yes.
 bool rights_allow_filter(const struct rights *rights, enum acl_action action, struct slice filter);
 
 #endif

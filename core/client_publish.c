@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 
 #include "core/access.h"
+#include "core/acl.h"
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
@@ -31,6 +32,14 @@ topic_is_reserved(struct slice topic)
             return true;
     }
     return false;
+}
+
+bool
+client_may_publish(struct rights *rights, struct slice topic)
+{
+    if (unlikely(topic.data[0] == '$' && topic_is_reserved(topic)))
+        return false;
+    return !rights || rights_allow(rights, ACL_PUBLISH, topic);
 }
 
 // ---- Topic Alias
@@ -82,15 +91,26 @@ check(struct client *client, const struct publish_view *view)
     return client_is_too_deep(client, view->topic) ? ERR_TOPIC_NAME_INVALID : OK;
 }
 
-// Refused with a reason, the connection goes on. OK: go ahead.
+static NOINLINE err_t
+not_allowed(const struct client *client, struct slice topic)
+{
+    struct shard *shard = client->shard;
+    stat_add(&shard->stats.dropped_not_allowed, 1);
+    log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
+                "Client %.64s [%s] may not publish to %.*s.", client->session->id, client->peer,
+                (int)min_u32(topic.len, 128), (const char *)topic.data);
+    return ERR_NOT_AUTHORIZED;
+}
+
+// Refused with a reason, the connection goes on. OK: go ahead. A QoS 2 message is asked about here
+// and routed at once [MQTT-4.3.3, method B]: nothing of it waits for its PUBREL.
 static err_t
 refusal(struct client *client, const struct publish_view *view)
 {
     struct shard *shard = client->shard;
-    if (unlikely(view->topic.data[0] == '$' && topic_is_reserved(view->topic))) {
-        stat_add(&shard->stats.dropped_not_allowed, 1);
-        return ERR_NOT_AUTHORIZED;
-    }
+    struct rights *rights = client->session->rights;
+    if (unlikely(view->topic.data[0] == '$' || rights) && !client_may_publish(rights, view->topic))
+        return not_allowed(client, view->topic);
     const struct config *config = shard->config;
     if (unlikely(view->topic.len >= config->topic_levels_max) &&
         client_is_too_deep(client, view->topic))
@@ -268,6 +288,8 @@ route(struct client *client, const struct publish_view *view, const struct pub_p
         pub.props = slice_of(stripped, codec_forward_props(view->raw_props, stripped));
     }
     err_t err = route_publish(shard, &pub, ret);
+    if (unlikely(err == ERR_FULL))
+        client_refused_by(client, "max_retained_messages or max_retained_bytes");
     pub_done(&pub);
     mem_free(stripped);
     return err;

@@ -167,8 +167,8 @@ static bool
 config_admits(const struct config *config, const struct listener_config *listener)
 {
     const struct listener_entry *entry = &listener->entry;
-    return config->auth_http.url || config->auth_jwt.key_file || listener->allow_anonymous ||
-           entry->password_file || entry->use_identity_as_username ||
+    return config->auth_http.url || config->auth_jwt.key_file || config->dynamic_security ||
+           listener->allow_anonymous || entry->password_file || entry->use_identity_as_username ||
            entry->use_subject_as_username;
 }
 
@@ -221,6 +221,7 @@ finish(struct config_loader *loader, const struct config_options *options)
     check_listeners(loader);
     config_auth_http_finish(loader);
     config_auth_jwt_finish(loader);
+    config_dynsec_finish(loader);
     finish_logging(loader, options);
 }
 

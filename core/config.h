@@ -170,6 +170,8 @@ struct config {
     uint32_t logins_max;    // max_pending_logins, 1000
     struct auth_http_config auth_http;
     struct auth_jwt_config auth_jwt;
+    bool dynamic_security;       // false
+    char *dynamic_security_file; // taken when the store has nothing of it; NULL = none
 
     // Persistence.
     bool persistence;                // false

@@ -166,6 +166,12 @@ void config_auth_http_clear(struct auth_http_config *http); // what the key tabl
 // ---- config_auth_jwt.c
 void config_set_auth_jwt_match(struct config_loader *loader, struct slice value);
 void config_auth_jwt_finish(struct config_loader *loader);
+
+// ---- config_dynsec.c ----------------------------------------------------------------------------
+
+void config_set_plugin(struct config_loader *loader, struct slice value);
+void config_set_plugin_file(struct config_loader *loader, struct slice value);
+void config_dynsec_finish(struct config_loader *loader);
 void config_auth_jwt_clear(struct auth_jwt_config *jwt); // what the key table does not know of
 
 // ---- config_file.c

@@ -8,7 +8,7 @@
 _Static_assert(DYNSEC_HELD_ROLES_MAX + DYNSEC_MEMBERSHIPS_MAX * DYNSEC_HELD_ROLES_MAX + 1 <=
                    ACL_LISTS_MAX,
                "a client's lists of rules, and one for all");
-_Static_assert(DYNSEC_ALL_ACLS_MAX + 1 <= ACL_RULES_MAX, "and the rule for all");
+_Static_assert(3 * DYNSEC_ALL_ACLS_MAX + 1 <= ACL_RULES_MAX, "and the rule for all");
 
 // ---- Tables -------------------------------------------------------------------------------------
 

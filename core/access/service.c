@@ -115,7 +115,8 @@ ask_users(struct verified *verified, const struct authority_listener *listener,
                                          .user = user,
                                          .password = question->texts.password};
     question->answer.mark = login.mark;
-    if (login.mark && login.password.data && verified_has(verified, &login, clock_mono_ms()))
+    // Unknown users are looked up, too: else they would be refused a little sooner.
+    if (login.password.data && verified_has(verified, &login, clock_mono_ms()))
         return VERDICT_GOOD;
     enum users_verdict verdict = users_check(listener->users, user, login.password);
     if (verdict == USERS_GOOD)
@@ -305,6 +306,12 @@ access_service_reload(struct access_service *service, const struct config *confi
     pthread_mutex_unlock(&service->mutex);
     authority_unref(old);
     return OK;
+}
+
+void
+access_service_tidy(struct access_service *service)
+{
+    verified_expire(service->verified, clock_mono_ms());
 }
 
 void
