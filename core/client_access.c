@@ -137,6 +137,7 @@ client_decide(struct client *client, enum access_kind kind, struct slice topic, 
         .client_id = session_id(session),
         .user = session->user ? slice_str(session->user) : slice_of(NULL, 0),
         .peer = slice_str(client->peer),
+        .name = client->name ? slice_str(client->name) : slice_of(NULL, 0),
         .topic = topic,
     });
     question->kind = kind;
