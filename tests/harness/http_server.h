@@ -7,6 +7,7 @@
 #define TERN_TESTS_HTTP_SERVER_H
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -247,6 +248,8 @@ http_server_run(void *arg)
         int fd = accept(server->fd, NULL, NULL);
         if (fd < 0)
             break;
+        int yes = 1; // head and body are two writes
+        must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) == 0);
         unsigned n = atomic_load(&server->connections);
         must(n < HTTP_CLIENTS_MAX);
         struct http_client *client = &server->clients[n];

@@ -217,6 +217,25 @@ def services_that_answer_with_a_status_alone():
         assert old.count("/superuser") == 2
 
 
+@s.scenario
+def figures_are_shown():
+    with Broker(f"{CONFIG}auth_http_acl_url {service.url('/acl')}\nsys_interval 1\n") as asked:
+        c = opened(asked, "watcher", user="root")  # nobody is asked about its topics
+        other = opened(asked, "counted")
+        other.pub("open/1", qos=1)
+        other.pub("closed/1", qos=1, want=0x87)
+        refused(asked, "failing", 0x88)
+        # With the probe that waited for the broker, which brings no name and is not asked about.
+        wanted = {"questions": b"5", "requests": b"5", "allowed": b"3", "denied": b"1", "refused/failed": b"1",
+                  "under way": b"0"}
+        c.sub("$SYS/broker/auth http/#")
+        figures, end = {}, time.monotonic() + 8
+        while not wanted.items() <= figures.items():
+            assert time.monotonic() < end, figures
+            got = c.msg()
+            figures[got.topic.split("/", 3)[3]] = got.payload
+
+
 def p99(times):
     return statistics.quantiles(times, n=100)[98]
 
