@@ -9,7 +9,7 @@
 #include "persist/env.h"
 #include "persist/table.h"
 
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 
 struct state_meta {
     uint64_t next_session, next_message, next_order; // above everything that was ever seen
