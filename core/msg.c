@@ -6,7 +6,7 @@
 static uint8_t *
 append(uint8_t *p, struct slice part)
 {
-    if (part.len > 0)
+    if (part.data && part.len > 0)
         memcpy(p, part.data, part.len);
     return p + part.len;
 }

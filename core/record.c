@@ -69,6 +69,7 @@ put_source(uint8_t *dst, const struct record *r)
 {
     if (r->id.len == 0)
         return dst;
+    must(r->user.data || r->user.len == 0);
     dst = put_int(dst, r->user.data ? FLAG_USER : 0, 1);
     dst = put_int(dst, r->port, 2);
     return put_text(put_text(dst, r->user), r->id);

@@ -31,8 +31,8 @@
     X(dropped_memory)        X(dropped_offline_qos0)   X(dropped_not_allowed) X(dropped_no_member) \
     X(dropped_retained_full) X(dropped_session_end)    X(dropped_disk)                            \
     X(queued_over_limit)     X(withheld)                                                           \
-    X(publish_refused)       X(subscribe_refused)      X(disconnected_slow)      X(reads_paused)       X(pages_loaded)       \
-    X(wills_published)                                                                             \
+    X(publish_refused)       X(subscribe_refused)      X(disconnected_slow)                        \
+    X(reads_paused)          X(pages_loaded)           X(wills_published)                          \
     /* who may come, and do what */                                                                \
     X(access_asked)          X(access_refused_busy)    X(access_refused)     X(access_expired)     \
     X(access_reviewed_out)
