@@ -264,10 +264,23 @@ gather_run(const struct config *config, const struct frame *first, struct slice 
     }
 }
 
+// What it leaves is sent only as long as it may publish it. Rights that came with the client are
+// not known when it has gone.
+static const struct msg_source *
+source_of(const struct client *client, const struct publish_view *view, struct msg_source *ret)
+{
+    const struct session *session = client->session;
+    if (likely(!view->retain) || !session->rights || session->own_rights)
+        return NULL;
+    session_source(session, ret);
+    return ret;
+}
+
 static err_t
 route(struct client *client, const struct publish_view *view, const struct pub_packet *packet,
       struct route_result *ret)
 {
+    struct msg_source source;
     struct shard *shard = client->shard;
     struct pub pub = {
         .topic = view->topic,
@@ -281,6 +294,7 @@ route(struct client *client, const struct publish_view *view, const struct pub_p
         .retain = view->retain,
         .bonded = view->qos == 2 && client->session->durable,
         .may_wait = view->qos > 0 && client->version != MQTT_5,
+        .source = source_of(client, view, &source),
     };
     uint8_t *stripped = NULL;
     if (view->strip) {
