@@ -84,6 +84,12 @@ struct rights *rights_new(struct acl *acl, struct slice user, struct slice clien
 void rights_free(struct rights *rights); // takes; NULL is fine
 
 struct acl *rights_acl(const struct rights *rights); // borrowed; rights NULL: NULL
+// Do the same rules hold for the same names?
+bool rights_equal(const struct rights *a, const struct rights *b);
+// A number that the session keeps with its rights: places in its queue below it were filled under
+// other ones (session_rights.c). 0 at first.
+void rights_set_mark(struct rights *rights, uint64_t mark);
+uint64_t rights_mark(const struct rights *rights);
 
 // May it (ACL_PUBLISH, ACL_RECEIVE)? rights NULL: everything is allowed. topic: a Topic Name.
 bool rights_allow(struct rights *rights, enum acl_action action, struct slice topic);

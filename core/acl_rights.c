@@ -18,6 +18,7 @@ struct rights {
     const struct acl_view *view; // acl's
     struct acl_names names;      // in text
     struct memo *memos[ACL_RECEIVE + 1];
+    uint64_t mark;
     uint8_t text[];
 };
 
@@ -58,6 +59,33 @@ struct acl *
 rights_acl(const struct rights *rights)
 {
     return rights ? rights->acl : NULL;
+}
+
+static bool
+same_name(struct slice a, struct slice b)
+{
+    return !a.data == !b.data && slice_equal(a, b);
+}
+
+bool
+rights_equal(const struct rights *a, const struct rights *b)
+{
+    if (!a || !b)
+        return a == b;
+    return a->acl == b->acl && same_name(a->names.user, b->names.user) &&
+           same_name(a->names.id, b->names.id);
+}
+
+void
+rights_set_mark(struct rights *rights, uint64_t mark)
+{
+    rights->mark = mark;
+}
+
+uint64_t
+rights_mark(const struct rights *rights)
+{
+    return rights->mark;
 }
 
 // ---- A topic ------------------------------------------------------------------------------------

@@ -2,14 +2,17 @@
 #include "core/base/mem.h"
 
 #include "core/access.h"
+#include "core/acl.h"
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_access.h"
+#include "core/client_control.h"
 #include "core/client_handlers.h"
 #include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/journal.h"
+#include "core/review.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -31,6 +34,14 @@ topic_is_reserved(struct slice topic)
             return true;
     }
     return false;
+}
+
+bool
+client_may_publish(struct rights *rights, struct slice topic)
+{
+    if (unlikely(topic.data[0] == '$' && topic_is_reserved(topic)))
+        return false;
+    return !rights || rights_allow(rights, ACL_PUBLISH, topic);
 }
 
 // ---- Topic Alias
@@ -82,15 +93,26 @@ check(struct client *client, const struct publish_view *view)
     return client_is_too_deep(client, view->topic) ? ERR_TOPIC_NAME_INVALID : OK;
 }
 
-// Refused with a reason, the connection goes on. OK: go ahead.
+static NOINLINE err_t
+not_allowed(const struct client *client, struct slice topic)
+{
+    struct shard *shard = client->shard;
+    stat_add(&shard->stats.dropped_not_allowed, 1);
+    log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
+                "Client %.64s [%s] may not publish to %.*s.", client->session->id, client->peer,
+                (int)min_u32(topic.len, 128), (const char *)topic.data);
+    return ERR_NOT_AUTHORIZED;
+}
+
+// Refused with a reason, the connection goes on. OK: go ahead. A QoS 2 message is asked about here
+// and routed at once [MQTT-4.3.3, method B]: nothing of it waits for its PUBREL.
 static err_t
 refusal(struct client *client, const struct publish_view *view)
 {
     struct shard *shard = client->shard;
-    if (unlikely(view->topic.data[0] == '$' && topic_is_reserved(view->topic))) {
-        stat_add(&shard->stats.dropped_not_allowed, 1);
-        return ERR_NOT_AUTHORIZED;
-    }
+    struct rights *rights = client->session->rights;
+    if (unlikely(view->topic.data[0] == '$' || rights) && !client_may_publish(rights, view->topic))
+        return not_allowed(client, view->topic);
     const struct config *config = shard->config;
     if (unlikely(view->topic.len >= config->topic_levels_max) &&
         client_is_too_deep(client, view->topic))
@@ -268,6 +290,8 @@ route(struct client *client, const struct publish_view *view, const struct pub_p
         pub.props = slice_of(stripped, codec_forward_props(view->raw_props, stripped));
     }
     err_t err = route_publish(shard, &pub, ret);
+    if (unlikely(err == ERR_FULL))
+        client_refused_by(client, "max_retained_messages or max_retained_bytes");
     pub_done(&pub);
     mem_free(stripped);
     return err;
@@ -341,6 +365,29 @@ is_copy(struct client *client, const struct publish_view *view)
     return true;
 }
 
+// For an authority. Nobody else gets it.
+static NOINLINE err_t
+control(struct client *client, const struct publish_view *view)
+{
+    struct stats *stats = &client->shard->stats;
+    struct ack_wait wait = {0};
+    err_t err = client_control(client, view, &wait);
+    if (err == ERR_WAIT) { // the packet comes again, and is counted then
+        stat_sub(&stats->publish_received, 1);
+        stat_sub(&stats->publish_bytes_received, view->payload.len);
+        return err;
+    }
+    if (err) {
+        stat_add(&stats->publish_refused, 1);
+    } else if (view->qos == 2) {
+        qos2_received(client->session, view->packet_id);
+        wait.position = journal_last(client->shard->journal);
+    }
+    acknowledge(client, view, &wait, err_reason(err));
+    review_client(client); // by the rules that it has made
+    return OK;
+}
+
 err_t
 client_on_publish(struct client *client, const struct frame *frame, struct slice *behind)
 {
@@ -364,6 +411,8 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
         err = check_receive_max(client);
     if (unlikely(err))
         return err;
+    if (unlikely(view.topic.data[0] == '$' && client_is_control(client, view.topic)))
+        return control(client, &view);
     struct route_result result = {0};
     err = refusal(client, &view);
     if (unlikely(client->decided_outside) && err == OK) {

@@ -92,6 +92,16 @@ may_read(struct client_rates *rates)
     return rates->in_due_ms == 0;
 }
 
+// The first packet of data, without what is behind it: a run of publications is taken in one go.
+static struct slice
+one_packet(const struct client *client, struct slice data)
+{
+    struct frame frame;
+    if (client->in_len > 0 || codec_frame(data, UINT32_MAX, &frame) != OK)
+        return data; // its first part is kept, or this is all there is of it
+    return slice_of(data.data, frame.total);
+}
+
 // Takes packets while there are tokens, or all. Returns what is left.
 static struct slice
 take(struct client *client, struct slice data, bool all)
@@ -101,13 +111,17 @@ take(struct client *client, struct slice data, bool all)
     const struct stats *stats = &client->shard->stats;
     while (data.len > 0 && client->state != CLIENT_CLOSING && (all || may_read(rates))) {
         uint64_t before = stat_get(&stats->publish_received);
-        uint32_t taken = client_take_packet(client, data);
-        if (client->suspended) // all of it waits, and will be counted when it comes again
+        uint32_t taken = client_take_packet(client, one_packet(client, data));
+        data = slice_of(data.data + taken, data.len - taken);
+        if (unlikely(client->suspended)) {
+            // It will come again, and count then. What is behind it waits where it does, in order.
+            if (data.len > 0)
+                client_on_bytes(client, data.data, data.len);
             return slice_of(NULL, 0);
+        }
         bucket_take(&rates->bytes_in, listener->bytes_in_rate, taken);
         bucket_take(&rates->messages_in, listener->messages_in_rate,
                     stat_get(&stats->publish_received) - before);
-        data = slice_of(data.data + taken, data.len - taken);
     }
     return client->state == CLIENT_CLOSING ? slice_of(NULL, 0) : data;
 }

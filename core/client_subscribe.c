@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 
 #include "core/access.h"
+#include "core/acl.h"
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_access.h"
@@ -55,6 +56,18 @@ refuse_filter(struct client *client, const char *key)
     return failure_code(client, ERR_FULL);
 }
 
+// What it could read nothing of is refused, whatever rules there are for subscriptions.
+static bool
+may_subscribe(const struct client *client, struct slice filter)
+{
+    const struct rights *rights = client->session->rights;
+    if (rights_allow_filter(rights, ACL_SUBSCRIBE, filter) &&
+        rights_cover(rights, ACL_RECEIVE, filter) != ACL_COVERS_NOTHING)
+        return true;
+    stat_add(&client->shard->stats.subscribe_refused, 1);
+    return false;
+}
+
 static uint8_t
 subscribe_one(struct client *client, const struct filter_view *text, uint32_t id,
               struct granted *ret)
@@ -66,6 +79,8 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
         return failure_code(client, err);
     if (client_is_too_deep(client, share.filter))
         return failure_code(client, ERR_TOPIC_FILTER_INVALID);
+    if (client->session->rights && !may_subscribe(client, share.filter))
+        return failure_code(client, ERR_NOT_AUTHORIZED);
     if (client->shard->level >= GOVERNOR_REFUSE) {
         stat_add(&client->shard->stats.refused_memory, 1);
         client_refused_by(client, "memory_limit");
@@ -86,9 +101,11 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
     if (err)
         return refuse_filter(client, "max_subscriptions");
     ret->filter = share.filter;
-    ret->options = (struct sub_options){.qos = filter.qos & 3u,
-                                        .no_local = filter.no_local,
-                                        .retain_as_published = filter.retain_as_published};
+    ret->options =
+        (struct sub_options){.qos = filter.qos & 3u,
+                             .no_local = filter.no_local,
+                             .retain_as_published = filter.retain_as_published,
+                             .partly = session_reads_partly(client->session, share.filter)};
     ret->wants_retained = wants_retained(&filter, share.group.len > 0, existed);
     return filter.qos;
 }
@@ -174,6 +191,9 @@ client_on_unsubscribe(struct client *client, const struct frame *frame)
         must(more);
         struct share_filter share;
         err = topic_share_split(filter.filter, &share);
+        if (err == OK &&
+            !rights_allow_filter(client->session->rights, ACL_UNSUBSCRIBE, share.filter))
+            err = ERR_NOT_AUTHORIZED;
         if (err)
             codes[i] = failure_code(client, err);
         else if (session_unsubscribe(client->session, share.filter, share.group))

@@ -111,8 +111,11 @@ host_of(const char *url, size_t scheme_len)
 static bool
 is_this_machine(struct slice host)
 {
+    bool digits = true;
+    for (uint32_t i = 0; i < host.len; i++)
+        digits = digits && (host.data[i] == '.' || (host.data[i] >= '0' && host.data[i] <= '9'));
     return config_is(host, "localhost") || config_is(host, "[::1]") ||
-           (host.len > 4 && memcmp(host.data, "127.", 4) == 0);
+           (digits && host.len > 4 && memcmp(host.data, "127.", 4) == 0);
 }
 
 static void

@@ -730,6 +730,7 @@ serve(struct server *server)
         if (clock_mono_ms() - host_ms >= HOST_MS) {
             host_ms = clock_mono_ms();
             follow_host(server);
+            access_service_tidy(server->access);
         }
         if (watchdog_ms > 0)
             process_notify("WATCHDOG=1");

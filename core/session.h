@@ -120,6 +120,15 @@ void session_drop_will(struct session *session);
 // (session_rights.c). Takes rights; NULL = everything.
 struct rights;
 void session_set_rights(struct session *session, struct rights *rights);
+// Are there topics of the filter that it may not read (ACL_RECEIVE)?
+bool session_reads_partly(const struct session *session, struct slice filter);
+// May it read the topic? For subscriptions that are read partly. What it may not is counted.
+bool session_may_read(struct session *session, struct slice topic);
+// The same for an entry of its queue: what was queued under other rights is asked for when it goes
+// out. Not counted.
+bool session_may_send(struct session *session, const struct delivery *entry);
+// Gives what waits in memory, and may not go to this session, to other members of its share groups.
+void session_pass_on(struct session *session);
 
 // ---- Subscriptions (session_subs.c) -----------------------------------------------------------
 

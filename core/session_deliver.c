@@ -32,6 +32,23 @@ queue_is_over(const struct session *session, size_t size, uint32_t times)
     return bytes_max && out->queued_bytes + out->disk_bytes + size > bytes_max;
 }
 
+// A line for the operator: messages do not get where they should, and which key says so.
+static COLD void
+tell(const struct session *session, const char *key)
+{
+    struct shard *shard = session->shard;
+    log_limited(shard->log, &shard->log_drops, shard->now_ms, LOG_T_NOTICE,
+                "Client %s: no room for a message to it because of %s.", session->id, key);
+}
+
+static COLD void
+tell_full(const struct session *session)
+{
+    uint32_t max = session->shard->config->queued_messages_max;
+    bool by_count = max && deliveries_waiting(&session->out) >= max;
+    tell(session, by_count ? "max_queued_messages" : "max_queued_bytes");
+}
+
 bool
 session_has_room(const struct session *session, const struct pub *pub)
 {
@@ -94,11 +111,13 @@ queue_make_room(struct session *session, const struct pub *pub, size_t size)
     if (unlikely(shard->level >= GOVERNOR_FULL && !session->client &&
                  !journal_is_on(shard->journal))) {
         stat_add(&shard->stats.dropped_memory, 1);
+        tell(session, "memory_limit");
         note_outcome(shard, OUTCOME_REFUSED);
         return false;
     }
     if (likely(!queue_is_over(session, size, 1)))
         return true;
+    tell_full(session);
     switch (shard->config->queue_full_action) {
     case QUEUE_FULL_REJECT:
         if (session->durable)
@@ -228,6 +247,11 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
     if (first && entry->msg->expires_ms && entry->msg->expires_ms <= shard->now_ms) {
         // Onward delivery has not started, so the copy goes [MQTT-3.3.2-5].
         stat_add(&shard->stats.dropped_expired, 1);
+        session_finish(session, entry);
+        return;
+    }
+    if (unlikely(session->rights != NULL) && !session_may_send(session, entry)) {
+        stat_add(&shard->stats.dropped_not_allowed, 1);
         session_finish(session, entry);
         return;
     }
@@ -386,16 +410,19 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     }
     if (unlikely(must_wait)) {
         stat_add(&shard->stats.dropped_rate, 1);
+        tell(session, "max_messages_out_rate or max_bytes_out_rate");
         return;
     }
     uint64_t max = shard->config->output_bytes_max;
     if (unlikely(max && outq_bytes(&client->out) + pub->payload.len > max &&
                  outq_bytes(&client->out) > 0)) {
         stat_add(&shard->stats.dropped_slow_consumer, 1);
+        tell(session, "max_output_bytes");
         return;
     }
     if (unlikely(shard->level >= GOVERNOR_TRIM && client->blocked)) {
         stat_add(&shard->stats.dropped_memory, 1);
+        tell(session, "memory_limit");
         return;
     }
     (void)put(session, pub, spec, 0, false);
@@ -459,6 +486,8 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
 {
     struct shard *shard = session->shard;
     if (msg->expires_ms && msg->expires_ms <= shard->now_ms)
+        return;
+    if (options.partly && !session_may_read(session, msg_topic(msg)))
         return;
     struct pub pub;
     pub_from_msg(&pub, msg);

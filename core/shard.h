@@ -73,7 +73,8 @@ struct shard {
     uint32_t share_rotor;
     uint64_t random;    // for generated client identifiers
     struct timer sweep; // expired retained messages; shard 0 only
-    struct log_limit log_refused, log_bad, log_limits, log_bans, log_governor;
+    struct log_limit log_refused, log_bad, log_limits, log_drops, log_bans, log_governor;
+    struct log_limit log_denied;
     struct route_scratch *scratch; // targets of the current publication
     struct tickets *tickets;
     enum outcome outcome;   // of the current publication, on this shard

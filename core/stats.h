@@ -37,8 +37,9 @@
     X(dropped_queue_full)    X(dropped_slow_consumer)  X(dropped_expired)    X(dropped_too_large)  \
     X(dropped_memory)        X(dropped_offline_qos0)   X(dropped_not_allowed) X(dropped_no_member) \
     X(dropped_retained_full) X(dropped_session_end)    X(dropped_disk)       X(dropped_rate)       \
-    X(queued_over_limit)     X(rate_pauses_in)         X(rate_pauses_out)                          \
-    X(publish_refused)       X(disconnected_slow)      X(reads_paused)       X(pages_loaded)       \
+    X(queued_over_limit)     X(rate_pauses_in)         X(rate_pauses_out)    X(withheld)           \
+    X(publish_refused)       X(subscribe_refused)      X(disconnected_slow)  X(reads_paused)       \
+    X(pages_loaded)                                                                                \
     X(wills_published)                                                                             \
     /* who may come, and do what */                                                                \
     X(access_asked)          X(access_refused_busy)    X(access_refused)     X(access_expired)     \

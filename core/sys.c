@@ -7,6 +7,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/access.h"
 #include "core/bans.h"
 #include "core/broker.h"
 #include "core/keeper.h"
@@ -25,6 +26,7 @@ struct totals {
     uint64_t retained_count, retained_bytes, retained_heap, memory;
     uint64_t uptime_s;
     uint64_t tls_reload_failed;
+    uint64_t access_waiting, access_reload_failed;
     uint64_t governor_level, bans_in_force;
     uint64_t commits, commit_records, commit_bytes, log_bytes, failures, failing, quarantined;
 };
@@ -156,6 +158,13 @@ static const struct topic_row rows[] = {
     AT("tls/resumed", tls_resumed),
     AT("tls/failures", tls_failures),
     AT("tls/reload failed", tls_reload_failed), // 1: what the files say now is not in force
+    AT("access/asked", access_asked),               // who was not known at once
+    AT("access/refused", access_refused),
+    AT("access/busy", access_refused_busy),         // max_pending_logins
+    AT("access/expired", access_expired),           // connections that ended with their token
+    AT("access/reviewed out", access_reviewed_out), // connections that ended with a new password file
+    AT("access/waiting", access_waiting),
+    AT("access/reload failed", access_reload_failed), // 1: what the files say now is not in force
     AT("websockets/refused", upgrades_refused),
     AT("proxies/refused", proxies_refused),
     AT("handshakes/pending", handshakes_pending), // TLS, upgrades, PROXY headers
@@ -290,6 +299,8 @@ add_up(const struct broker *broker, uint64_t now_ms, struct totals *ret)
     ret->memory = broker_memory(broker);
     ret->uptime_s = (now_ms - broker->started_ms) / 1000;
     ret->tls_reload_failed = atomic_load(&broker->tls_reload_failed);
+    ret->access_waiting = broker->desk ? access_waiting(broker->desk) : 0;
+    ret->access_reload_failed = atomic_load(&broker->access_reload_failed);
     ret->governor_level = atomic_load_explicit(&broker->level, memory_order_relaxed);
     ret->bans_in_force = bans_count(broker->bans);
     const struct keeper *keeper = broker->keeper;

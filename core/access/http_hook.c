@@ -14,6 +14,7 @@
 #include "core/base/mem.h"
 
 #include "core/access/http_cache.h"
+#include "core/access/http_line.h"
 #include "core/access/http_reply.h"
 #include "core/access/http_settings.h"
 #include "core/acl.h"
@@ -26,20 +27,6 @@ enum count {
     HTTP_HOOK_COUNTS(X)
 #undef X
         COUNTS,
-};
-
-struct line {         // to the service: one request at a time
-    struct list node; // idle or busy
-    CURL *easy;
-    struct http_entry *entry;       // busy: what is asked
-    struct http_settings *settings; // busy: by which; a reference
-    enum http_ask ask;
-    struct http_body body;
-    uint8_t *data; // the answer
-    uint32_t len, cap;
-    uint32_t head_len;
-    bool too_long;
-    char error[CURL_ERROR_SIZE];
 };
 
 struct service { // behind one URL: does it answer at all?
@@ -162,7 +149,7 @@ ttl_ms(const struct auth_http_config *limits, enum http_ask ask, const struct ht
 
 // Ends what is under way with entry->answer.
 static void
-answer_entry(struct http_hook *hook, struct http_entry *entry, const struct line *line)
+answer_entry(struct http_hook *hook, struct http_entry *entry, const struct http_line *line)
 {
     uint64_t ttl = ttl_ms(&line->settings->limits, line->ask, &entry->answer);
     struct list *node;
@@ -250,115 +237,32 @@ has_not_answered(struct http_hook *hook, enum http_ask ask, const char *why)
 
 // ---- A request ----------------------------------------------------------------------------------
 
-static size_t
-take_body(char *bytes, size_t size, size_t n, void *arg)
-{
-    struct line *line = arg;
-    size_t len = size * n;
-    if (len > HTTP_ANSWER_MAX - line->len) {
-        line->too_long = true;
-        return CURL_WRITEFUNC_ERROR;
-    }
-    if (len == 0)
-        return 0;
-    line->data = mem_grow(line->data, &line->cap, line->len + (uint32_t)len, 1);
-    memcpy(line->data + line->len, bytes, len);
-    line->len += (uint32_t)len;
-    return len;
-}
-
-static size_t
-take_head(char *bytes, size_t size, size_t n, void *arg)
-{
-    (void)bytes;
-    struct line *line = arg;
-    size_t len = size * n;
-    if (len > HTTP_HEAD_MAX - line->head_len) {
-        line->too_long = true;
-        return CURL_WRITEFUNC_ERROR;
-    }
-    line->head_len += (uint32_t)len;
-    return len;
-}
-
-static struct line *
-line_new(void)
-{
-    struct line *line = mem_zalloc(sizeof *line);
-    list_init(&line->node);
-    line->easy = curl_easy_init();
-    must(line->easy != NULL);
-    return line;
-}
-
 static void
-line_free(struct line *line)
+send_request(struct http_hook *hook, struct http_line *line, enum http_ask ask, uint64_t now_ms)
 {
-    must(!line->entry && list_empty(&line->node));
-    curl_easy_cleanup(line->easy);
-    mem_free(line);
-}
-
-static void
-forget_request(struct line *line)
-{
-    http_body_free(&line->body);
-    mem_free(line->data);
-    line->data = NULL;
-    line->len = line->cap = line->head_len = 0;
-    line->too_long = false;
-}
-
-#define SET(option, value) must(curl_easy_setopt(line->easy, option, value) == CURLE_OK)
-
-static void
-send_request(struct http_hook *hook, struct line *line, enum http_ask ask, uint64_t now_ms)
-{
-    must(line->entry && !list_empty(&line->entry->waiters) && line->entry->until_ms > now_ms);
-    forget_request(line);
-    line->ask = ask;
+    must(line->entry->until_ms > now_ms);
     const struct access_question *question = question_of(line->entry->waiters.next);
-    const struct http_settings *settings = line->settings;
-    must(question->listener_index < settings->place_count);
-    line->body = http_body_new(question, ask, &settings->places[question->listener_index],
-                               settings->limits.request);
-    http_settings_apply(settings, ask, line->easy);
-    SET(CURLOPT_POSTFIELDSIZE, (long)line->body.len);
-    SET(CURLOPT_POSTFIELDS, line->body.data);
-    SET(CURLOPT_TIMEOUT_MS, (long)(line->entry->until_ms - now_ms));
-    SET(CURLOPT_WRITEFUNCTION, take_body);
-    SET(CURLOPT_WRITEDATA, line);
-    SET(CURLOPT_HEADERFUNCTION, take_head);
-    SET(CURLOPT_HEADERDATA, line);
-    SET(CURLOPT_ERRORBUFFER, line->error);
-    SET(CURLOPT_PRIVATE, line);
-    line->error[0] = '\0';
-    CURLMcode rc = curl_multi_add_handle(hook->multi, line->easy);
-    must(rc == CURLM_OK);
+    http_line_send(line, hook->multi, question, ask, (long)(line->entry->until_ms - now_ms));
     count_add(hook, COUNT_requests, 1);
 }
 
 // The request is over, or given up; its line is free.
 static void
-release(struct http_hook *hook, struct line *line)
+release(struct http_hook *hook, struct http_line *line)
 {
-    line->entry = NULL;
-    forget_request(line);
-    curl_easy_reset(line->easy); // it borrows from settings
-    http_settings_unref(line->settings);
-    line->settings = NULL;
+    http_line_release(line);
     list_remove(&line->node);
     if (hook->line_count <= hook->settings->limits.connections_max) {
         list_push(&hook->idle, &line->node);
         return;
     }
     hook->line_count--;
-    line_free(line);
+    http_line_free(line);
 }
 
 // A superuser, says another URL; or this was its answer already. True: it has to be asked.
 static bool
-ask_superuser(struct http_hook *hook, struct line *line)
+ask_superuser(struct http_hook *hook, struct http_line *line)
 {
     struct http_entry *entry = line->entry;
     if (line->ask != HTTP_ASK_USER || entry->answer.err != OK || entry->answer.superuser ||
@@ -380,7 +284,7 @@ ask_superuser(struct http_hook *hook, struct line *line)
 }
 
 static void
-take_reply(struct http_answer *answer, struct http_reply *reply, const struct line *line)
+take_reply(struct http_answer *answer, struct http_reply *reply, const struct http_line *line)
 {
     bool allowed = reply->verdict == HTTP_ALLOW;
     if (line->ask == HTTP_ASK_SUPERUSER) { // of one who has been let in
@@ -403,7 +307,7 @@ take_reply(struct http_answer *answer, struct http_reply *reply, const struct li
 }
 
 static void
-answered(struct http_hook *hook, struct line *line)
+answered(struct http_hook *hook, struct http_line *line)
 {
     long status = 0;
     CURLcode rc = curl_easy_getinfo(line->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -428,7 +332,7 @@ answered(struct http_hook *hook, struct line *line)
 }
 
 static void
-finish(struct http_hook *hook, struct line *line, CURLcode code)
+finish(struct http_hook *hook, struct http_line *line, CURLcode code)
 {
     CURLMcode rc = curl_multi_remove_handle(hook->multi, line->easy);
     must(rc == CURLM_OK && line->entry);
@@ -502,7 +406,7 @@ reload(struct http_hook *hook, struct http_settings *settings)
                                      (long)settings->limits.connections_max);
     must(rc == CURLM_OK);
     while (hook->line_count > settings->limits.connections_max && !list_empty(&hook->idle)) {
-        line_free(container_of(list_pop(&hook->idle), struct line, node));
+        http_line_free(container_of(list_pop(&hook->idle), struct http_line, node));
         hook->line_count--;
     }
 }
@@ -547,19 +451,18 @@ start_one(struct http_hook *hook, struct http_entry *entry, uint64_t now_ms)
     }
     if (!hook->settings->urls[ask]) { // a reload took it away
         entry->answer = (struct http_answer){.err = ERR_NOT_AUTHORIZED, .ignored = true};
-        struct line none = {.settings = hook->settings, .ask = ask};
+        struct http_line none = {.settings = hook->settings, .ask = ask};
         answer_entry(hook, entry, &none);
         return;
     }
-    struct line *line;
+    struct http_line *line;
     if (list_empty(&hook->idle)) {
-        line = line_new();
+        line = http_line_new();
         hook->line_count++;
     } else {
-        line = container_of(list_pop(&hook->idle), struct line, node);
+        line = container_of(list_pop(&hook->idle), struct http_line, node);
     }
-    line->entry = entry;
-    line->settings = http_settings_ref(hook->settings);
+    http_line_hold(line, entry, hook->settings);
     list_push(&hook->busy, &line->node);
     send_request(hook, line, ask, now_ms);
 }
@@ -589,7 +492,7 @@ move(struct http_hook *hook)
         char *line;
         CURLcode code = curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &line);
         must(code == CURLE_OK && msg->msg == CURLMSG_DONE);
-        finish(hook, (struct line *)(void *)line, msg->data.result);
+        finish(hook, (struct http_line *)(void *)line, msg->data.result);
     }
 }
 
@@ -612,7 +515,7 @@ give_up(struct http_hook *hook)
     while ((node = list_pop(&hook->queue)) != NULL)
         refuse_entry(hook, container_of(node, struct http_entry, node), COUNT_refused_end);
     while (!list_empty(&hook->busy)) {
-        struct line *line = container_of(hook->busy.next, struct line, node);
+        struct http_line *line = container_of(hook->busy.next, struct http_line, node);
         CURLMcode rc = curl_multi_remove_handle(hook->multi, line->easy);
         must(rc == CURLM_OK);
         refuse_entry(hook, line->entry, COUNT_refused_end);
@@ -665,7 +568,7 @@ free_all(struct http_hook *hook)
     struct list *node;
     must(list_empty(&hook->inbox) && list_empty(&hook->queue) && list_empty(&hook->busy));
     while ((node = list_pop(&hook->idle)) != NULL)
-        line_free(container_of(node, struct line, node));
+        http_line_free(container_of(node, struct http_line, node));
     CURLMcode rc = curl_multi_cleanup(hook->multi);
     must(rc == CURLM_OK);
     http_cache_free(hook->cache);

@@ -28,7 +28,7 @@ struct jwt_request {
 struct jwt_claims {
     struct slice user;  // mem_alloc'ed
     uint64_t expires_s; // `exp` and the leeway; 0 = never
-    struct acl *acl;    // with a reference; NULL: the token says nothing
+    struct acl *acl;    // acl_json.h; with a reference; NULL: the token says nothing
 };
 
 // ERR_NOT_FOUND: this is no token at all, and may be a password. ERR_BAD_CREDENTIALS: it is one,

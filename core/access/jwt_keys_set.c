@@ -53,15 +53,10 @@ add_rsa(struct jwt_keys *keys, const json_t *jwk, struct jwt_key *key,
         struct file_problem *ret_problem)
 {
     struct slice modulus = bytes_of(jwk, "n"), exponent = bytes_of(jwk, "e");
-    struct jwt_key rsa;
-    err_t err = modulus.data && exponent.data ? jwt_key_rsa(modulus, exponent, &rsa, ret_problem)
+    err_t err = modulus.data && exponent.data ? jwt_key_rsa(modulus, exponent, key, ret_problem)
                                               : file_fail(ret_problem, "no n and e in base64url");
-    if (err == OK) {
-        key->kind = rsa.kind;
-        key->bytes = rsa.bytes;
-        key->exponent = rsa.exponent;
+    if (err == OK)
         err = jwt_keys_add(keys, key, ret_problem);
-    }
     wipe(modulus);
     wipe(exponent);
     return err;
@@ -72,6 +67,7 @@ add_point(struct jwt_keys *keys, const json_t *jwk, struct jwt_key *key,
           struct file_problem *ret_problem)
 {
     bool pair = key->kind == JWT_KEY_P256;
+    must(pair || key->kind == JWT_KEY_ED25519);
     const char *curve = pair ? "P-256" : "Ed25519";
     if (!slice_equal(json_text_of(json_object_get(jwk, "crv")), slice_str(curve)))
         return file_fail(ret_problem, "a crv other than %s", curve);
@@ -152,6 +148,7 @@ add_entry(struct jwt_keys *keys, const json_t *jwk, struct file_problem *ret_pro
 static void
 leave_out(struct jwt_keys *keys, size_t entry, const char *why)
 {
+    must(entry >= 1 && why[0] != '\0');
     struct file_problem first = keys->note;
     if (keys->left_out++ == 0)
         (void)file_fail(&keys->note, "entry %zu has %s", entry, why);

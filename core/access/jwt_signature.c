@@ -63,6 +63,7 @@ rsa_open(const struct jwt_key *key, struct slice signature, uint8_t *block, uint
     uint8_t e[sizeof key->exponent];
     for (unsigned i = 0; i < sizeof e; i++)
         e[i] = (uint8_t)(key->exponent >> (8 * (sizeof e - 1 - i)));
+    must(key->exponent >= 65537 && size == JWT_RSA_BITS_MAX / 8);
     RsaKey rsa;
     if (wc_InitRsaKey(&rsa, NULL) != 0)
         return -1;
@@ -195,7 +196,7 @@ bool
 jwt_key_verify(const struct jwt_key *key, enum jwt_alg alg, struct slice text,
                struct slice signature)
 {
-    must(key->algs & JWT_BIT(alg));
+    must(alg < JWT_ALGS && (key->algs & JWT_BIT(alg)) && signature.data != NULL);
     switch (key->kind) {
     case JWT_KEY_SECRET:
         return hmac_made(key, alg, text, signature);

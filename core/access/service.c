@@ -150,6 +150,8 @@ access_service_enforce(struct access_service *service)
     rcu_move_here(service->rcu);
     rcu_online(service->rcu);
     broker_set_access(service->broker, service->rcu, access_service_rules(service));
+    for (unsigned i = 0; i < service->broker->shard_count; i++)
+        broker_wake(service->broker, i); // its clients are to be reviewed now
     // A worker that has gone through a grace period has read the new ones.
     do {
         rcu_quiescent(service->rcu);
@@ -195,7 +197,8 @@ ask_users(struct verified *verified, const struct authority_listener *listener,
                                          .user = user,
                                          .password = question->texts.password};
     question->answer.mark = login.mark;
-    if (login.mark && login.password.data && verified_has(verified, &login, clock_mono_ms()))
+    // Unknown users are looked up, too: else they would be refused a little sooner.
+    if (login.password.data && verified_has(verified, &login, clock_mono_ms()))
         return VERDICT_GOOD;
     enum users_verdict verdict = users_check(listener->users, user, login.password);
     if (verdict == USERS_GOOD)
@@ -396,6 +399,12 @@ access_service_reload(struct access_service *service, const struct config *confi
     pthread_mutex_unlock(&service->mutex);
     authority_unref(old);
     return OK;
+}
+
+void
+access_service_tidy(struct access_service *service)
+{
+    verified_expire(service->verified, clock_mono_ms());
 }
 
 void

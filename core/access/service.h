@@ -54,6 +54,9 @@ NODISCARD err_t access_service_start(struct access_service *service, struct brok
 // Answers no more. Before the shards end.
 void access_service_stop(struct access_service *service);
 
+// Forgets passwords that were good too long ago. Every few seconds.
+void access_service_tidy(struct access_service *service);
+
 // Reads all files anew, with config. OK: access_service_enforce puts them in force. ERR_CONFIG:
 // nothing has changed.
 NODISCARD err_t access_service_reload(struct access_service *service, const struct config *config,

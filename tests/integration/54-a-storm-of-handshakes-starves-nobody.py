@@ -115,7 +115,7 @@ def clients_talk_through_a_storm():
     print(text)
     # With a sanitizer a handshake takes ten times as long, and so does what others wait for.
     assert p99(times) < (2000 if broker.sanitized() else 100), text
-    assert broker.sanitized() or rate > RATE * 0.9, text
+    assert broker.sanitized() or rate > RATE * 0.75, text
     assert len(dripped) == SECONDS, dripped
     assert broker.sanitized() or grown < 32768, text
     for sock in half:
