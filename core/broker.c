@@ -5,6 +5,9 @@
 
 #include "core/base/mem.h"
 
+#include "core/access.h"
+#include "core/admission.h"
+#include "core/bans.h"
 #include "core/mail.h"
 #include "core/retained.h"
 #include "core/shard.h"
@@ -23,6 +26,8 @@ broker_new(const struct config *config, struct log *log, unsigned shard_count, u
     broker->rcu = rcu_new();
     broker->trie = trie_new(&broker->key);
     broker->retained = retained_new(&broker->key);
+    broker->admission = admission_new(&broker->key);
+    broker->bans = bans_new(&broker->key);
     broker->shard_count = shard_count;
     for (unsigned from = 0; from < shard_count; from++)
         for (unsigned to = 0; to < shard_count; to++)
@@ -54,8 +59,11 @@ broker_free(struct broker *broker)
             spsc_free(broker->mail[from][to]);
         }
     }
+    access_rules_free(unconst(atomic_load(&broker->access)));
     trie_free(broker->trie);
     retained_free(broker->retained);
+    admission_free(broker->admission);
+    bans_free(broker->bans);
     rcu_free(broker->rcu);
     mem_free(broker);
 }
@@ -74,6 +82,20 @@ broker_set_config(struct broker *broker, struct rcu_reader *self, struct config 
     const struct config *old = atomic_exchange(&broker->config, config);
     atomic_store(&broker->memory_max, config->memory_max);
     rcu_defer(self, unconst(old), free_config);
+}
+
+static void
+free_access(void *rules)
+{
+    access_rules_free(rules);
+}
+
+void
+broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules)
+{
+    const struct access_rules *old = atomic_exchange(&broker->access, rules);
+    if (old)
+        rcu_defer(self, unconst(old), free_access);
 }
 
 unsigned

@@ -17,6 +17,8 @@ struct delivery_spec;
 // False when the packet is too large for the client and was dropped [MQTT-3.1.2-24].
 bool client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
                         uint16_t packet_id, bool dup);
+// All packets of a run. False when they have to go one by one.
+bool client_put_run(struct client *client, const struct pub *run, const struct delivery_spec *spec);
 // One that stands for a full queue, to a client that cannot be told of it, is held so long.
 #define ACK_HOLD_MS 1000u
 // What an acknowledgement waits for. All zero: for nothing but those before it.
@@ -42,6 +44,7 @@ void client_release_parked(struct client *client);
 void client_drop_parked(struct client *client);
 void client_put_connack(struct client *client, const struct connack *connack);
 void client_put_pingresp(struct client *client);
+void client_put_auth(struct client *client, uint8_t reason, struct slice method, struct slice data);
 // Ends the connection because of err: DISCONNECT or CONNACK with its reason where the version has
 // one, then close. The Will stays due unless the caller takes it away. Does nothing when it is
 // closing already.

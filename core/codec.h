@@ -196,10 +196,12 @@ struct connack {
     uint16_t keep_alive_s;
     struct slice reason_string; // len 0 = absent; left out beyond client_packet_max
     struct slice auth_method;   // data NULL = absent
+    struct slice auth_data;     // data NULL = absent
     uint32_t client_packet_max; // of the client [MQTT-3.2.2-19]
 };
-#define CODEC_CONNACK_MAX(c) \
-    (64u + (c)->assigned_id.len + (c)->reason_string.len + (c)->auth_method.len)
+#define CODEC_CONNACK_MAX(c)                                                      \
+    (64u + (c)->assigned_id.len + (c)->reason_string.len + (c)->auth_method.len + \
+     (c)->auth_data.len)
 uint32_t codec_put_connack(uint8_t *dst, const struct connack *connack);
 
 // PUBACK, PUBREC, PUBREL, PUBCOMP: 4 bytes, or 5 with a reason other than 0 in version 5.
@@ -213,7 +215,9 @@ uint32_t codec_put_disconnect(uint8_t *dst, uint8_t reason, struct slice reason_
 // has no codes, and a SUBACK says 0x80 for every failure [MQTT-3.9.3-2].
 uint32_t codec_put_suback(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id,
                           const uint8_t *reasons, uint32_t count);
-// AUTH is never sent before a method is configured, so there is no encoder yet.
+// AUTH (5.0 only), with the method, and with data where data.data is not NULL. At most 16 +
+// method.len + data.len.
+uint32_t codec_put_auth(uint8_t *dst, uint8_t reason, struct slice method, struct slice data);
 
 // A PUBLISH's header and properties; topic body and payload are added by the caller's copy.
 struct publish_out {
@@ -230,6 +234,12 @@ struct publish_out {
     struct slice props; // forwarded ones, as codec_forward_props left them; ignored in 3.x
     uint32_t payload_len;
 };
+// The first byte of a PUBLISH.
+static inline uint8_t
+codec_publish_first(uint8_t qos, bool retain, bool dup)
+{
+    return (uint8_t)(MQTT_PUBLISH << 4 | dup << 3 | qos << 1 | retain);
+}
 // Size of the whole packet, payload included. Cheap. Above CODEC_PACKET_MAX (a message near the
 // limit outgrows it by its subscription identifiers) the packet cannot be sent to anybody.
 uint32_t codec_publish_size(const struct publish_out *out);

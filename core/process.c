@@ -19,16 +19,21 @@
 
 #define PASSWD_BUFFER 16384 // of one entry; getpwnam_r refuses longer ones
 
-uint64_t
+void
 process_raise_descriptors(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 0;
+        return;
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit); // up to the hard limit it is allowed to everybody
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur;
+}
+
+uint64_t
+process_descriptors(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
 }
 
 // ---- Signals ------------------------------------------------------------------------------------

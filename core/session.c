@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/acl.h"
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/journal.h"
@@ -84,9 +85,28 @@ session_drop_will(struct session *session)
     session->will_due_ms = 0;
 }
 
+// Its rights may have changed since CONNECT.
+static bool
+will_is_allowed(struct session *session)
+{
+    struct shard *shard = session->shard;
+    struct slice topic = msg_topic(session->will->msg);
+    if (rights_allow(session->rights, ACL_PUBLISH, topic))
+        return true;
+    stat_add(&shard->stats.dropped_not_allowed, 1);
+    log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
+                "Client %.64s: its Will to %.*s is not allowed.", session->id,
+                (int)min_u32(topic.len, 128), (const char *)topic.data);
+    return false;
+}
+
 static void
 publish_will(struct session *session)
 {
+    if (unlikely(!will_is_allowed(session))) {
+        session_drop_will(session);
+        return;
+    }
     struct shard *shard = session->shard;
     struct msg *msg = session->will->msg;
     struct pub pub = {
@@ -148,6 +168,7 @@ session_discard(struct session *session)
     registry_remove(shard->registry, session);
     stat_sub(&shard->stats.sessions, 1);
     mem_free(session->user);
+    rights_free(session->rights);
     session->magic = 0;
     mem_free(session);
 }

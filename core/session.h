@@ -65,6 +65,8 @@ struct session {
     uint32_t hash;         // registry
     uint32_t id_len;
     char *user;            // NULL = none
+    struct rights *rights; // NULL = it may do everything
+    bool own_rights;       // they came with the client, and are not made anew from the rules
     bool durable;          // outlives its connection: what it relies on is journaled
     uint8_t version;       // of the last connection
     uint32_t next_ordinal; // the last one given to a subscription
@@ -114,6 +116,20 @@ void session_journal(struct session *session);
 void session_set_will(struct session *session, const struct will_view *view);
 void session_drop_will(struct session *session);
 
+// What it may do from now on, also with what it has already: subscriptions, and messages that wait
+// (session_rights.c). Takes rights; NULL = everything.
+struct rights;
+void session_set_rights(struct session *session, struct rights *rights);
+// Are there topics of the filter that it may not read (ACL_RECEIVE)?
+bool session_reads_partly(const struct session *session, struct slice filter);
+// May it read the topic? For subscriptions that are read partly. What it may not is counted.
+bool session_may_read(struct session *session, struct slice topic);
+// The same for an entry of its queue: what was queued under other rights is asked for when it goes
+// out. Not counted.
+bool session_may_send(struct session *session, const struct delivery *entry);
+// Gives what waits in memory, and may not go to this session, to other members of its share groups.
+void session_pass_on(struct session *session);
+
 // ---- Subscriptions (session_subs.c) -----------------------------------------------------------
 
 // text: the whole filter, "$share/..." included, checked and split into share. Replaces an existing
@@ -154,6 +170,9 @@ struct delivery_spec {
 };
 // What became of it beyond this session's reach is noted in shard->outcome.
 void session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec);
+// All packets of a run at once. False, and nothing done, where each has to be looked at.
+bool session_deliver_run(struct session *session, const struct pub *run,
+                         const struct delivery_spec *spec);
 // An entry is acknowledged or dropped: journals that and forgets it.
 void session_finish(struct session *session, struct delivery *entry);
 void session_pump_now(struct session *session); // part of session_pump

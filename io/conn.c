@@ -14,6 +14,8 @@
 
 #include "core/base/mem.h"
 
+#include "core/address.h"
+#include "core/admission.h"
 #include "core/broker.h"
 #include "core/client_out.h"
 #include "io/listener.h"
@@ -22,6 +24,7 @@
 struct handover {
     int32_t fd;
     uint32_t listener;
+    uint32_t address_place;
     uint64_t accepted_ms;
     struct conn_filter *filter; // belongs to the record; without what was in its wire,
     uint32_t wire_len;          // which comes first
@@ -43,6 +46,15 @@ conn_doom(struct conns *conns, struct conn *conn)
     list_push(&conns->doomed, &conn->node);
 }
 
+// It is not counted any more.
+static void
+leave(const struct conns *conns, uint32_t listener, uint32_t address_place)
+{
+    listen_leave(conns->listeners, listener);
+    if (unlikely(address_place != 0))
+        admission_leave(conns->shard->broker->admission, address_place);
+}
+
 void
 conns_bury(struct conns *conns)
 {
@@ -51,7 +63,7 @@ conns_bury(struct conns *conns)
         struct conn *conn = container_of(node, struct conn, node);
         must(conn->state == CONN_DOOMED);
         (void)close(conn->fd); // frees the descriptor whatever it says
-        listen_leave(conns->listeners, conn->listener);
+        leave(conns, conn->listener, conn->address_place);
         conn_release(conns, conn);
     }
 }
@@ -155,7 +167,11 @@ hand_over(struct conns *conns, struct conn *conn, unsigned home, struct slice da
 {
     must(home != conns->shard->index && !conn->receiving && !conn->in_flight);
     struct handover head = {
-        .fd = conn->fd, .listener = conn->listener, .accepted_ms = conn->accepted_ms};
+        .fd = conn->fd,
+        .listener = conn->listener,
+        .address_place = conn->address_place,
+        .accepted_ms = conn->accepted_ms,
+    };
     peer_of(conns, conn, head.peer);
     struct slice wire = {0};
     if (conn->filter) {
@@ -190,10 +206,11 @@ conn_on_handover(struct conns *conns, const struct spsc_record *record)
     if (conns->refusing) {
         (void)close(head.fd);
         filter_free(head.filter, &conns->shard->pool);
-        listen_leave(conns->listeners, head.listener);
+        leave(conns, head.listener, head.address_place);
         return;
     }
     struct conn *conn = conn_alloc(conns, head.fd, head.listener, head.accepted_ms);
+    conn->address_place = head.address_place;
     struct slice rest = slice_of(record->data + sizeof head, record->len - sizeof head);
     if (head.filter) {
         conn->filter = head.filter;
@@ -332,18 +349,82 @@ conn_on_recv(struct conns *conns, const struct io_event *event)
 
 // ---- Accept, time, stop -------------------------------------------------------------------------
 
+// A connection beyond a limit: a line that names its key.
+static COLD void
+tell_refused(struct conns *conns, const char *key, const char *peer)
+{
+    struct shard *shard = conns->shard;
+    log_limited(shard->log, &conns->log_full, shard->now_ms, LOG_T_NOTICE,
+                "Client <unknown> [%s]: refused because of %s.", peer, key);
+}
+
+static COLD void
+refuse(struct conns *conns, int fd, uint32_t listener, enum listen_limit limit)
+{
+    static const char *const keys[] = {
+        [LISTEN_MAX_CONNECTIONS] = "max_connections",
+        [LISTEN_GLOBAL_MAX_CONNECTIONS] = "global_max_connections",
+        [LISTEN_DESCRIPTORS] = "the descriptors that the process may have (ulimit -n)",
+    };
+    struct stats *stats = &conns->shard->stats;
+    stat_add(&stats->connections_refused, 1);
+    if (limit != LISTEN_ADMITTED) { // else the broker stops
+        stat_add(limit == LISTEN_DESCRIPTORS ? &stats->refused_descriptors
+                                             : &stats->refused_max_connections,
+                 1);
+        char peer[PEER_TEXT_MAX];
+        peer_text(conns->listeners, listener, fd, peer);
+        tell_refused(conns, keys[limit], peer);
+    }
+    (void)close(fd);
+}
+
+bool
+conn_enter_address(struct conns *conns, struct conn *conn, const char *peer)
+{
+    struct shard *shard = conns->shard;
+    uint32_t max = shard->config->address_connections_max;
+    uint64_t address = max ? address_parse(peer) : ADDRESS_NONE;
+    must(conn->address_place == 0);
+    if (address == ADDRESS_NONE ||
+        admission_enter(shard->broker->admission, address, max, &conn->address_place))
+        return true;
+    stat_add(&shard->stats.refused_per_address, 1);
+    stat_add(&shard->stats.connections_refused, 1);
+    tell_refused(conns, "max_connections_per_address", peer);
+    return false;
+}
+
+// Behind a proxy, it is the client's address that counts: see filter_input.
+static bool
+enter(struct conns *conns, struct conn *conn)
+{
+    const struct config *config = conns->shard->config;
+    if (likely(config->address_connections_max == 0) ||
+        config->listeners[conn->listener].entry.proxy_protocol)
+        return true;
+    char peer[PEER_TEXT_MAX];
+    peer_text(conns->listeners, conn->listener, conn->fd, peer);
+    return conn_enter_address(conns, conn, peer);
+}
+
 void
 conn_on_accept(struct conns *conns, int fd, uint32_t listener)
 {
     struct shard *shard = conns->shard;
     stat_add(&shard->stats.sockets_opened, 1);
-    if (conns->refusing || !listen_admit(conns->listeners, shard->config, listener)) {
-        stat_add(&shard->stats.connections_refused, 1);
-        (void)close(fd);
+    enum listen_limit limit =
+        conns->refusing ? LISTEN_ADMITTED : listen_admit(conns->listeners, shard->config, listener);
+    if (unlikely(conns->refusing || limit != LISTEN_ADMITTED)) {
+        refuse(conns, fd, listener, limit);
         return;
     }
     struct conn *conn = conn_alloc(conns, fd, listener, shard->now_ms);
     conn->state = CONN_PRE;
+    if (!enter(conns, conn)) {
+        conn_doom(conns, conn);
+        return;
+    }
     if (!filter_begin(conns, conn)) {
         stat_add(&shard->stats.connections_refused, 1);
         conn_doom(conns, conn);

@@ -357,8 +357,7 @@ input_plain(struct conns *conns, struct conn *conn, struct slice bytes)
     outq_init(&said);
     struct outq *out = filter->tls ? &said : &filter->wire;
     struct slice data;
-    // What arrives is in a buffer of ours: the ring's, `plain` or `held`.
-    websocket_input(filter->ws, unconst(bytes.data), bytes.len);
+    websocket_input(filter->ws, bytes);
     while (websocket_read(filter->ws, &settings, out, &conns->shard->pool, &data))
         to_client(conn, data);
     if (filter->tls)
@@ -496,6 +495,10 @@ input_proxy(struct conns *conns, struct conn *conn, struct slice bytes)
         log_failure(conns, conn, "PROXY protocol",
                     err ? "this is not its header"
                         : "a version that enable_proxy_protocol excludes");
+        conn_doom(conns, conn);
+        return;
+    }
+    if (filter->peer[0] != '\0' && !conn_enter_address(conns, conn, filter->peer)) {
         conn_doom(conns, conn);
         return;
     }

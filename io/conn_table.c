@@ -91,6 +91,7 @@ conn_release(struct conns *conns, struct conn *conn)
     conn->fd = -1;
     conn->receiving = conn->stopping = conn->resumed = conn->ended = false;
     conn->polling = conn->rearm = false;
+    conn->address_place = 0;
     conns->open--;
     // At the head: the slot used last is the one that is still in the cache.
     list_push(conns->free.next, &conn->node);

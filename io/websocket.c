@@ -1,14 +1,17 @@
-// websocket.c - the upgrade, and frames.
+// websocket.c - the upgrade, and frames through wslay.
 //
-// A payload is unmasked where it stands, eight bytes at a time, and handed on from there: no copy.
-// Only a frame's head that comes in pieces is collected, in the fourteen bytes that it has at most.
+// wslay reads a frame's head and unmasks its payload, in a buffer of 4 KiB. It is made when a frame
+// begins and goes when nothing is left in it, so that an idle connection has none: what it holds is
+// known from what it took and what it gave.
 #include "io/websocket.h"
 
 #include <stdio.h>
 #include <strings.h>
+#include <sys/types.h>
 #include <wolfssl/options.h>
 // Behind the options, on which everything of wolfSSL depends.
 #include <wolfssl/wolfcrypt/sha.h>
+#include <wslay/wslay.h>
 
 #include "core/base/mem.h"
 #include "core/base/utf8.h"
@@ -18,15 +21,7 @@
 #define KEY_LEN    24u // 16 bytes in base64
 #define ACCEPT_LEN 28u // 20 bytes in base64
 
-enum opcode { // RFC 6455 5.2
-    OPCODE_CONTINUATION = 0,
-    OPCODE_TEXT = 1,
-    OPCODE_BINARY = 2,
-    OPCODE_CLOSE = 8,
-    OPCODE_PING = 9,
-    OPCODE_PONG = 10,
-};
-#define OPCODE_CONTROL 8u // the bit that they have in common
+_Static_assert(WSLAY_CODE_PROTOCOL_ERROR == (int)WEBSOCKET_PROTOCOL_ERROR, "the same numbers");
 
 struct websocket *
 websocket_new(void)
@@ -35,6 +30,14 @@ websocket_new(void)
     ws->magic = WEBSOCKET_MAGIC;
     ws->state = WEBSOCKET_UPGRADE;
     return ws;
+}
+
+static void
+free_frames(struct websocket *ws)
+{
+    if (ws->frames)
+        wslay_frame_context_free(ws->frames);
+    ws->frames = NULL;
 }
 
 static void
@@ -51,17 +54,10 @@ websocket_free(struct websocket *ws)
     if (!ws)
         return;
     must(ws->magic == WEBSOCKET_MAGIC);
+    free_frames(ws);
     free_head(ws);
     ws->magic = 0;
     mem_free(ws);
-}
-
-static void
-skip(struct websocket *ws, uint32_t len)
-{
-    must_hot(len <= ws->in_len);
-    ws->in += len;
-    ws->in_len -= len;
 }
 
 static void
@@ -118,7 +114,7 @@ refuse(struct websocket *ws, struct outq *out, struct outq_pool *pool, unsigned 
     must(ws->state == WEBSOCKET_UPGRADE);
     put_status(ws, out, pool, status);
     ws->state = WEBSOCKET_FAILED;
-    ws->in_len = 0;
+    ws->in = slice_of(NULL, 0);
 }
 
 // len bytes, a multiple of three but for the last group.
@@ -270,11 +266,11 @@ upgrade(struct websocket *ws, const struct websocket_settings *settings, struct 
         struct outq_pool *pool)
 {
     uint32_t before = ws->head_len, head_max = max_u32(settings->head_max, before);
-    uint32_t take = min_u32(ws->in_len, head_max - before);
-    struct slice bytes = slice_of(ws->in, take);
+    uint32_t take = min_u32(ws->in.len, head_max - before);
+    struct slice bytes = slice_of(ws->in.data, take);
     if (before > 0) {
         ws->head = mem_grow(ws->head, &ws->head_cap, before + take, 1);
-        memcpy(ws->head + before, ws->in, take);
+        memcpy(ws->head + before, ws->in.data, take);
         bytes = slice_of(ws->head, before + take);
     }
     uint32_t len = http_head_len(bytes);
@@ -282,7 +278,7 @@ upgrade(struct websocket *ws, const struct websocket_settings *settings, struct 
         must(len > before);
         answer(ws, settings, out, pool, slice_of(bytes.data, len));
         if (ws->state == WEBSOCKET_OPEN)
-            skip(ws, len - before);
+            ws->in = slice_of(ws->in.data + (len - before), ws->in.len - (len - before));
         free_head(ws);
         return;
     }
@@ -293,10 +289,10 @@ upgrade(struct websocket *ws, const struct websocket_settings *settings, struct 
     }
     if (before == 0 && take > 0) {
         ws->head = mem_grow(ws->head, &ws->head_cap, take, 1);
-        memcpy(ws->head, ws->in, take);
+        memcpy(ws->head, ws->in.data, take);
     }
     ws->head_len = before + take;
-    ws->in_len = 0;
+    ws->in = slice_of(NULL, 0);
 }
 
 // ---- Frames -------------------------------------------------------------------------------------
@@ -315,7 +311,7 @@ void
 websocket_put_head(struct websocket *ws, struct outq *out, struct outq_pool *pool, uint64_t len)
 {
     must_hot(ws->state == WEBSOCKET_OPEN && len > 0);
-    uint8_t head[10] = {0x80 | OPCODE_BINARY};
+    uint8_t head[10] = {0x80 | WSLAY_BINARY_FRAME};
     uint32_t size = len < 126 ? 2 : len <= UINT16_MAX ? 4 : 10;
     head[1] = (uint8_t)(size == 2 ? len : size == 4 ? 126 : 127);
     for (uint32_t i = size - 1; i >= 2; i--, len >>= 8)
@@ -329,7 +325,7 @@ put_close(struct websocket *ws, struct outq *out, struct outq_pool *pool, uint16
     if (ws->closed)
         return;
     uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
-    put_frame(out, pool, OPCODE_CLOSE, slice_of(payload, code ? 2 : 0));
+    put_frame(out, pool, WSLAY_CONNECTION_CLOSE, slice_of(payload, code ? 2 : 0));
     ws->closed = true;
     ws->reason = code;
 }
@@ -351,67 +347,60 @@ fail(struct websocket *ws, struct outq *out, struct outq_pool *pool, enum websoc
     must(ws->state == WEBSOCKET_OPEN);
     put_close(ws, out, pool, (uint16_t)code);
     ws->state = WEBSOCKET_FAILED;
-    ws->in_len = 0;
+    ws->in = slice_of(NULL, 0);
+    free_frames(ws);
 }
 
-struct frame {
-    bool fin, masked;
-    uint8_t rsv, opcode;
-    bool minimal; // the length is told as short as it can be
-    uint64_t len;
-};
-
-// How many bytes the head has that begins with these two.
-static uint32_t
-head_size(const uint8_t *head)
+static ssize_t
+on_frame_bytes(uint8_t *to, size_t len, int flags, void *arg)
 {
-    uint32_t len = head[1] & 0x7f;
-    return 2 + (len == 126 ? 2 : len == 127 ? 8 : 0) + (head[1] & 0x80 ? 4 : 0);
+    (void)flags;
+    struct websocket *ws = arg;
+    if (ws->in.len == 0)
+        return -1; // wslay: want read
+    uint32_t n = (uint32_t)min_u64(len, ws->in.len);
+    memcpy(to, ws->in.data, n);
+    ws->in = slice_of(ws->in.data + n, ws->in.len - n);
+    ws->behind += n;
+    return (ssize_t)n;
 }
 
-static struct frame
-parse_head(const uint8_t *head)
+static void
+need_frames(struct websocket *ws)
 {
-    struct frame frame = {
-        .fin = head[0] & 0x80,
-        .rsv = head[0] >> 4 & 7,
-        .opcode = head[0] & 15,
-        .masked = head[1] & 0x80,
-        .minimal = true,
-        .len = head[1] & 0x7f,
-    };
-    if (frame.len >= 126) {
-        uint32_t more = frame.len == 126 ? 2 : 8;
-        frame.len = 0;
-        for (uint32_t i = 0; i < more; i++)
-            frame.len = frame.len << 8 | head[2 + i];
-        frame.minimal = frame.len > (more == 2 ? 125 : UINT16_MAX);
-    }
-    return frame;
+    static const struct wslay_frame_callbacks callbacks = {.recv_callback = on_frame_bytes};
+    if (!ws->frames)
+        must(wslay_frame_context_init(&ws->frames, &callbacks, ws) == 0);
 }
 
 // A frame has begun. 0, or the close code of what is wrong with it.
 static uint16_t
-check_frame(struct websocket *ws, const struct frame *frame)
+check_frame(struct websocket *ws, const struct wslay_frame_iocb *frame)
 {
-    if (!frame->masked || frame->rsv != 0 || !frame->minimal || frame->len >> 63 != 0)
+    if (!frame->mask || frame->rsv != 0)
         return WEBSOCKET_PROTOCOL_ERROR;
-    if (frame->len > WEBSOCKET_FRAME_MAX)
+    if (frame->payload_length > WEBSOCKET_FRAME_MAX)
         return WEBSOCKET_TOO_BIG;
     switch (frame->opcode) {
-    case OPCODE_CONTINUATION:
-    case OPCODE_BINARY:
-        if (ws->fragmented != (frame->opcode == OPCODE_CONTINUATION))
+    case WSLAY_CONTINUATION_FRAME:
+        if (!ws->fragmented)
             return WEBSOCKET_PROTOCOL_ERROR;
         ws->fragmented = !frame->fin;
         return 0;
-    case OPCODE_TEXT: // [MQTT-6.0.0-1]
+    case WSLAY_BINARY_FRAME:
+        if (ws->fragmented)
+            return WEBSOCKET_PROTOCOL_ERROR;
+        ws->fragmented = !frame->fin;
+        return 0;
+    case WSLAY_TEXT_FRAME: // [MQTT-6.0.0-1]
         return WEBSOCKET_UNSUPPORTED_DATA;
-    case OPCODE_PING:
-    case OPCODE_PONG:
-    case OPCODE_CLOSE:
+    case WSLAY_PING:
+    case WSLAY_PONG:
+    case WSLAY_CONNECTION_CLOSE:
         ws->control_len = 0;
-        return frame->fin && frame->len <= WEBSOCKET_CONTROL_MAX ? 0 : WEBSOCKET_PROTOCOL_ERROR;
+        return frame->fin && frame->payload_length <= WEBSOCKET_CONTROL_MAX
+                   ? 0
+                   : WEBSOCKET_PROTOCOL_ERROR;
     default:
         return WEBSOCKET_PROTOCOL_ERROR;
     }
@@ -443,108 +432,83 @@ on_close(struct websocket *ws, struct outq *out, struct outq_pool *pool)
     put_close(ws, out, pool, code);
     ws->reason = code;
     ws->state = WEBSOCKET_ENDED;
-    ws->in_len = 0;
+    ws->in = slice_of(NULL, 0);
+    free_frames(ws);
 }
 
 // A control frame is complete.
 static void
 on_control(struct websocket *ws, struct outq *out, struct outq_pool *pool)
 {
-    if (ws->opcode == OPCODE_CLOSE) {
+    if (ws->opcode == WSLAY_CONNECTION_CLOSE) {
         on_close(ws, out, pool);
-    } else if (ws->opcode == OPCODE_PING && !ws->closed &&
+    } else if (ws->opcode == WSLAY_PING && !ws->closed &&
                outq_bytes(out) <= WEBSOCKET_BACKLOG_MAX) {
         // RFC 6455 5.5.3 lets us leave out those that a slow reader has overtaken.
-        put_frame(out, pool, OPCODE_PONG, slice_of(ws->control, ws->control_len));
+        put_frame(out, pool, WSLAY_PONG, slice_of(ws->control, ws->control_len));
     }
 }
 
-// Takes bytes of a frame's head until it is complete. False: more have to come.
+// The next piece of a frame. False: there is none yet, or the end has come.
 static bool
-collect_head(struct websocket *ws)
+next_piece(struct websocket *ws, struct outq *out, struct outq_pool *pool,
+           struct wslay_frame_iocb *ret_piece)
 {
-    for (;;) {
-        uint32_t want = ws->frame_len < 2 ? 2 : head_size(ws->frame);
-        uint32_t take = min_u32(want - ws->frame_len, ws->in_len);
-        must_hot(want <= sizeof ws->frame);
-        memcpy(ws->frame + ws->frame_len, ws->in, take);
-        ws->frame_len = (uint8_t)(ws->frame_len + take);
-        skip(ws, take);
-        if (ws->frame_len < want)
+    need_frames(ws);
+    ssize_t rc = wslay_frame_recv(ws->frames, ret_piece);
+    if (rc == WSLAY_ERR_WANT_READ) {
+        must(ws->in.len == 0);
+        if (ws->behind == 0 && ws->left == 0)
+            free_frames(ws);
+        return false;
+    }
+    if (rc < 0) {
+        fail(ws, out, pool, WEBSOCKET_PROTOCOL_ERROR);
+        return false;
+    }
+    if (ws->left == 0) { // a new frame
+        uint16_t code = check_frame(ws, ret_piece);
+        if (code != 0) {
+            fail(ws, out, pool, (enum websocket_code)code);
             return false;
-        if (want == head_size(ws->frame))
-            return true;
+        }
+        uint64_t len = ret_piece->payload_length;
+        ws->left = len;
+        ws->opcode = ret_piece->opcode;
+        uint32_t head = 6u + (len > UINT16_MAX ? 8 : len > 125 ? 2 : 0);
+        must(ws->behind >= head);
+        ws->behind -= head;
     }
-}
-
-// The next frame's head. False: it is not complete, or wrong.
-static bool
-begin_frame(struct websocket *ws, struct outq *out, struct outq_pool *pool)
-{
-    must_hot(ws->left == 0);
-    if (!collect_head(ws))
-        return false;
-    struct frame frame = parse_head(ws->frame);
-    uint16_t code = check_frame(ws, &frame);
-    if (unlikely(code != 0)) {
-        fail(ws, out, pool, (enum websocket_code)code);
-        return false;
-    }
-    memcpy(ws->mask, ws->frame + ws->frame_len - sizeof ws->mask, sizeof ws->mask);
-    ws->frame_len = 0;
-    ws->opcode = frame.opcode;
-    ws->left = frame.len;
+    must(ret_piece->data_length <= ws->left && ret_piece->data_length <= ws->behind);
+    ws->left -= ret_piece->data_length;
+    ws->behind -= (uint32_t)ret_piece->data_length;
     return true;
 }
 
-// Turns the mask, so that it begins where the next piece does.
-static void
-unmask(uint8_t *mask, uint8_t *data, uint32_t len)
-{
-    uint64_t wide, word;
-    memcpy(&wide, mask, 4);
-    memcpy((uint8_t *)&wide + 4, mask, 4);
-    uint32_t i = 0;
-    for (; i + 8 <= len; i += 8) {
-        memcpy(&word, data + i, 8);
-        word ^= wide;
-        memcpy(data + i, &word, 8);
-    }
-    for (; i < len; i++)
-        data[i] ^= mask[i & 3];
-    for (i = 0; i < 4; i++)
-        mask[i] = ((const uint8_t *)&wide)[(len + i) & 3];
-}
-
-// What has come of the frame's payload. True: it is MQTT's.
+// True: data is of a binary frame.
 static bool
-take_piece(struct websocket *ws, struct outq *out, struct outq_pool *pool, struct slice *ret_data)
+take_piece(struct websocket *ws, struct outq *out, struct outq_pool *pool,
+           const struct wslay_frame_iocb *piece, struct slice *ret_data)
 {
-    uint8_t *data = ws->in;
-    uint32_t len = (uint32_t)min_u64(ws->left, ws->in_len);
-    unmask(ws->mask, data, len);
-    skip(ws, len);
-    ws->left -= len;
-    if (likely(!(ws->opcode & OPCODE_CONTROL))) {
-        *ret_data = slice_of(data, len);
-        return len > 0;
+    if (!wslay_is_ctrl_frame(ws->opcode)) {
+        *ret_data = slice_of(piece->data, piece->data_length);
+        return ret_data->len > 0;
     }
-    must(ws->control_len + len <= WEBSOCKET_CONTROL_MAX);
-    memcpy(ws->control + ws->control_len, data, len);
-    ws->control_len = (uint8_t)(ws->control_len + len);
+    must(ws->control_len + piece->data_length <= WEBSOCKET_CONTROL_MAX);
+    if (piece->data_length > 0)
+        memcpy(ws->control + ws->control_len, piece->data, piece->data_length);
+    ws->control_len = (uint8_t)(ws->control_len + piece->data_length);
     if (ws->left == 0)
         on_control(ws, out, pool);
     return false;
 }
 
 void
-websocket_input(struct websocket *ws, uint8_t *bytes, uint32_t len)
+websocket_input(struct websocket *ws, struct slice bytes)
 {
-    must(ws->magic == WEBSOCKET_MAGIC && ws->in_len == 0);
-    if (ws->state != WEBSOCKET_UPGRADE && ws->state != WEBSOCKET_OPEN)
-        return;
-    ws->in = bytes;
-    ws->in_len = len;
+    must(ws->magic == WEBSOCKET_MAGIC && ws->in.len == 0);
+    if (ws->state == WEBSOCKET_UPGRADE || ws->state == WEBSOCKET_OPEN)
+        ws->in = bytes;
 }
 
 bool
@@ -552,12 +516,13 @@ websocket_read(struct websocket *ws, const struct websocket_settings *settings, 
                struct outq_pool *pool, struct slice *ret_data)
 {
     must_hot(ws->magic == WEBSOCKET_MAGIC);
-    if (unlikely(ws->state == WEBSOCKET_UPGRADE) && ws->in_len > 0)
+    if (unlikely(ws->state == WEBSOCKET_UPGRADE) && ws->in.len > 0)
         upgrade(ws, settings, out, pool);
-    while (ws->state == WEBSOCKET_OPEN && ws->in_len > 0) {
-        if (ws->left == 0 && !begin_frame(ws, out, pool))
+    struct wslay_frame_iocb piece;
+    while (ws->state == WEBSOCKET_OPEN && (ws->in.len > 0 || ws->frames)) {
+        if (!next_piece(ws, out, pool, &piece))
             return false;
-        if (take_piece(ws, out, pool, ret_data))
+        if (take_piece(ws, out, pool, &piece, ret_data))
             return true;
     }
     return false;

@@ -2,14 +2,13 @@
 //
 // Job:    the upgrade, then MQTT's bytes out of frames and into frames; ping, pong, close.
 // Owner:  a connection. Thread: one at a time; between two calls it may move to another one.
-// Memory: 200 bytes; a request's head that is not complete yet adds its bytes. A payload is
-//         unmasked where it arrived.
+// Memory: 200 bytes; a frame or a head that is not complete yet adds 4 KiB, or the head's bytes.
 // Limits: the head's bytes and fields; a frame of WEBSOCKET_FRAME_MAX bytes. Fragments are not
 //         collected: their number does not matter. No pong while WEBSOCKET_BACKLOG_MAX bytes wait
 //         to be sent. The time for the upgrade is the caller's.
 //
 // What the caller does with each piece that arrived:
-//     websocket_input(ws, piece, len);
+//     websocket_input(ws, piece);
 //     while (websocket_read(ws, settings, out, pool, &data)) use data;
 //     then look at ws->state, and send what is in out.
 #ifndef TERN_IO_WEBSOCKET_H
@@ -22,7 +21,6 @@
 #define WEBSOCKET_FRAME_MAX    (UINT64_C(1) << 30) // four of the largest MQTT packets
 #define WEBSOCKET_BACKLOG_MAX  16384u
 #define WEBSOCKET_CONTROL_MAX  125u // RFC 6455 5.5
-#define WEBSOCKET_FRAME_HEAD   14u  // RFC 6455 5.2: the longest, with its mask
 
 enum websocket_state {
     WEBSOCKET_UPGRADE,
@@ -58,25 +56,23 @@ struct websocket {
     uint8_t opcode;  // of the frame that is being read
     uint8_t control_len;
     uint8_t control[WEBSOCKET_CONTROL_MAX];
-    uint8_t mask[4];                     // of this frame, from its next byte on
-    uint8_t frame[WEBSOCKET_FRAME_HEAD]; // a frame's head that is not complete
-    uint8_t frame_len;
+    struct slice in; // borrowed: not used up yet
     uint64_t left;   // bytes of this frame's payload that did not come yet
-    uint8_t *in;     // borrowed: not used up yet
-    uint32_t in_len; // ... of which there are so many
-    uint8_t *head;   // an incomplete request
+    uint32_t behind; // bytes that the frame parser holds: a head that is not complete
+    struct wslay_frame_context *frames; // NULL between frames
+    uint8_t *head;                      // an incomplete request
     uint32_t head_len, head_cap;
 };
 
 struct websocket *websocket_new(void);     // returns new
 void websocket_free(struct websocket *ws); // takes; says nothing to the peer; NULL is fine
 
-// Bytes that arrived; what came before is used up. Borrowed, and written to, until websocket_read
-// has returned false.
-void websocket_input(struct websocket *ws, uint8_t *bytes, uint32_t len);
-// Goes on with the upgrade, or with frames. True: data is the next piece of MQTT's bytes, where
-// they stood in the input. False: all input is used up, or the state says why not. Answers are
-// appended to out. Settings matter as long as the state is WEBSOCKET_UPGRADE.
+// Bytes that arrived; what came before is used up. Borrowed until websocket_read has returned
+// false.
+void websocket_input(struct websocket *ws, struct slice bytes);
+// Goes on with the upgrade, or with frames. True: data is the next piece of MQTT's bytes, borrowed
+// until the next call. False: all input is used up, or the state says why not. Answers are appended
+// to out. Settings matter as long as the state is WEBSOCKET_UPGRADE.
 bool websocket_read(struct websocket *ws, const struct websocket_settings *settings,
                     struct outq *out, struct outq_pool *pool, struct slice *ret_data);
 // The head of a binary frame whose len bytes the caller appends behind it. State: OPEN.

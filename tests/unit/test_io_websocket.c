@@ -50,7 +50,7 @@ feed_in(const void *bytes, size_t len, size_t piece_len)
         memcpy(copy, (const uint8_t *)bytes + at, n);
         at += n;
         struct slice piece;
-        websocket_input(ws, copy, (uint32_t)n);
+        websocket_input(ws, slice_of(copy, n));
         while (websocket_read(ws, &settings, &out, &pool, &piece)) {
             cr_assert_leq(data_len + piece.len, sizeof data);
             memcpy(data + data_len, piece.data, piece.len);
@@ -176,7 +176,7 @@ Test(io_websocket, an_upgrade_may_come_byte_by_byte_with_frames_behind)
         cr_assert(said_text("101 Switching"));
         expect_data("hello", 5);
         cr_assert_null(ws->head);
-        cr_assert_eq(ws->frame_len, 0);
+        cr_assert_null(ws->frames);
     }
 }
 
@@ -297,7 +297,7 @@ Test(io_websocket, packets_in_frames_of_any_cut)
             size_t len = frame(bytes, 0x82, payload, lens[i]);
             feed_in(bytes, len, pieces[k]);
             expect_data(payload, lens[i]);
-            cr_assert(ws->frame_len == 0 && ws->left == 0, "nothing is left");
+            cr_assert_null(ws->frames, "nothing is left, nothing is held");
         }
 }
 
@@ -327,7 +327,7 @@ Test(io_websocket, a_million_fragments_of_a_byte_need_no_memory)
         data_len = 0;
     }
     cr_assert_eq(ws->state, WEBSOCKET_OPEN);
-    cr_assert_eq(ws->frame_len, 0);
+    cr_assert_null(ws->frames);
     cr_assert_eq(outq_bytes(&out), 0);
 }
 

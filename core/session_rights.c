@@ -1,0 +1,93 @@
+// session_rights.c - what a session may do, also with what it has already.
+//
+// Who may read all that a subscription matches is not asked about its messages. A subscription that
+// is read partly says so (sub_options.partly), and each message is asked for where it would be
+// delivered. The queue is filled with what could be read then. When rights change, all that is in
+// it by then, here or on the disk alone, is asked for once more when it goes out: places are never
+// used twice, so one mark tells.
+#include "core/acl.h"
+#include "core/broker.h"
+#include "core/retained.h"
+#include "core/route.h"
+#include "core/session.h"
+#include "core/shard.h"
+
+bool
+session_reads_partly(const struct session *session, struct slice filter)
+{
+    return session->rights && rights_cover(session->rights, ACL_RECEIVE, filter) != ACL_COVERS_ALL;
+}
+
+bool
+session_may_read(struct session *session, struct slice topic)
+{
+    if (rights_allow(session->rights, ACL_RECEIVE, topic))
+        return true;
+    stat_add(&session->shard->stats.withheld, 1);
+    return false;
+}
+
+bool
+session_may_send(struct session *session, const struct delivery *entry)
+{
+    if (!session->rights || !entry->msg)
+        return true;
+    uint64_t seq = deliveries_seq_of(&session->out, entry);
+    return seq >= rights_mark(session->rights) ||
+           rights_allow(session->rights, ACL_RECEIVE, msg_topic(entry->msg));
+}
+
+void
+session_pass_on(struct session *session)
+{
+    struct deliveries *out = &session->out;
+    if (!session->rights || session->shared_count == 0)
+        return;
+    uint64_t end = min_u64(out->loaded, rights_mark(session->rights));
+    for (uint64_t seq = out->head; seq < end; seq++) {
+        if (seq < out->head)
+            continue; // head moved on
+        struct delivery *entry = deliveries_at(out, seq);
+        if (entry->state != DELIVERY_QUEUED || entry->share.generation == 0 ||
+            session_may_send(session, entry))
+            continue;
+        // First given, then given up.
+        struct msg *msg = msg_ref(entry->msg);
+        route_redispatch(session->shard, msg, entry->share, session->durable);
+        session_finish(session, deliveries_at(out, seq));
+        msg_unref(msg);
+    }
+}
+
+static void
+look_at_subs(struct session *session)
+{
+    const struct shard *shard = session->shard;
+    struct slice group;
+    for (uint32_t i = 0; i < session->sub_count; i++) {
+        const struct session_sub *mine = &session->subs[i];
+        struct sub *sub = &subs_items(subs_find(shard->subs, mine->handle))[mine->place];
+        struct slice filter = trie_filter(shard->broker->trie, mine->handle, &group);
+        sub->options.partly = session_reads_partly(session, filter);
+    }
+    for (struct session_walk *walk = session->walks; walk; walk = walk->next) {
+        struct slice filter = trie_filter(shard->broker->trie, walk->handle, &group);
+        walk->options.partly = session_reads_partly(session, filter);
+    }
+}
+
+void
+session_set_rights(struct session *session, struct rights *rights)
+{
+    must(session->magic == SESSION_MAGIC);
+    if (rights_equal(session->rights, rights)) { // the present ones know the last topics
+        rights_free(rights);
+        return;
+    }
+    rights_free(session->rights);
+    session->rights = rights;
+    if (rights)
+        rights_set_mark(rights, session->out.tail);
+    look_at_subs(session);
+    session_pass_on(session);
+}
