@@ -153,7 +153,6 @@ struct config {
     uint32_t subscribe_filters_max;  // max_subscribe_filters, 10000; of one SUBSCRIBE
     bool allow_zero_length_clientid; // true
     char *auto_id_prefix;            // "auto-"
-    bool allow_duplicate_messages;   // accepted, ignored with a warning
     bool retain_available;           // true
     uint64_t retained_messages_max;  // max_retained_messages, 0
     uint64_t retained_bytes_max;     // max_retained_bytes, 0
