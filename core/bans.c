@@ -134,7 +134,7 @@ drop(struct bans *bans, struct entry **link)
 static void
 purge(struct bans *bans, uint64_t now_ms)
 {
-    if (now_ms - bans->purged_ms < PURGE_MS)
+    if (now_ms < bans->purged_ms + PURGE_MS)
         return;
     bans->purged_ms = now_ms;
     for (uint32_t i = 0; i < bans->slot_count; i++) {

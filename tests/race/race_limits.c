@@ -44,7 +44,8 @@ come_and_go(struct thread *t)
         return;
     complain(shared, atomic_fetch_add(&shared->here[number], 1) >= PLACES);
     const struct admission_rates rates = {.all = RATE, .address = RATE};
-    if (!admission_connect(shared->admission, UINT64_C(1) << 32 | number, &rates, 1000))
+    uint64_t now_ms = 1000 + next_random(&t->random) % 2; // workers' ticks begin at their own time
+    if (!admission_connect(shared->admission, UINT64_C(1) << 32 | number, &rates, now_ms))
         atomic_fetch_add_explicit(&shared->connects, 1, memory_order_relaxed);
     atomic_fetch_sub(&shared->here[number], 1);
     admission_leave(shared->admission, place);
@@ -107,10 +108,11 @@ main(void)
     for (unsigned i = 0; i < THREADS; i++)
         (void)pthread_join(threads[i].thread, NULL);
     check_empty(&shared);
-    complain(&shared, atomic_load(&shared.connects) != RATE);
+    unsigned connects = atomic_load(&shared.connects);
+    complain(&shared, connects < RATE || connects > RATE + 1); // which a millisecond brings
     unsigned wrong = atomic_load(&shared.wrong);
-    printf("race_limits: %s, %u CONNECTs, %u wrong\n", wrong == 0 ? "ok" : "FAILED",
-           atomic_load(&shared.connects), wrong);
+    printf("race_limits: %s, %u CONNECTs, %u wrong\n", wrong == 0 ? "ok" : "FAILED", connects,
+           wrong);
     admission_free(shared.admission);
     bans_free(shared.bans);
     return wrong == 0 ? 0 : 1;
