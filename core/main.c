@@ -9,6 +9,7 @@
 #include "core/access.h"
 #include "core/access/service.h"
 #include "core/broker.h"
+#include "core/governor.h"
 #include "core/host.h"
 #include "core/keeper.h"
 #include "core/process.h"
@@ -699,17 +700,8 @@ static void
 follow_host(struct server *server)
 {
     listen_set_descriptors(server->listeners, process_descriptors());
-    if (!server->config->memory_follows)
-        return;
-    struct host host;
-    host_probe("", &host);
-    uint64_t max = host_memory_budget(&host);
-    if (max == atomic_exchange(&server->broker->memory_max, max))
-        return;
-    wake_all(server);
-    log_line(server->log, LOG_T_NOTICE,
-             "Memory: %llu bytes are granted by now; memory_limit is %llu.",
-             (unsigned long long)host.memory_bytes, (unsigned long long)max);
+    if (server->config->memory_follows && governor_follow_host(server->broker))
+        wake_all(server);
 }
 
 static void
