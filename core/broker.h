@@ -45,6 +45,7 @@ struct broker {
     struct admission *admission; // ON_ANY
     struct bans *bans;           // ON_ANY
     unsigned shard_count;
+    enum io_backend io; // what the workers use; main sets it before there are any; AUTO = none yet
     struct shard *shards[TRIE_SHARDS_MAX]; // set once by each worker before the start barrier
     struct spsc *mail[TRIE_SHARDS_MAX][TRIE_SHARDS_MAX]; // [from][to]; NULL on the diagonal
     struct broker_sleep sleep[TRIE_SHARDS_MAX];

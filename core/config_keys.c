@@ -452,6 +452,11 @@ const struct config_key config_keys[] = {
     {KEY(PROCESS, "gather_workers"), GLOBAL(BOOL, gather_workers), .fixed = true,
      .fallback = "true",
      .help = "One worker does the work of all while it has time for it, which costs less."},
+    {KEY(PROCESS, "io"), GLOBAL(CHOICE, io), .choices = "auto|uring|epoll", .fixed = true,
+     .fallback = "auto",
+     .help = "How the kernel is asked for input and output. auto: io_uring, or epoll, with a "
+             "warning, where io_uring is forbidden, as in many containers, or too old. uring does "
+             "not start there; epoll does not ask for io_uring."},
     {KEY(PROCESS, "user"), GLOBAL(STRING, user), .fixed = true, .example = "ternmq",
      .unit = "name",
      .help = "Whom the broker becomes when root starts it. Default: ternmq, where that user "

@@ -125,6 +125,8 @@ log_start(const struct server *server)
     log_problems(server);
     if (server->user_text[0] != '\0')
         log_line(server->log, LOG_T_WARNING, "Warning: %s", server->user_text);
+    if (server->features.warning[0] != '\0')
+        log_line(server->log, LOG_T_WARNING, "Warning: %s", server->features.warning);
     log_line(server->log, LOG_T_INFORMATION, "%s", server->features.text);
     log_library(server);
 }
@@ -147,8 +149,10 @@ log_running(const struct server *server)
                  config->listeners[i].loopback_only ? " (this machine only; a listener in the "
                                                       "configuration opens the broker to others)"
                                                     : "");
-    log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " running, %u worker%s",
-             server->worker_count, server->worker_count == 1 ? "" : "s");
+    log_line(server->log, LOG_T_INFORMATION,
+             "ternmq version " TERN_VERSION " running, %u worker%s, %s", server->worker_count,
+             server->worker_count == 1 ? "" : "s",
+             server->broker->io == IO_BACKEND_URING ? "io_uring" : "epoll");
 }
 
 // ---- Files that change --------------------------------------------------------------------------
@@ -324,7 +328,7 @@ take_resources(struct server *server)
     const struct config *config = server->config;
     process_raise_descriptors();
     process_block_signals(&server->signals);
-    if (!worker_probe(&server->features)) {
+    if (!worker_probe(config->io, &server->features)) {
         (void)fprintf(stderr, "Error: %s\n", server->features.text);
         return ERR_IO;
     }
@@ -530,6 +534,7 @@ start(struct server *server)
         log_line(server->log, LOG_T_ERROR, "Error: the kernel gives no random numbers");
         return ERR_IO;
     }
+    server->broker->io = server->features.io;
     server->rcu = rcu_register(server->broker->rcu);
     rcu_offline(server->rcu); // main holds no reference but in reload
     server->broker->keeper = server->keeper;

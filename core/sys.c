@@ -367,6 +367,19 @@ publish_days_left(struct sys *sys)
                    ends_s > now_s ? (uint64_t)(ends_s - now_s) / 86400 : 0);
 }
 
+// What never changes while the broker runs, or always does.
+static void
+publish_texts(struct sys *sys, const struct totals *t)
+{
+    char uptime[VALUE_MAX];
+    (void)snprintf(uptime, sizeof uptime, "%" PRIu64 " seconds", t->uptime_s);
+    publish(sys, "$SYS/broker/version", "ternmq version " TERN_VERSION);
+    publish(sys, "$SYS/broker/uptime", uptime);
+    enum io_backend io = sys->shard->broker->io;
+    if (io != IO_BACKEND_AUTO)
+        publish(sys, "$SYS/broker/io/backend", io == IO_BACKEND_URING ? "io_uring" : "epoll");
+}
+
 static void
 arm(struct sys *sys)
 {
@@ -383,10 +396,7 @@ sys_on_timer(struct sys *sys)
     if (shard->config->sys_interval_s > 0) {
         struct totals totals;
         add_up(shard->broker, shard->now_ms, &totals);
-        char uptime[VALUE_MAX];
-        (void)snprintf(uptime, sizeof uptime, "%" PRIu64 " seconds", totals.uptime_s);
-        publish(sys, "$SYS/broker/version", "ternmq version " TERN_VERSION);
-        publish(sys, "$SYS/broker/uptime", uptime);
+        publish_texts(sys, &totals);
         publish_rows(sys, &totals);
         publish_days_left(sys);
         publish_loads(sys, &totals);

@@ -1,13 +1,13 @@
 // backend.h - the worker's one small interface to the kernel.
 //
-// Job:    accept, receive, send, wake, wait. io/uring.c implements it; others (epoll, a simulated
-//         network) can stand beside it.
+// Job:    accept, receive, send, wake, wait. io/uring.c and io/epoll.c implement it; the tests have
+//         a simulated one.
 // Owner:  a worker. Thread: the worker's, for every call.
 // Memory: the implementation's own. Limits: the constants below.
 //
-// Receives, accepts, polls and stops only queue; backend_enter hands all of them to the kernel with
-// one system call. Nothing is called per message: a send stands for all that one connection has to
-// say in a tick, and events come in batches.
+// Receives, accepts, polls, stops and sends may only queue; backend_enter hands all of them to the
+// kernel. Nothing is called per message: a send stands for all that one connection has to say in a
+// tick, and events come in batches. A descriptor has one token at a time.
 #ifndef TERN_IO_BACKEND_H
 #define TERN_IO_BACKEND_H
 
@@ -55,19 +55,23 @@ struct backend_ops {
     // One event when the socket takes bytes again or has failed.
     void (*writable)(struct backend *io, int fd, uint64_t token);
     // Disarms; the operation's last event (-ECANCELED, or one that was faster) comes later.
-    void (*stop)(struct backend *io, enum io_kind kind, uint64_t token);
+    void (*stop)(struct backend *io, enum io_kind kind, int fd, uint64_t token);
+    // fd is about to be closed or given to another thread: no operation is begun on it any more.
+    // What is armed still may end without an event.
+    void (*forget)(struct backend *io, int fd);
     // An event whenever fd (an eventfd) is written to. Stays armed as accept. fd is never read.
     void (*wake)(struct backend *io, int fd, uint64_t token);
 
-    // Sends pieces without waiting. Both the pieces and what they point to stay as they are until
-    // enter returns. By then everything was sent, but for what next_failure tells.
+    // Sends pieces without waiting. What they point to stays as it is until enter returns. By then
+    // everything was sent, but for what next_failure tells.
     void (*send)(struct backend *io, int fd, uint32_t id, const struct iovec *pieces,
                  uint32_t count);
     // After enter, before the next reap, until it is false: ret_result of the send called id is
     // how many bytes of it were sent, fewer than asked, or -errno.
     bool (*next_failure)(struct backend *io, uint32_t *ret_id, int32_t *ret_result);
 
-    // Everything queued goes to the kernel. wait_ms: 0 or how long to wait for an event.
+    // Everything queued goes to the kernel. wait_ms: 0 or how long to wait for an event or a
+    // failure.
     void (*enter)(struct backend *io, int64_t wait_ms);
     // Up to IO_EVENTS_MAX events; gives the data of the previous batch back.
     uint32_t (*reap)(struct backend *io, struct io_event *ret_events);

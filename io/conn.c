@@ -3,9 +3,10 @@
 // Why no operation meets a connection that it was not meant for. A descriptor is closed only in
 // conns_bury, after an enter that took all operations queued before the connection was doomed, so
 // the kernel never sees its number in a queued operation after somebody else got it. The kernel's
-// own operations hold the socket, not the number. Events that come after the end carry the old
-// generation and find nothing. A receive can still be armed then: shutdown ends it, and sends the
-// FIN that close alone would not while it holds the socket.
+// own operations hold the socket, not the number; a backend that goes by numbers is told to forget
+// it. Events that come after the end carry the old generation and find nothing. A receive can still
+// be armed then: shutdown ends it, and sends the FIN that close alone would not while it holds the
+// socket.
 #include "io/conn.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ conn_doom(struct conns *conns, struct conn *conn)
 {
     must(conn->state != CONN_FREE && conn->state != CONN_DOOMED);
     (void)shutdown(conn->fd, SHUT_RDWR); // fails when the peer was faster: fine
+    conns->io->ops->forget(conns->io, conn->fd);
     if (conn->filter)
         filter_unlink(conns, conn->filter);
     wheel_disarm(conns->wheel, &conn->timer);
@@ -179,6 +181,7 @@ hand_over(struct conns *conns, struct conn *conn, unsigned home, struct slice da
         wire = filter_wire(conn->filter);
         head.wire_len = wire.len;
     }
+    conns->io->ops->forget(conns->io, conn->fd); // before somebody else has it
     uint64_t len = sizeof head + (uint64_t)wire.len + data.len;
     must(len <= UINT32_MAX);
     uint8_t *record = mem_alloc(len);

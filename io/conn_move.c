@@ -18,9 +18,9 @@ static void
 stop(struct conns *conns, const struct conn *conn)
 {
     if (conn->receiving)
-        conns->io->ops->stop(conns->io, IO_RECV, conn->token);
+        conns->io->ops->stop(conns->io, IO_RECV, conn->fd, conn->token);
     if (conn->polling)
-        conns->io->ops->stop(conns->io, IO_WRITABLE, conn->token);
+        conns->io->ops->stop(conns->io, IO_WRITABLE, conn->fd, conn->token);
 }
 
 static bool

@@ -25,7 +25,7 @@ follow_pause(struct conns *conns, struct conn *conn)
         conn_receive(conns, conn);
     } else if (conn->client.read_paused && conn->receiving && !conn->stopping) {
         conn->stopping = true;
-        conns->io->ops->stop(conns->io, IO_RECV, conn->token);
+        conns->io->ops->stop(conns->io, IO_RECV, conn->fd, conn->token);
     }
 }
 

@@ -42,9 +42,11 @@ accept_stop(struct lane *lane)
 {
     lane->accepting = false;
     for (uint32_t i = 0; i < lane->acceptor_count; i++) {
-        wheel_disarm(lane->wheel, &lane->acceptors[i].timer);
-        if (lane->acceptors[i].armed)
-            lane->io->ops->stop(lane->io, IO_ACCEPT, (uint64_t)lane->index << IO_LANE_SHIFT | i);
+        struct acceptor *acceptor = &lane->acceptors[i];
+        wheel_disarm(lane->wheel, &acceptor->timer);
+        if (acceptor->armed)
+            lane->io->ops->stop(lane->io, IO_ACCEPT, acceptor->fd,
+                                (uint64_t)lane->index << IO_LANE_SHIFT | i);
     }
 }
 

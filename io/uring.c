@@ -212,13 +212,22 @@ uring_wake(struct backend *io, int fd, uint64_t token)
 }
 
 static void
-uring_stop(struct backend *io, enum io_kind kind, uint64_t token)
+uring_stop(struct backend *io, enum io_kind kind, int fd, uint64_t token)
 {
     struct uring *u = uring_of(io);
+    (void)fd;
     struct io_uring_sqe *sqe = next_sqe(u);
     io_uring_prep_cancel64(sqe, user_data(kind, token), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     sqe->user_data = user_data(KIND_STOP, token);
+}
+
+// The kernel's operations hold the socket, not its number: see the top of conn.c.
+static void
+uring_forget(struct backend *io, int fd)
+{
+    (void)io;
+    (void)fd;
 }
 
 // A message header and its pieces, which live until they are submitted.
@@ -357,6 +366,7 @@ static const struct backend_ops uring_ops = {
     .recv = uring_recv,
     .writable = uring_writable,
     .stop = uring_stop,
+    .forget = uring_forget,
     .wake = uring_wake,
     .send = uring_send,
     .next_failure = uring_next_failure,

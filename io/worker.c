@@ -1,4 +1,4 @@
-// worker.c - a thread and its ring: the loop that moves everything, for the lanes that are here.
+// worker.c - a thread and its backend: the loop that moves everything, for the lanes that are here.
 #include "io/worker.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include "core/shard.h"
 #include "io/conn.h"
 #include "io/crew.h"
+#include "io/epoll.h"
 #include "io/lane.h"
 #include "io/listener.h"
 #include "io/uring.h"
@@ -390,9 +391,12 @@ stop_gracefully(struct worker *worker)
 static bool
 set_up(struct worker *worker)
 {
-    worker->io = uring_new();
+    enum io_backend io = worker->broker->io;
+    must(io == IO_BACKEND_URING || io == IO_BACKEND_EPOLL);
+    worker->io = io == IO_BACKEND_URING ? uring_new() : epoll_new();
     if (!worker->io) {
-        log_line(worker->broker->log, LOG_T_ERROR, "Error: io_uring: %s.", strerrordesc_np(errno));
+        log_line(worker->broker->log, LOG_T_ERROR, "Error: %s: %s.",
+                 io == IO_BACKEND_URING ? "io_uring" : "epoll", strerrordesc_np(errno));
         return false;
     }
     struct lane *lane = lane_new(worker->broker, worker->set, worker->index, worker->io);

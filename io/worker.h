@@ -1,9 +1,9 @@
-// worker.h - a thread, a ring, a shard: the loop that moves everything.
+// worker.h - a thread, a ring or an epoll set, a shard: the loop that moves everything.
 //
 // Job:    accepts, receives, drives the shard's tick, sends, sleeps.
 // Owner:  main. Thread: worker_new/start/stop/free from main; the loop is the worker's own thread.
-// Memory: one ring, one set of provided buffers, the connections.
-// Limits: descriptors of the process; max_connections; buffers in the ring.
+// Memory: its backend's (io/uring.h, io/epoll.h), the connections.
+// Limits: descriptors of the process; max_connections; the backend's buffers.
 #ifndef TERN_IO_WORKER_H
 #define TERN_IO_WORKER_H
 
@@ -13,16 +13,16 @@
 
 struct worker;
 
-// What the kernel lets us use; probed once at start, logged in one line by main.
+// What the kernel lets us use; probed once at start, logged by main.
 struct worker_features {
-    bool uring;      // io_uring_setup works
-    int uring_errno; // why not
-    bool defer_taskrun, multishot_recv, multishot_accept, provided_buffers;
-    char text[160]; // "io_uring: DEFER_TASKRUN, multishot receive, ..." for the log
+    enum io_backend io; // URING or EPOLL
+    char text[160];     // "io_uring: deferred task running, ..."
+    char warning[256];  // why it is epoll with `auto`, and what to do about it; "" = nothing
 };
-// Fills ret. False when the broker cannot run here; text then says why and what to do about it (one
-// clear line: the seccomp profile for ENOSYS/EPERM, the kernel version for missing features).
-bool worker_probe(struct worker_features *ret);
+// With AUTO and URING, io_uring is asked for; with EPOLL it is not touched. False: the broker
+// cannot run here as asked; text then says why and what to do about it (one clear line: the seccomp
+// profile for ENOSYS and EPERM, the kernel's version for missing features).
+bool worker_probe(enum io_backend asked, struct worker_features *ret);
 
 // Listening sockets are opened before any privilege is dropped and before workers start: one per
 // worker and TCP listener (SO_REUSEPORT), one per unix socket (worker 0 accepts). ERR_IO:
@@ -39,11 +39,11 @@ const char *listen_text(const struct listen_set *set, uint32_t i);
 struct shard;
 typedef bool (*worker_load_fn)(void *arg, struct shard *shard);
 
-// Returns new; the ring is made on the worker's own thread. listen_set is borrowed. load may be
-// NULL.
+// Returns new; its backend, as broker->io says, is made on the worker's own thread. listen_set is
+// borrowed. load may be NULL.
 struct worker *worker_new(struct broker *broker, const struct listen_set *set, unsigned index,
                           worker_load_fn load, void *load_arg);
-// Starts the thread; returns when its shard exists and its ring works, or ERR_IO.
+// Starts the thread; returns when its shard exists and its backend works, or ERR_IO.
 NODISCARD err_t worker_start(struct worker *worker);
 // Asks the thread to stop gracefully: no more accepts, DISCONNECT 0x8B, flush, close. ON_ANY,
 // async.

@@ -35,6 +35,7 @@ static struct {
         uint32_t armings, stops;
     } recv;
     uint32_t writable, poll_stops, sends;
+    int forgotten;          // the last one
     uint8_t sent[SENT_MAX]; // all bytes that "the kernel" took
     uint32_t sent_len;
     int64_t room; // how many more bytes it takes
@@ -68,13 +69,22 @@ sim_writable(struct backend *io, int fd, uint64_t token)
 }
 
 static inline void
-sim_stop(struct backend *io, enum io_kind kind, uint64_t token)
+sim_stop(struct backend *io, enum io_kind kind, int fd, uint64_t token)
 {
     (void)io;
+    cr_assert_geq(fd, 0);
     cr_assert(kind == IO_RECV || kind == IO_WRITABLE);
     cr_assert_eq(token, sim.recv.token);
     sim.recv.stops += kind == IO_RECV;
     sim.poll_stops += kind == IO_WRITABLE;
+}
+
+static inline void
+sim_forget(struct backend *io, int fd)
+{
+    (void)io;
+    cr_assert_geq(fd, 0);
+    sim.forgotten = fd;
 }
 
 static inline void
@@ -115,6 +125,7 @@ static const struct backend_ops sim_ops = {
     .recv = sim_recv,
     .writable = sim_writable,
     .stop = sim_stop,
+    .forget = sim_forget,
     .send = sim_send,
     .next_failure = sim_next_failure,
 };
