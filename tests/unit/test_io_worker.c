@@ -1,4 +1,4 @@
-// test_io_worker.c - whole workers: threads, rings, real sockets.
+// test_io_worker.c - whole workers: threads, both backends, real sockets.
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -23,11 +23,12 @@ static struct worker *workers[WORKERS];
 static char path[64];
 
 static void
-set_up(void)
+set_up(enum io_backend asked)
 {
     struct worker_features features;
-    if (!worker_probe(&features))
+    if (!worker_probe(asked, &features))
         cr_skip_test("%s", features.text);
+    cr_assert_eq(features.io, asked);
     char problem[256];
     snprintf(path, sizeof path, "/tmp/test_io_worker.%d", (int)getpid());
     config = config_defaults();
@@ -37,6 +38,7 @@ set_up(void)
     config->connect_timeout_s = 1;
     cr_assert_eq(listen_open(config, WORKERS, &set, problem, sizeof problem), OK, "%s", problem);
     broker = broker_new(config, NULL, WORKERS, clock_mono_ms(), clock_wall_ms());
+    broker->io = features.io;
     for (unsigned i = 0; i < WORKERS; i++) {
         workers[i] = worker_new(broker, set, i, NULL, NULL);
         cr_assert_eq(worker_start(workers[i]), OK);
@@ -65,7 +67,33 @@ tear_down(void)
     config_free(config);
 }
 
-TestSuite(io_worker, .init = set_up, .fini = tear_down, .timeout = 30);
+static void
+set_up_uring(void)
+{
+    set_up(IO_BACKEND_URING);
+}
+
+static void
+set_up_epoll(void)
+{
+    set_up(IO_BACKEND_EPOLL);
+}
+
+TestSuite(io_worker_uring, .init = set_up_uring, .fini = tear_down, .timeout = 30);
+TestSuite(io_worker_epoll, .init = set_up_epoll, .fini = tear_down, .timeout = 30);
+
+// A test with each of them.
+#define BOTH(name)              \
+    static void name(void);     \
+    Test(io_worker_uring, name) \
+    {                           \
+        name();                 \
+    }                           \
+    Test(io_worker_epoll, name) \
+    {                           \
+        name();                 \
+    }                           \
+    static void name(void)
 
 static int
 dial(void)
@@ -118,7 +146,7 @@ dial_as(char id, uint8_t version)
     return fd;
 }
 
-Test(io_worker, clients_of_all_shards_are_served_wherever_they_were_accepted)
+BOTH(clients_of_all_shards_are_served_wherever_they_were_accepted)
 {
     int fds[CLIENTS];
     for (int i = 0; i < CLIENTS; i++)
@@ -129,7 +157,7 @@ Test(io_worker, clients_of_all_shards_are_served_wherever_they_were_accepted)
         close(fds[i]);
 }
 
-Test(io_worker, stopping_says_goodbye_and_does_not_take_long)
+BOTH(stopping_says_goodbye_and_does_not_take_long)
 {
     int old = dial_as('o', 4), young = dial_as('y', 5), silent = dial();
     uint8_t buf[64];
@@ -151,7 +179,7 @@ Test(io_worker, stopping_says_goodbye_and_does_not_take_long)
     close(silent);
 }
 
-Test(io_worker, time_to_connect_runs_from_accept_however_it_drips)
+BOTH(time_to_connect_runs_from_accept_however_it_drips)
 {
     int fd = dial();
     uint64_t begin = clock_mono_ms();
@@ -163,7 +191,7 @@ Test(io_worker, time_to_connect_runs_from_accept_however_it_drips)
     close(fd);
 }
 
-Test(io_worker, stopping_twice_is_fine)
+BOTH(stopping_twice_is_fine)
 {
     stop();
     stop();
