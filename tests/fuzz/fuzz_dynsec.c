@@ -1,5 +1,6 @@
-// Payloads of commands, one after the other, or a dynamic-security.json: no crash, responses that
-// are JSON, rules that compile, and what was stored makes the same clients, groups and roles again.
+// fuzz_dynsec.c - payloads of commands, one after the other, or a dynamic-security.json.
+//
+// No crash, responses that are JSON, rules that compile, and what was stored makes the same clients, groups and roles again.
 #include <jansson.h>
 #include <stdlib.h>
 

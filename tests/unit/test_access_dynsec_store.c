@@ -1,4 +1,5 @@
-// What is kept, what a file brings, who may come, and what rules are made of it.
+// test_access_dynsec_store.c - what is kept, what a file brings, who may come, and what rules are
+// made of it.
 #include "core/access.h"
 #include "core/access/verified.h"
 #include "test_access_dynsec.h"
