@@ -107,7 +107,7 @@ NODISCARD err_t dynsec_check(struct dynsec *dynsec, const struct dynsec_login *l
 // Everything about topics, as it is now. Returns new.
 struct acl *dynsec_compile(struct dynsec *dynsec);
 // Adds everybody whom it knows, with marks: a mark changes when a connected client has to come
-// again. The empty name stands for those without one, as soon as there is a group for them.
+// again. Who came without a name stays: its rights follow the rules.
 void dynsec_add_users(struct dynsec *dynsec, struct access_users *users);
 
 #endif
