@@ -34,7 +34,7 @@ struct verified;
 #define DYNSEC_NAME_MAX        400u    // bytes: a key of the store has room for it
 #define DYNSEC_TEXT_MAX        4096u   // bytes of textname, textdescription, a topic
 #define DYNSEC_ITERATIONS_MAX  10000000u
-#define DYNSEC_ITERATIONS      100000u // of passwords that are set here; mosquitto 2.0 has 101
+#define DYNSEC_ITERATIONS      210000u // of passwords that are set here; mosquitto 2.0 has 101
 
 // iterations: of PBKDF2-SHA512 for passwords that are set from now on, at most
 // DYNSEC_ITERATIONS_MAX. Returns new, empty: nobody is in it and nothing is allowed.
