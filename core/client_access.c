@@ -5,6 +5,7 @@
 
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_control.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
 #include "core/session.h"
@@ -33,8 +34,7 @@ client_access_free(struct client_access *access)
     for (uint32_t i = 0; i < access->decision_count; i++)
         mem_free(access->decisions[i].text);
     mem_free(access->decisions);
-    if (access->connect)
-        explicit_bzero(access->connect, access->connect_len);
+    mem_wipe(access->connect, access->connect_len);
     mem_free(access->connect);
     access_wipe(&access->method);
     access_wipe(&access->exchange);
@@ -224,6 +224,7 @@ client_answers(struct shard *shard)
     struct access_desk *desk = shard->broker->desk;
     struct access_question *question;
     while (desk && (question = access_next_answer(desk, shard->index)) != NULL) {
+        client_control_keep(shard, &question->answer);
         if (question->client)
             on_answer(question->client, question);
         else
