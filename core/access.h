@@ -123,6 +123,32 @@ uint64_t access_users_mark(const struct access_users *users, struct slice name);
 struct access_users *access_users_ref(struct access_users *users);               // NULL is fine
 void access_users_unref(struct access_users *users); // takes one; NULL is fine
 
+// What became of questions to the HTTP service. Each is counted once, from cache_hits on.
+// clang-format off
+#define ACCESS_HTTP_TABLE(X)                                                                       \
+    X(questions) X(requests) X(joined) /* waited for the request of an equal question */           \
+    X(cache_hits) /* and, of those that were not: */                                               \
+    X(allowed) X(denied) X(ignored)                                                                \
+    X(refused_busy)        /* auth_http_max_requests */                                            \
+    X(refused_too_large)                                                                           \
+    X(refused_timeout) X(refused_unreachable)                                                      \
+    X(refused_failed)      /* 5xx, 408, 429, a redirection */                                      \
+    X(refused_no_sense)    /* not an answer, or too long for one */                                \
+    X(refused_down)        /* taken for dead */                                                    \
+    X(refused_end)         /* the broker ends */                                                   \
+    /* gauges */                                                                                   \
+    X(under_way) X(cached) X(cached_bytes)
+// clang-format on
+enum access_http_count {
+#define X(name) ACCESS_HTTP_##name,
+    ACCESS_HTTP_TABLE(X)
+#undef X
+        ACCESS_HTTP_COUNTS,
+};
+struct access_http_stats { // relaxed; the hook writes, anybody reads
+    _Atomic uint64_t counts[ACCESS_HTTP_COUNTS];
+};
+
 #define ACCESS_LISTENERS_MAX 64
 
 // In force at a time, read once a tick; main replaces it and frees the old one after a grace

@@ -12,11 +12,10 @@
 #include "core/base/rcu.h"
 #include "core/base/spsc.h"
 
+#include "core/access.h"
 #include "core/config.h"
 #include "core/trie.h"
 
-struct access_desk;
-struct access_rules;
 struct admission;
 struct bans;
 struct keeper;
@@ -61,6 +60,7 @@ struct broker {
     _Atomic uint64_t wall_offset_ms;       // wall clock minus monotonic clock; the keeper sets it
     _Atomic int64_t certificate_ends_s;    // the first of ours to end, since 1970; INT64_MAX = none
     _Atomic uint32_t tls_reload_failed;    // 1: the files of TLS are not those in force
+    struct access_http_stats http_stats;   // of the HTTP service that is asked
     _Atomic uint32_t access_reload_failed; // the same of passwords and rules
     uint64_t started_ms;                   // monotonic
     uint64_t started_wall_ms;

@@ -200,12 +200,14 @@ in_append(struct client *client, const uint8_t *data, uint32_t len, uint32_t tot
 static uint32_t
 complete_kept(struct client *client, struct slice data)
 {
+    bool secret = client->state == CLIENT_AWAIT_CONNECT; // a CONNECT has a password
     uint32_t taken = 0;
     struct frame frame;
     for (;;) {
         err_t err = next_frame(client, slice_of(client->in, client->in_len), &frame);
         struct slice nothing = {0};
         if (err == OK && on_frame(client, &frame, &nothing)) {
+            mem_wipe(client->in, secret ? client->in_len : 0);
             in_free(client);
             return taken;
         }
@@ -294,7 +296,7 @@ client_replay(struct client *client)
     client->in = NULL;
     client->in_len = client->in_cap = 0;
     client_on_bytes(client, bytes, len);
-    explicit_bzero(bytes, len); // a CONNECT has a password
+    mem_wipe(bytes, len); // a CONNECT has a password
     mem_free(bytes);
 }
 

@@ -33,8 +33,7 @@ client_access_free(struct client_access *access)
     for (uint32_t i = 0; i < access->decision_count; i++)
         mem_free(access->decisions[i].text);
     mem_free(access->decisions);
-    if (access->connect)
-        explicit_bzero(access->connect, access->connect_len);
+    mem_wipe(access->connect, access->connect_len);
     mem_free(access->connect);
     access_wipe(&access->method);
     access_wipe(&access->exchange);
@@ -137,6 +136,7 @@ client_decide(struct client *client, enum access_kind kind, struct slice topic, 
         .client_id = session_id(session),
         .user = session->user ? slice_str(session->user) : slice_of(NULL, 0),
         .peer = slice_str(client->peer),
+        .name = client->name ? slice_str(client->name) : slice_of(NULL, 0),
         .topic = topic,
     });
     question->kind = kind;
@@ -166,6 +166,13 @@ remember(struct client_access *access, const struct access_question *question, u
     }
     decision->allowed = question->answer.err == OK;
     decision->until_ms = now_ms + question->answer.valid_ms;
+}
+
+void
+client_access_outdate(struct client_access *access)
+{
+    for (uint32_t i = 0; access && i < access->decision_count; i++)
+        access->decisions[i].until_ms = 0;
 }
 
 // The packet that they were made for is done.

@@ -59,6 +59,8 @@ NODISCARD err_t client_decided(struct client *client, enum access_kind kind, str
                                uint8_t qos, bool retain);
 // The client's, made on first need.
 struct client_access *client_access_of(struct client *client);
+// The rules have changed: what the authority outside has said holds for the present packet alone.
+void client_access_outdate(struct client_access *access); // NULL is fine
 // The connection is gone. NULL is fine.
 void client_access_free(struct client_access *access);
 

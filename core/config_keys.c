@@ -176,8 +176,8 @@ const struct config_key config_keys[] = {
      .set = config_set_password_file, .repeats = true, .example = "/etc/ternmq/passwd",
      .unit = "path",
      .help = "Users and what their passwords are checked with, as mosquitto_passwd and "
-             "ternmq-passwd write them. Holds for all listeners, or for the one it stands under with "
-             "per_listener_settings. Read again when it changes, and on HUP."},
+             "ternmq-passwd write them. Holds for all listeners, or for the one it stands under "
+             "with per_listener_settings. Read again when it changes, and on HUP."},
     {KEY(ACCESS, "acl_file"), .scope = SCOPE_LISTENER, .type = TYPE_OWN,
      .set = config_set_acl_file, .repeats = true, .example = "/etc/ternmq/acl", .unit = "path",
      .help = "Who may publish and subscribe to what, in mosquitto's form. Without it everybody who "
@@ -186,8 +186,8 @@ const struct config_key config_keys[] = {
              "when it changes, and on HUP."},
     {KEY(ACCESS, "login_threads"), GLOBAL(UINT, login_threads), RANGE(0, 64), .fixed = true,
      .fallback = "0", .unit = "threads",
-     .help = "Threads that check passwords. 0: half of the CPUs, at least one. A check with argon2id, "
-             "as ternmq-passwd has it, takes 7 MiB for some 15 ms."},
+     .help = "Threads that check passwords. 0: half of the CPUs, at least one. A check with "
+             "argon2id, as ternmq-passwd has it, takes 7 MiB for some 15 ms."},
     {KEY(ACCESS, "max_pending_logins"), GLOBAL(UINT, logins_max), RANGE(1, 1000000),
      .fixed = true, .fallback = "1000", .unit = "clients",
      .help = "How many clients may wait for such a check. More are told that the server is busy "

@@ -8,7 +8,9 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -200,6 +202,17 @@ drop_root(const char *user, char text[PROCESS_TEXT_MAX])
     return ERR_CONFIG;
 }
 
+// A service manager may have given some to an ordinary user, to open a port below 1024, say. They
+// are of no use any more.
+static bool
+drop_capabilities(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 &&
+           syscall(SYS_capset, &head, none) == 0;
+}
+
 err_t
 process_drop_privileges(const char *user, char ret_text[PROCESS_TEXT_MAX])
 {
@@ -207,6 +220,10 @@ process_drop_privileges(const char *user, char ret_text[PROCESS_TEXT_MAX])
     err_t err = geteuid() == 0 ? drop_root(user, ret_text) : OK;
     if (err != OK)
         return err;
+    if (geteuid() != 0 && !drop_capabilities()) {
+        (void)snprintf(ret_text, PROCESS_TEXT_MAX, "cannot give up capabilities: %m");
+        return ERR_CONFIG;
+    }
     // What clients send and own passes through this memory: no core files, no debugger of the same
     // user, no set-user-id program that would bring root back.
     int rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) | prctl(PR_SET_DUMPABLE, PROCESS_DUMPABLE);

@@ -45,6 +45,7 @@ review_client(struct client *client)
     client->decided_outside =
         rules && !superuser &&
         (rules->listeners[i].ask_publish || rules->listeners[i].ask_subscribe);
+    client_access_outdate(client->access);
     if (client->state != CLIENT_CONNECTED || may_stay(client))
         return;
     stat_add(&client->shard->stats.access_reviewed_out, 1);

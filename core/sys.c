@@ -26,6 +26,7 @@ struct totals {
     uint64_t retained_count, retained_bytes, retained_heap, memory;
     uint64_t uptime_s;
     uint64_t tls_reload_failed;
+    uint64_t http[ACCESS_HTTP_COUNTS];
     uint64_t access_waiting, access_reload_failed;
     uint64_t governor_level, bans_in_force;
     uint64_t commits, commit_records, commit_bytes, log_bytes, failures, failing, quarantined;
@@ -107,6 +108,7 @@ struct topic_row {
     {                               \
         "$SYS/broker/" topic, fn, 0 \
     }
+#define HTTP(topic, count) AT("auth http/" topic, http[ACCESS_HTTP_##count])
 
 // clang-format off
 static const struct topic_row rows[] = {
@@ -165,6 +167,24 @@ static const struct topic_row rows[] = {
     AT("access/reviewed out", access_reviewed_out), // connections that ended with a new password file
     AT("access/waiting", access_waiting),
     AT("access/reload failed", access_reload_failed), // 1: what the files say now is not in force
+    // The HTTP service that is asked (auth_http_url, auth_http_acl_url); all 0 without.
+    HTTP("questions", questions),
+    HTTP("requests", requests),
+    HTTP("joined", joined), // to the request of an equal question
+    HTTP("cache hits", cache_hits),
+    HTTP("cached", cached),
+    HTTP("cached bytes", cached_bytes),
+    HTTP("allowed", allowed),
+    HTTP("denied", denied),
+    HTTP("ignored", ignored),
+    HTTP("under way", under_way),
+    HTTP("refused/busy", refused_busy),
+    HTTP("refused/too large", refused_too_large),
+    HTTP("refused/timeout", refused_timeout),
+    HTTP("refused/unreachable", refused_unreachable),
+    HTTP("refused/failed", refused_failed),
+    HTTP("refused/no sense", refused_no_sense),
+    HTTP("refused/down", refused_down),
     AT("websockets/refused", upgrades_refused),
     AT("proxies/refused", proxies_refused),
     AT("handshakes/pending", handshakes_pending), // TLS, upgrades, PROXY headers
@@ -299,6 +319,8 @@ add_up(const struct broker *broker, uint64_t now_ms, struct totals *ret)
     ret->memory = broker_memory(broker);
     ret->uptime_s = (now_ms - broker->started_ms) / 1000;
     ret->tls_reload_failed = atomic_load(&broker->tls_reload_failed);
+    for (unsigned i = 0; i < ACCESS_HTTP_COUNTS; i++)
+        ret->http[i] = atomic_load_explicit(&broker->http_stats.counts[i], memory_order_relaxed);
     ret->access_waiting = broker->desk ? access_waiting(broker->desk) : 0;
     ret->access_reload_failed = atomic_load(&broker->access_reload_failed);
     ret->governor_level = atomic_load_explicit(&broker->level, memory_order_relaxed);

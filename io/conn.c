@@ -187,6 +187,7 @@ hand_over(struct conns *conns, struct conn *conn, unsigned home, struct slice da
         memcpy(record + sizeof head, wire.data, wire.len);
     memcpy(record + sizeof head + wire.len, data.data, data.len);
     shard_post_io(conns->shard, home, RECORD_HANDOVER, record, (uint32_t)len);
+    mem_wipe(record, len);
     mem_free(record);
     stat_add(&conns->shard->stats.handovers, 1);
     if (conn->filter)
@@ -217,6 +218,7 @@ conn_on_handover(struct conns *conns, const struct spsc_record *record)
         filter_arrive(conns, conn, slice_of(rest.data, head.wire_len));
     }
     go_live(conns, conn, head.peer, slice_of(rest.data + head.wire_len, rest.len - head.wire_len));
+    mem_wipe(rest.data, rest.len);
 }
 
 static void
@@ -225,6 +227,7 @@ stay_here(struct conns *conns, struct conn *conn, struct slice data)
     char peer[PEER_TEXT_MAX];
     peer_of(conns, conn, peer);
     go_live(conns, conn, peer, data);
+    mem_wipe(conn->pre, conn->pre_len);
     mem_free(conn->pre);
     conn->pre = NULL;
     conn->pre_len = conn->pre_cap = 0;
@@ -273,6 +276,7 @@ pre_on_recv(struct conns *conns, struct conn *conn, const struct io_event *event
         filter_input(conns, conn, bytes);
     else
         conn_pre_decide(conns, conn, conn->pre ? conn_pre_append(conn, bytes) : bytes);
+    mem_wipe(bytes.data, bytes.len); // a CONNECT has a password
 }
 
 // The peer sends no more. What it sent before was taken, and the answers may be waiting.

@@ -383,8 +383,11 @@ input_tls(struct conns *conns, struct conn *conn, struct slice bytes)
     tls_input(tls, bytes);
     uint32_t n;
     while ((n = tls_read(tls, &filter->wire, &conns->shard->pool, conns->plain, TLS_RECORD_MAX)) >
-           0)
+           0) {
+        bool secret = conn->state != CONN_LIVE; // a CONNECT has a password
         input_plain(conns, conn, slice_of(conns->plain, n));
+        mem_wipe(conns->plain, secret ? n : 0);
+    }
     if (unlikely(shakes)) {
         conns->handshakes_us += clock_mono_us() - from_us;
         count_handshake(conns, tls);

@@ -250,7 +250,14 @@ start_hook(struct access_service *service, const struct config *config,
     if (service->hook)
         err = http_hook_reload(service->hook, config, &bad);
     else if (config->auth_http.url || config->auth_http.acl_url)
-        err = http_hook_new(config, service->broker->log, give, service, &service->hook, &bad);
+        err = http_hook_new(config,
+                            &(struct http_hook_host){
+                                .log = service->broker->log,
+                                .stats = &service->broker->http_stats,
+                                .done = give,
+                                .arg = service,
+                            },
+                            &service->hook, &bad);
     if (err != OK)
         (void)snprintf(problem, ACCESS_PROBLEM_MAX, "%s", bad.text);
     return err;

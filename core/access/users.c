@@ -54,12 +54,15 @@ struct parser {
 
 static err_t PRINTF_LIKE(2) fail(struct parser *parser, const char *format, ...)
 {
-    char what[512];
+    int len = snprintf(parser->problem, parser->size, "%s:%u: ", parser->name, parser->line);
+    must(len > 0);
+    if ((size_t)len >= parser->size)
+        return ERR_CONFIG;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(what, sizeof what, format, args);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is started one line before
+    (void)vsnprintf(parser->problem + len, parser->size - (size_t)len, format, args);
     va_end(args);
-    (void)snprintf(parser->problem, parser->size, "%s:%u: %s", parser->name, parser->line, what);
     return ERR_CONFIG;
 }
 

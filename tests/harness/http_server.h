@@ -7,6 +7,7 @@
 #define TERN_TESTS_HTTP_SERVER_H
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -247,6 +248,8 @@ http_server_run(void *arg)
         int fd = accept(server->fd, NULL, NULL);
         if (fd < 0)
             break;
+        int yes = 1; // head and body are two writes
+        must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) == 0);
         unsigned n = atomic_load(&server->connections);
         must(n < HTTP_CLIENTS_MAX);
         struct http_client *client = &server->clients[n];
@@ -339,6 +342,7 @@ struct http_asker {
     pthread_cond_t come;
     struct list answered;
     unsigned count;
+    struct access_http_stats stats; // of its hook
 };
 
 static inline void
@@ -348,6 +352,7 @@ http_asker_init(struct http_asker *asker)
     pthread_cond_init(&asker->come, NULL);
     list_init(&asker->answered);
     asker->count = 0;
+    memset(&asker->stats, 0, sizeof asker->stats);
 }
 
 static inline void
@@ -359,6 +364,18 @@ http_asker_done(void *arg, struct access_question *question)
     asker->count++;
     pthread_cond_broadcast(&asker->come);
     pthread_mutex_unlock(&asker->mutex);
+}
+
+static inline struct http_hook_host
+http_asker_host(struct http_asker *asker)
+{
+    return (struct http_hook_host){.stats = &asker->stats, .done = http_asker_done, .arg = asker};
+}
+
+static inline uint64_t
+http_asker_stat(const struct http_asker *asker, enum access_http_count which)
+{
+    return atomic_load(&asker->stats.counts[which]);
 }
 
 // The next answer; waits. The caller frees it.

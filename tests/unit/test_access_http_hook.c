@@ -70,7 +70,8 @@ static void
 start(void)
 {
     struct file_problem problem;
-    err_t err = http_hook_new(config, NULL, http_asker_done, &asker, &hook, &problem);
+    const struct http_hook_host host = http_asker_host(&asker);
+    err_t err = http_hook_new(config, &host, &hook, &problem);
     cr_assert_eq(err, OK, "%s", problem.text);
 }
 
@@ -88,21 +89,15 @@ end(void)
     config_free(config);
 }
 
-static struct http_hook_counts
-counts(void)
-{
-    struct http_hook_counts now;
-    http_hook_counts(hook, &now);
-    return now;
-}
+#define STAT(name) http_asker_stat(&asker, ACCESS_HTTP_##name)
 
 // The gauge follows the answers.
 static bool
 keeps(uint64_t count)
 {
-    for (unsigned i = 0; i < 200 && counts().cached != count; i++)
+    for (unsigned i = 0; i < 200 && STAT(cached) != count; i++)
         http_sleep(5);
-    return counts().cached == count;
+    return STAT(cached) == count;
 }
 
 static struct access_question *
@@ -151,7 +146,7 @@ Test(http_hook, answers_decide)
     };
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         cr_assert_eq(connects_at(cases[i].path), cases[i].err, "%s", cases[i].path);
-        cr_assert_eq(counts().requests, 1);
+        cr_assert_eq(STAT(requests), 1);
         end();
     }
 }
@@ -160,27 +155,23 @@ Test(http_hook, trouble_refuses_and_is_counted_by_reason)
 {
     static const struct {
         const char *path;
-        size_t count;
+        enum access_http_count count;
     } cases[] = {
-#define COUNT(name) offsetof(struct http_hook_counts, name)
-        {"/500", COUNT(refused_failed)},        {"/503", COUNT(refused_failed)},
-        {"/429", COUNT(refused_failed)},        {"/301", COUNT(refused_failed)},
-        {"/302", COUNT(refused_failed)},        {"/text", COUNT(refused_no_sense)},
-        {"/array", COUNT(refused_no_sense)},    {"/half", COUNT(refused_no_sense)},
-        {"/flood", COUNT(refused_no_sense)},    {"/heads", COUNT(refused_no_sense)},
-        {"/hang", COUNT(refused_timeout)},      {"/drip", COUNT(refused_timeout)},
-        {"/close", COUNT(refused_unreachable)}, {"/cut", COUNT(refused_unreachable)},
-        {"/raw", COUNT(refused_unreachable)},
+        {"/500", ACCESS_HTTP_refused_failed},        {"/503", ACCESS_HTTP_refused_failed},
+        {"/429", ACCESS_HTTP_refused_failed},        {"/301", ACCESS_HTTP_refused_failed},
+        {"/302", ACCESS_HTTP_refused_failed},        {"/text", ACCESS_HTTP_refused_no_sense},
+        {"/array", ACCESS_HTTP_refused_no_sense},    {"/half", ACCESS_HTTP_refused_no_sense},
+        {"/flood", ACCESS_HTTP_refused_no_sense},    {"/heads", ACCESS_HTTP_refused_no_sense},
+        {"/hang", ACCESS_HTTP_refused_timeout},      {"/drip", ACCESS_HTTP_refused_timeout},
+        {"/close", ACCESS_HTTP_refused_unreachable}, {"/cut", ACCESS_HTTP_refused_unreachable},
+        {"/raw", ACCESS_HTTP_refused_unreachable},
     };
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         uint64_t began_ms = clock_mono_ms();
         cr_assert_eq(connects_at(cases[i].path), ERR_SERVER_UNAVAILABLE, "%s", cases[i].path);
         cr_assert(clock_mono_ms() - began_ms < 2000);
-        struct http_hook_counts now = counts();
-        uint64_t value;
-        memcpy(&value, (char *)&now + cases[i].count, sizeof value);
-        cr_assert_eq(value, 1, "%s", cases[i].path);
-        cr_assert_eq(now.allowed + now.denied + now.ignored + now.under_way, 0);
+        cr_assert_eq(http_asker_stat(&asker, cases[i].count), 1, "%s", cases[i].path);
+        cr_assert_eq(STAT(allowed) + STAT(denied) + STAT(ignored) + STAT(under_way), 0);
         end();
     }
 }
@@ -192,7 +183,7 @@ Test(http_hook, nobody_listens)
     http_server_free(server);
     start();
     cr_assert_eq(connects(), ERR_SERVER_UNAVAILABLE);
-    cr_assert_eq(counts().refused_unreachable, 1);
+    cr_assert_eq(STAT(refused_unreachable), 1);
     server = http_server_new(pages, NULL, NULL);
     end();
 }
@@ -228,8 +219,8 @@ Test(http_hook, ignore_says_so_and_so_does_a_missing_url)
     question = ask(ACCESS_PUBLISH, "a", NULL, "t");
     cr_assert(question->answer.ignored && question->answer.err == ERR_NOT_AUTHORIZED);
     access_question_free(question);
-    cr_assert_eq(counts().requests, 1);
-    cr_assert_eq(counts().ignored, 2);
+    cr_assert_eq(STAT(requests), 1);
+    cr_assert_eq(STAT(ignored), 2);
     end();
 }
 
@@ -273,7 +264,7 @@ Test(http_hook, services_that_answer_with_a_status_alone)
     struct access_question *question = ask(ACCESS_CONNECT, "a b", "p&=+%", NULL);
     cr_assert(question->answer.err == OK && !question->answer.superuser);
     access_question_free(question);
-    cr_assert_eq(counts().requests, 2);
+    cr_assert_eq(STAT(requests), 2);
     cr_assert_str_eq(strstr(server->last, "\r\n\r\n") + 4,
                      "kind=superuser&clientid=sensor-1&username=a%20b&peerhost=192.0.2.7&"
                      "protocol_version=5&listener=1883&mount_point=&cert_name=");
@@ -313,7 +304,7 @@ Test(http_hook, a_second_url_makes_superusers)
     config->auth_http.superuser_url = url(1, "http", "/allow");
     start();
     cr_assert_eq(connects(), ERR_NOT_AUTHORIZED);
-    cr_assert_eq(counts().requests, 1);
+    cr_assert_eq(STAT(requests), 1);
     end();
 }
 
@@ -329,18 +320,18 @@ Test(http_hook, answers_to_topics_are_kept)
     cr_assert(question->answer.err == OK && question->answer.valid_ms <= 10000 &&
               question->answer.valid_ms > 5000);
     access_question_free(question);
-    cr_assert_eq(counts().requests, 1);
-    cr_assert_eq(counts().cache_hits, 1);
+    cr_assert_eq(STAT(requests), 1);
+    cr_assert_eq(STAT(cache_hits), 1);
     access_question_free(ask(ACCESS_PUBLISH, "a", NULL, "t/2"));
     access_question_free(ask(ACCESS_SUBSCRIBE, "a", NULL, "t/1"));
     access_question_free(ask(ACCESS_PUBLISH, "b", NULL, "t/1"));
-    cr_assert_eq(counts().requests, 4);
+    cr_assert_eq(STAT(requests), 4);
     cr_assert(keeps(4));
     struct file_problem problem;
     cr_assert_eq(http_hook_reload(hook, config, &problem), OK);
     access_question_free(ask(ACCESS_PUBLISH, "a", NULL, "t/1"));
-    cr_assert_eq(counts().requests, 5);
-    cr_assert_eq(counts().cache_hits, 1);
+    cr_assert_eq(STAT(requests), 5);
+    cr_assert_eq(STAT(cache_hits), 1);
     end();
 }
 
@@ -355,10 +346,10 @@ Test(http_hook, a_kept_answer_ends)
         cr_assert(question->answer.err == ERR_NOT_AUTHORIZED && question->answer.valid_ms <= 1000);
         access_question_free(question);
     }
-    cr_assert_eq(counts().requests, 1);
+    cr_assert_eq(STAT(requests), 1);
     http_sleep(1050);
     access_question_free(ask(ACCESS_PUBLISH, "a", NULL, "t/1"));
-    cr_assert_eq(counts().requests, 2);
+    cr_assert_eq(STAT(requests), 2);
     end();
 }
 
@@ -373,7 +364,7 @@ Test(http_hook, trouble_is_not_kept)
         cr_assert_eq(question->answer.valid_ms, 0);
         access_question_free(question);
     }
-    cr_assert_eq(counts().requests, 3);
+    cr_assert_eq(STAT(requests), 3);
     end();
 }
 
@@ -383,18 +374,18 @@ Test(http_hook, whoever_connects_is_asked_about_each_time_by_default)
     config->auth_http.url = url(0, "http", "/full");
     start();
     cr_assert(connects() == OK && connects() == OK);
-    cr_assert_eq(counts().requests, 2);
+    cr_assert_eq(STAT(requests), 2);
     config->auth_http.cache_connect_ttl_s = 5;
     struct file_problem problem;
     cr_assert_eq(http_hook_reload(hook, config, &problem), OK);
     cr_assert(connects() == OK && connects() == OK);
-    cr_assert_eq(counts().requests, 3);
+    cr_assert_eq(STAT(requests), 3);
     struct access_question *question = ask(ACCESS_CONNECT, "anna", "secret", NULL);
     cr_assert(question->answer.superuser && question->answer.acl && question->answer.user.len == 4);
     access_question_free(question);
-    cr_assert_eq(counts().cache_hits, 2);
+    cr_assert_eq(STAT(cache_hits), 2);
     access_question_free(ask(ACCESS_CONNECT, "anna", "secret2", NULL)); // another password
-    cr_assert_eq(counts().requests, 4);
+    cr_assert_eq(STAT(requests), 4);
     end();
 }
 
@@ -410,9 +401,9 @@ Test(http_hook, equal_questions_are_one_request)
         cr_assert_eq(question->answer.err, OK);
         access_question_free(question);
     }
-    cr_assert_eq(counts().requests, 1);
-    cr_assert_eq(counts().joined, 49);
-    cr_assert_eq(counts().allowed, 50);
+    cr_assert_eq(STAT(requests), 1);
+    cr_assert_eq(STAT(joined), 49);
+    cr_assert_eq(STAT(allowed), 50);
     end();
 }
 
@@ -451,7 +442,7 @@ Test(http_hook, connections_are_kept_and_bounded)
     uint64_t took_ms = clock_mono_ms() - began_ms;
     cr_assert(took_ms >= 1000, "%u ms for ten rounds of 100", (unsigned)took_ms);
     cr_assert_eq(atomic_load(&server->connections), 4);
-    cr_assert_eq(counts().requests, 40);
+    cr_assert_eq(STAT(requests), 40);
     end();
 }
 
@@ -466,7 +457,7 @@ Test(http_hook, a_kept_connection_that_is_gone_costs_a_new_one)
         cr_assert_eq(take_many(i + 1, OK), i + 1);
         http_sleep(20);
     }
-    cr_assert_eq(counts().refused_unreachable, 0);
+    cr_assert_eq(STAT(refused_unreachable), 0);
     end();
 }
 
@@ -482,7 +473,7 @@ Test(http_hook, whoever_waits_for_a_connection_has_no_more_time)
     cr_assert_eq(take_many(20, ERR_IMPLEMENTATION), 20);
     uint64_t took_ms = clock_mono_ms() - began_ms;
     cr_assert(took_ms >= 290 && took_ms < 900, "%u ms", (unsigned)took_ms);
-    cr_assert_eq(counts().refused_timeout, 20);
+    cr_assert_eq(STAT(refused_timeout), 20);
     end();
 }
 
@@ -495,12 +486,12 @@ Test(http_hook, too_many_and_too_large_are_refused_at_once)
     ask_many(30);
     cr_assert_eq(take_many(20, ERR_IMPLEMENTATION), 20);
     cr_assert_eq(take_many(10, OK), 10);
-    cr_assert_eq(counts().refused_busy, 20);
+    cr_assert_eq(STAT(refused_busy), 20);
     char *topic = mem_zalloc(HTTP_QUESTION_MAX + 1);
     memset(topic, 'x', HTTP_QUESTION_MAX);
     http_hook_ask(hook, http_question(ACCESS_PUBLISH, "a", NULL, topic));
     cr_assert_eq(take_many(1, ERR_IMPLEMENTATION), 1);
-    cr_assert_eq(counts().refused_too_large, 1);
+    cr_assert_eq(STAT(refused_too_large), 1);
     memset(topic + HTTP_QUESTION_MAX - 100, '\0', 1);
     http_hook_ask(hook, http_question(ACCESS_PUBLISH, "a", NULL, topic));
     cr_assert_eq(take_many(1, OK), 1);
@@ -521,14 +512,14 @@ Test(http_hook, a_dead_service_costs_one_time_out_and_comes_back)
     ask_many(50);
     cr_assert_eq(take_many(50, ERR_IMPLEMENTATION), 50);
     cr_assert(clock_mono_ms() - began_ms < 150);
-    cr_assert_eq(counts().refused_down, 50);
-    cr_assert_eq(counts().requests, HTTP_FAILURES_MAX);
+    cr_assert_eq(STAT(refused_down), 50);
+    cr_assert_eq(STAT(requests), HTTP_FAILURES_MAX);
     cr_assert_eq(connects(), OK); // another service
     http_sleep(HTTP_PAUSE_MS);
     ask_many(10); // one of them tries
     cr_assert_eq(take_many(10, ERR_IMPLEMENTATION), 10);
-    cr_assert_eq(counts().requests, HTTP_FAILURES_MAX + 2);
-    cr_assert_eq(counts().refused_down, 59);
+    cr_assert_eq(STAT(requests), HTTP_FAILURES_MAX + 2);
+    cr_assert_eq(STAT(refused_down), 59);
     config->auth_http.acl_url = url(0, "http", "/allow");
     struct file_problem problem;
     cr_assert_eq(http_hook_reload(hook, config, &problem), OK);
@@ -544,7 +535,7 @@ Test(http_hook, a_service_that_fails_fast_is_not_dead)
     start();
     ask_many(50);
     cr_assert_eq(take_many(50, ERR_IMPLEMENTATION), 50);
-    cr_assert_eq(counts().refused_failed, 50);
+    cr_assert_eq(STAT(refused_failed), 50);
     end();
 }
 
@@ -557,9 +548,8 @@ Test(http_hook, a_service_that_was_down_is_asked_again)
     start();
     ask_many(40);
     cr_assert_eq(take_many(40, ERR_IMPLEMENTATION), 40);
-    struct http_hook_counts now = counts();
-    cr_assert_eq(now.refused_unreachable + now.refused_down, 40);
-    cr_assert_geq(now.refused_unreachable, HTTP_FAILURES_MAX);
+    cr_assert_eq(STAT(refused_unreachable) + STAT(refused_down), 40);
+    cr_assert_geq(STAT(refused_unreachable), HTTP_FAILURES_MAX);
     server = http_server_at(port, pages);
     http_sleep(HTTP_PAUSE_MS);
     ask_many(1);
@@ -640,8 +630,8 @@ Test(http_hook, what_is_wrong_with_the_configuration_is_told)
         struct file_problem problem;
         config->auth_http.url = unconst(cases[i].url);
         config->auth_http.ca_file = unconst(cases[i].ca);
-        cr_assert_eq(http_hook_new(config, NULL, http_asker_done, &asker, &hook, &problem),
-                     ERR_CONFIG);
+        const struct http_hook_host host = http_asker_host(&asker);
+        cr_assert_eq(http_hook_new(config, &host, &hook, &problem), ERR_CONFIG);
         cr_assert_not_null(strstr(problem.text, cases[i].problem), "%s", problem.text);
     }
     config->auth_http.url = url(0, "http", "/allow");
@@ -685,12 +675,12 @@ Test(http_hook, a_reload_lets_those_under_way_end)
     ask_many(12); // equal to those under way, but not theirs to answer
     unsigned denied = take_many(24, ERR_NOT_AUTHORIZED);
     cr_assert_eq(denied, 16, "%u", denied); // the four that had no connection, and the twelve
-    cr_assert_eq(counts().allowed, 8);
+    cr_assert_eq(STAT(allowed), 8);
     cr_assert(keeps(12));
     config->auth_http.acl_url = NULL;
     cr_assert_eq(http_hook_reload(hook, config, &problem), OK);
     ask_many(3);
     cr_assert_eq(take_many(3, ERR_NOT_AUTHORIZED), 3);
-    cr_assert_eq(counts().ignored, 3);
+    cr_assert_eq(STAT(ignored), 3);
     end();
 }

@@ -71,7 +71,6 @@ Test(config_auth_http, urls_that_are_none)
         (void)snprintf(text, sizeof text, HEAD "auth_http_acl_url %s\n", bad[i]);
         expect_error(text, "auth_http_acl_url");
     }
-    expect_error(HEAD "auth_http_superuser_url http://127.0.0.1/\n", "needs auth_http_url");
 }
 
 Test(config_auth_http, headers_that_are_none_and_no_secret_in_a_message)
