@@ -41,12 +41,13 @@ placeholder(const struct acl_stored *rule, const struct acl_names *names, const 
     return true;
 }
 
-// With wildcards, unless it is literal, and placeholders.
+// With wildcards, unless it is literal, and placeholders; from byte `from` on.
 static bool
-matches_in_parts(const struct acl_stored *rule, const struct acl_names *names, struct slice topic)
+matches_in_parts(const struct acl_stored *rule, const struct acl_names *names, struct slice topic,
+                 uint32_t from)
 {
-    const uint8_t *f = rule->text, *f_end = f + rule->len;
-    const uint8_t *n = topic.data, *n_end = n + topic.len;
+    const uint8_t *f = rule->text + from, *f_end = rule->text + rule->len;
+    const uint8_t *n = topic.data + from, *n_end = topic.data + topic.len;
     bool wild = !(rule->flags & ACL_LITERAL);
     struct slice value;
     while (f < f_end) {
@@ -80,7 +81,20 @@ acl_rule_matches(const struct acl_stored *rule, const struct acl_names *names, s
     // [MQTT-4.7.2-1], also where a placeholder stands for "$...".
     if (topic.data[0] == '$' && rule->text[0] != '$')
         return false;
-    return matches_in_parts(rule, names, topic);
+    return matches_in_parts(rule, names, topic, 0);
+}
+
+bool
+acl_rule_goes_on(const struct acl_stored *rule, const struct acl_names *names, struct slice topic)
+{
+    uint32_t from = rule->start_len;
+    must_hot(from <= topic.len && rule->len > 0);
+    if (!(rule->flags & (ACL_WILD | ACL_HAS_USER | ACL_HAS_ID)))
+        return rule->len == topic.len &&
+               memcmp(rule->text + from, topic.data + from, topic.len - from) == 0;
+    if (topic.data[0] == '$' && rule->text[0] != '$')
+        return false;
+    return matches_in_parts(rule, names, topic, from);
 }
 
 // ---- A whole filter -----------------------------------------------------------------------------

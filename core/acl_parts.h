@@ -117,6 +117,10 @@ acl_rule_holds(const struct acl_stored *rule, const struct acl_names *names)
 bool acl_rule_matches(const struct acl_stored *rule, const struct acl_names *names,
                       struct slice topic);
 
+// The same where the topic is known to begin as the rule does (start_len).
+bool acl_rule_goes_on(const struct acl_stored *rule, const struct acl_names *names,
+                      struct slice topic);
+
 enum acl_relation { // the less, the lower
     ACL_APART,      // no topic matches both
     ACL_SHARES,     // some may

@@ -64,7 +64,9 @@ rights_acl(const struct rights *rights)
 static bool
 same_name(struct slice a, struct slice b)
 {
-    return !a.data == !b.data && slice_equal(a, b);
+    if (!a.data || !b.data)
+        return !a.data && !b.data;
+    return slice_equal(a, b);
 }
 
 bool
@@ -144,7 +146,7 @@ decide_list(const struct acl *acl, const struct acl_names *names, uint32_t list,
         for (; i < best; i = acl->rules[i].next) { // ACL_NONE is the greatest
             const struct acl_stored *rule = &acl->rules[i];
             if ((rule->actions & action) && acl_rule_holds(rule, names) &&
-                acl_rule_matches(rule, names, topic->topic)) {
+                acl_rule_goes_on(rule, names, topic->topic)) {
                 best = i;
                 break;
             }
@@ -233,6 +235,23 @@ rights_allow(struct rights *rights, enum acl_action action, struct slice topic)
 
 // ---- A whole filter -----------------------------------------------------------------------------
 
+// The bytes before a filter's first wildcard.
+static uint32_t
+plain_len(struct slice filter)
+{
+    uint32_t len = 0;
+    while (len < filter.len && filter.data[len] != '+' && filter.data[len] != '#')
+        len++;
+    return len;
+}
+
+// Most rules of a long list begin otherwise than a filter: that is soon seen.
+static inline bool
+begins_otherwise(const struct acl_stored *rule, struct slice filter, uint32_t plain)
+{
+    return memcmp(rule->text, filter.data, min_u32(rule->start_len, plain)) != 0;
+}
+
 static enum acl_cover
 cover(bool allow, bool seen_allow, bool seen_deny)
 {
@@ -251,6 +270,7 @@ rights_cover(const struct rights *rights, enum acl_action action, struct slice f
     if (!rights)
         return ACL_COVERS_ALL;
     const struct acl *acl = rights->acl;
+    uint32_t plain = plain_len(filter);
     bool seen[2] = {false, false};
     for (uint32_t i = 0; i < rights->view->count; i++) {
         const struct acl_list *list = &acl->lists[rights->view->lists[i]];
@@ -259,7 +279,7 @@ rights_cover(const struct rights *rights, enum acl_action action, struct slice f
             // No topic is the text of a literal rule with wildcards.
             bool never = (rule->flags & ACL_LITERAL) && (rule->flags & ACL_WILD);
             if (!(rule->actions & ACL_BIT(action)) || never ||
-                !acl_rule_holds(rule, &rights->names))
+                begins_otherwise(rule, filter, plain) || !acl_rule_holds(rule, &rights->names))
                 continue;
             bool allow = rule->flags & ACL_ALLOW;
             enum acl_relation relation = acl_rule_relation(rule, &rights->names, filter);
@@ -292,11 +312,13 @@ rights_allow_filter(const struct rights *rights, enum acl_action action, struct 
     if (!rights)
         return true;
     const struct acl *acl = rights->acl;
+    uint32_t plain = plain_len(filter);
     for (uint32_t i = 0; i < rights->view->count; i++) {
         const struct acl_list *list = &acl->lists[rights->view->lists[i]];
         for (uint32_t n = list->first; n < list->first + list->count; n++) {
             const struct acl_stored *rule = &acl->rules[n];
-            if ((rule->actions & ACL_BIT(action)) && acl_rule_holds(rule, &rights->names) &&
+            if ((rule->actions & ACL_BIT(action)) && !begins_otherwise(rule, filter, plain) &&
+                acl_rule_holds(rule, &rights->names) &&
                 decides_filter(rule, &rights->names, filter))
                 return rule->flags & ACL_ALLOW;
         }

@@ -40,6 +40,9 @@ address_parse(const char *text)
     else if (end && strchr(end + 1, ':')) // more than one: they are the address's own
         end = NULL;
     size_t len = end ? (size_t)(end - text) : strlen(text);
+    const char *scope = memchr(text, '%', len); // "fe80::1%eth0": which link says nothing here
+    if (scope)
+        len = (size_t)(scope - text);
     if (len >= sizeof host)
         return ADDRESS_NONE;
     memcpy(host, text, len);

@@ -71,6 +71,7 @@ admission_enter(struct admission *admission, uint64_t address, uint32_t max, uin
 void
 admission_leave(struct admission *admission, uint32_t place)
 {
+    must(place != 0);
     lock(admission);
     visitors_let_go(admission->addresses, place);
     unlock(admission);

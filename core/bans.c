@@ -125,6 +125,7 @@ static void
 drop(struct bans *bans, struct entry **link)
 {
     struct entry *entry = *link;
+    must(entry && bans_count(bans) > 0);
     *link = entry->chain;
     entry_free(entry);
     atomic_store_explicit(&bans->count, bans_count(bans) - 1, memory_order_relaxed);
@@ -133,7 +134,7 @@ drop(struct bans *bans, struct entry **link)
 static void
 purge(struct bans *bans, uint64_t now_ms)
 {
-    if (now_ms - bans->purged_ms < PURGE_MS)
+    if (now_ms < bans->purged_ms + PURGE_MS)
         return;
     bans->purged_ms = now_ms;
     for (uint32_t i = 0; i < bans->slot_count; i++) {
@@ -150,6 +151,7 @@ purge(struct bans *bans, uint64_t now_ms)
 static void
 grow(struct bans *bans)
 {
+    must(bans->slot_count < BANS_MAX);
     struct entry **old = bans->slots;
     uint32_t old_count = bans->slot_count;
     bans->slot_count *= 2;
@@ -268,6 +270,7 @@ watch(struct bans *bans, struct visitors *visitors, struct ban ban, const struct
       uint64_t now_ms)
 {
     uint32_t place;
+    must(rule->max > 0 && rule->window_ms > 0 && rule->ban_ms > 0);
     lock(bans);
     struct visitor *visitor = visitors_get(visitors, hash_of(bans, &ban), &place);
     bool banned = visitor_event(visitor, rule->window_ms, now_ms) > rule->max;

@@ -26,8 +26,9 @@ bucket_refill(struct bucket *bucket, uint64_t rate, uint64_t now_ms)
 {
     must_hot(rate > 0 && rate <= UINT64_C(1) << 40);
     int64_t full = (int64_t)(rate * 1000);
+    // Of a bucket that workers share, one may be a tick behind another: its time brings nothing.
     uint64_t elapsed_ms = now_ms > bucket->at_ms ? now_ms - bucket->at_ms : 0;
-    bucket->at_ms = now_ms;
+    bucket->at_ms += elapsed_ms;
     // Compared before it is multiplied, because a bucket may rest for years.
     if (bucket->millis >= full || elapsed_ms > (uint64_t)(full - bucket->millis) / rate)
         bucket->millis = full;

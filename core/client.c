@@ -267,7 +267,7 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
         in_append(client, data.data, data.len, 0);
         return;
     }
-    if (client->in_len > 0 && client->state != CLIENT_CLOSING) {
+    if (client->in_len > 0 && !client->rates && client->state != CLIENT_CLOSING) {
         uint32_t taken = complete_kept(client, data);
         data = slice_of(data.data + taken, data.len - taken);
     }

@@ -5,6 +5,7 @@
 
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_control.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
 #include "core/session.h"
@@ -223,6 +224,7 @@ client_answers(struct shard *shard)
     struct access_desk *desk = shard->broker->desk;
     struct access_question *question;
     while (desk && (question = access_next_answer(desk, shard->index)) != NULL) {
+        client_control_keep(shard, &question->answer);
         if (question->client)
             on_answer(question->client, question);
         else

@@ -8,11 +8,13 @@
 #include "core/client.h"
 #include "core/session.h"
 #include "core/shard.h"
+#include "core/topic.h"
 
 void
 client_refused_by(struct client *client, const char *key)
 {
     struct shard *shard = client->shard;
+    must(client->magic == CLIENT_MAGIC && key != NULL);
     log_limited(shard->log, &shard->log_limits, shard->now_ms, LOG_T_NOTICE,
                 "Client %s [%s]: refused because of %s.",
                 client->session ? client->session->id : "<unknown>", client->peer, key);
@@ -69,6 +71,7 @@ client_is_too_deep(struct client *client, struct slice topic)
 {
     struct shard *shard = client->shard;
     uint32_t max = shard->config->topic_levels_max, levels = 1;
+    must_hot(max >= 1 && max <= TOPIC_LEVELS_MAX);
     if (topic.len < max) // so many levels need so many bytes
         return false;
     for (uint32_t i = 0; i < topic.len; i++)

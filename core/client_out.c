@@ -239,11 +239,23 @@ put_suback(struct client *client, const struct ack_out *ack)
                                     ack->count));
 }
 
+// A message that waited, as a packet.
+static void
+put_whole(struct client *client, struct slice packet)
+{
+    memcpy(reserve(client, packet.len), packet.data, packet.len);
+    outq_commit(&client->out, packet.len);
+    count_publish(client, 1, packet.len);
+}
+
 static void
 put_ack(struct client *client, const struct ack_out *ack)
 {
     if (unlikely(ack->count > 0)) {
-        put_suback(client, ack);
+        if (ack->type == MQTT_PUBLISH)
+            put_whole(client, slice_of(ack->codes, ack->count));
+        else
+            put_suback(client, ack);
         return;
     }
     uint8_t *dst = reserve(client, CODEC_ACK_MAX);
@@ -311,6 +323,26 @@ client_put_ack_after(struct client *client, const struct ack_wait *wait, const s
         put_ack(client, ack);
     else
         park(client, &full, ack);
+}
+
+void
+client_put_message_after(struct client *client, const struct ack_wait *wait, struct slice topic,
+                         struct slice payload)
+{
+    struct publish_out out = {
+        .version = client->version, .topic = topic, .payload_len = payload.len};
+    uint32_t size = codec_publish_size(&out);
+    if (size > client->packet_max) {
+        stat_add(&client->shard->stats.dropped_too_large, 1);
+        return;
+    }
+    uint8_t *packet = mem_alloc(size);
+    uint32_t head = codec_put_publish_head(packet, &out);
+    must(head + payload.len == size);
+    memcpy(packet + head, payload.data, payload.len);
+    struct ack_out message = {.type = MQTT_PUBLISH, .codes = packet, .count = size};
+    client_put_ack_after(client, wait, &message);
+    mem_free(packet);
 }
 
 // The other shards' answer was more than "taken". True: goes on waiting.

@@ -7,10 +7,12 @@
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_access.h"
+#include "core/client_control.h"
 #include "core/client_handlers.h"
 #include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/journal.h"
+#include "core/review.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -264,10 +266,23 @@ gather_run(const struct config *config, const struct frame *first, struct slice 
     }
 }
 
+// What it leaves is sent only as long as it may publish it. Rights that came with the client are
+// not known when it has gone.
+static const struct msg_source *
+source_of(const struct client *client, const struct publish_view *view, struct msg_source *ret)
+{
+    const struct session *session = client->session;
+    if (likely(!view->retain) || !session->rights || session->own_rights)
+        return NULL;
+    session_source(session, ret);
+    return ret;
+}
+
 static err_t
 route(struct client *client, const struct publish_view *view, const struct pub_packet *packet,
       struct route_result *ret)
 {
+    struct msg_source source;
     struct shard *shard = client->shard;
     struct pub pub = {
         .topic = view->topic,
@@ -281,6 +296,7 @@ route(struct client *client, const struct publish_view *view, const struct pub_p
         .retain = view->retain,
         .bonded = view->qos == 2 && client->session->durable,
         .may_wait = view->qos > 0 && client->version != MQTT_5,
+        .source = source_of(client, view, &source),
     };
     uint8_t *stripped = NULL;
     if (view->strip) {
@@ -363,6 +379,29 @@ is_copy(struct client *client, const struct publish_view *view)
     return true;
 }
 
+// For an authority. Nobody else gets it.
+static NOINLINE err_t
+control(struct client *client, const struct publish_view *view)
+{
+    struct stats *stats = &client->shard->stats;
+    struct ack_wait wait = {0};
+    err_t err = client_control(client, view, &wait);
+    if (err == ERR_WAIT) { // the packet comes again, and is counted then
+        stat_sub(&stats->publish_received, 1);
+        stat_sub(&stats->publish_bytes_received, view->payload.len);
+        return err;
+    }
+    if (err) {
+        stat_add(&stats->publish_refused, 1);
+    } else if (view->qos == 2) {
+        qos2_received(client->session, view->packet_id);
+        wait.position = journal_last(client->shard->journal);
+    }
+    acknowledge(client, view, &wait, err_reason(err));
+    review_client(client); // by the rules that it has made
+    return OK;
+}
+
 err_t
 client_on_publish(struct client *client, const struct frame *frame, struct slice *behind)
 {
@@ -386,6 +425,8 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
         err = check_receive_max(client);
     if (unlikely(err))
         return err;
+    if (unlikely(view.topic.data[0] == '$' && client_is_control(client, view.topic)))
+        return control(client, &view);
     struct route_result result = {0};
     err = refusal(client, &view);
     if (unlikely(client->decided_outside) && err == OK) {

@@ -20,7 +20,7 @@ void
 client_rates_begin(struct client *client)
 {
     const struct listener_config *listener = listener_of(client);
-    must(!client->rates);
+    must(client->magic == CLIENT_MAGIC && client->state == CLIENT_CONNECTED && !client->rates);
     if (likely(!listener->messages_in_rate && !listener->bytes_in_rate &&
                !listener->messages_out_rate && !listener->bytes_out_rate))
         return;
@@ -38,6 +38,7 @@ client_rates_begin(struct client *client)
 static void
 free_held(struct client_rates *rates)
 {
+    must(rates->client->shard->in_bytes >= rates->held_len);
     rates->client->shard->in_bytes -= rates->held_len;
     mem_free(rates->held);
     rates->held = NULL;
@@ -50,6 +51,7 @@ client_rates_free(struct client *client)
     struct client_rates *rates = client->rates;
     if (!rates)
         return;
+    must(rates->client == client);
     wheel_disarm(client->shard->wheel, &rates->timer);
     free_held(rates);
     mem_free(rates);
@@ -130,6 +132,7 @@ static void
 hold(struct client *client, struct slice data)
 {
     struct client_rates *rates = client->rates;
+    must(data.len > 0 && client->state != CLIENT_CLOSING);
     rates->held = mem_grow(rates->held, &rates->held_cap, rates->held_len + data.len, 1);
     memcpy(rates->held + rates->held_len, data.data, data.len);
     rates->held_len += data.len;
@@ -151,6 +154,7 @@ void
 client_rates_input(struct client *client, struct slice data)
 {
     struct client_rates *rates = client->rates;
+    must(rates && rates->client == client && !client->suspended);
     if (client->state == CLIENT_CLOSING)
         return;
     // Reading stops a moment after it was asked to: until then what comes is put behind.
@@ -228,6 +232,7 @@ client_rates_on_timer(struct client_rates *rates)
 {
     struct client *client = rates->client;
     uint64_t now_ms = client->shard->now_ms;
+    must(client->magic == CLIENT_MAGIC && client->rates == rates);
     if (client->state != CLIENT_CONNECTED)
         return;
     if (rates->in_due_ms && rates->in_due_ms <= now_ms)

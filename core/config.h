@@ -143,9 +143,8 @@ struct config {
     uint32_t handshakes_max;          // max_pending_handshakes, 10000
     uint64_t clients_max;             // global_max_clients: sessions, connected or not
     uint32_t address_connections_max; // max_connections_per_address, 0
-    uint32_t connect_rate;            // CONNECTs a second, 0
-    uint32_t address_connect_rate;    // connect_rate_per_address, 0
-    uint32_t flapping_max;            // CONNECTs of a client in flapping_window_s; 0 = no bans
+    uint32_t connect_rate, address_connect_rate; // CONNECTs a second: in all, per address; 0
+    uint32_t flapping_max; // CONNECTs of a client in flapping_window_s; 0 = no bans
     uint32_t flapping_window_s, flapping_ban_s;
     uint32_t login_failures_max; // of an address in login_failure_window_s; 0 = no bans
     uint32_t login_failure_window_s, login_failure_ban_s;
@@ -153,7 +152,6 @@ struct config {
     uint32_t subscribe_filters_max;  // max_subscribe_filters, 10000; of one SUBSCRIBE
     bool allow_zero_length_clientid; // true
     char *auto_id_prefix;            // "auto-"
-    bool allow_duplicate_messages;   // accepted, ignored with a warning
     bool retain_available;           // true
     uint64_t retained_messages_max;  // max_retained_messages, 0
     uint64_t retained_bytes_max;     // max_retained_bytes, 0

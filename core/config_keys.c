@@ -476,7 +476,7 @@ const struct config_key config_keys[] = {
     IGNORED("retain_expiry_interval", "expired retained messages are removed when they expire"),
     IGNORED("retry_interval", "messages are sent again when a client reconnects, as MQTT asks"),
     IGNORED("store_clean_interval", "messages are freed when nobody needs them"),
-    IGNORED("websockets_log_level", "there is no WebSocket listener"),
+    IGNORED("websockets_log_level", "there is no libwebsockets whose messages it would choose"),
     IGNORED("dhparamfile", "keys are exchanged over elliptic curves alone"),
     IGNORED("enable_control_api", "there is no control API"),
 

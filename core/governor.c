@@ -2,6 +2,7 @@
 #include "core/governor.h"
 
 #include "core/broker.h"
+#include "core/host.h"
 #include "core/shard.h"
 
 struct level {
@@ -26,6 +27,7 @@ static const struct level levels[GOVERNOR_LEVELS] = {
 static bool
 is_beyond(uint64_t memory, uint64_t max, uint32_t percent)
 {
+    must_hot(max > 0);
     // Budgets are far below 2^60 (config_keys.c).
     return memory > max / 100 * percent + max % 100 * percent / 100;
 }
@@ -52,6 +54,21 @@ tell(struct shard *shard, enum governor_level level, uint64_t memory, uint64_t m
                 "%sMemory: %llu of %llu bytes of memory_limit, level %u: %s.",
                 level == GOVERNOR_CALM ? "" : "Warning: ", (unsigned long long)memory,
                 (unsigned long long)max, (unsigned)level, levels[level].what);
+}
+
+bool
+governor_follow_host(struct broker *broker)
+{
+    struct host host;
+    host_probe("", &host);
+    uint64_t max = host_memory_budget(&host);
+    must(max > 0); // which would be no limit
+    if (max == atomic_exchange(&broker->memory_max, max))
+        return false;
+    log_line(broker->log, LOG_T_NOTICE,
+             "Memory: %llu bytes are granted by now; memory_limit is %llu.",
+             (unsigned long long)host.memory_bytes, (unsigned long long)max);
+    return true;
 }
 
 void

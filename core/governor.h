@@ -9,6 +9,7 @@
 
 #include "core/base/base.h"
 
+struct broker;
 struct shard;
 
 enum governor_level {
@@ -35,5 +36,8 @@ enum governor_level governor_next(enum governor_level now, uint64_t memory, uint
 // Once a tick, by each shard: decides for all, tells of a change once, and keeps a copy in the
 // shard. ON_WORKER.
 void governor_decide(struct shard *shard, uint64_t memory, uint64_t max);
+// memory_limit becomes what the host grants by now. True: it has changed, and workers that sleep
+// should look at it. Main.
+bool governor_follow_host(struct broker *broker);
 
 #endif

@@ -383,7 +383,13 @@ journal_retain(struct journal *journal, const struct msg *msg)
     if (!journal->on)
         return 0;
     struct record record = {.kind = JOURNAL_RETAIN, .order = msg->order};
+    struct msg_source source;
     fill_msg(journal, msg, &record.msg);
+    if (msg_source(msg, &source)) {
+        record.user = source.user;
+        record.id = source.client_id;
+        record.port = source.port;
+    }
     return put(journal, &record);
 }
 

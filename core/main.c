@@ -9,9 +9,11 @@
 #include "core/access.h"
 #include "core/access/service.h"
 #include "core/broker.h"
+#include "core/governor.h"
 #include "core/host.h"
 #include "core/keeper.h"
 #include "core/process.h"
+#include "core/record.h"
 #include "core/retained.h"
 #include "io/entry.h"
 #include "io/file_watch.h"
@@ -248,13 +250,10 @@ reload_tls(struct server *server)
 
 // ---- Passwords and rules ------------------------------------------------------------------------
 
-// Takes rules.
 static void
-exchange_rules(struct server *server, struct access_rules *rules)
+exchange_rules(struct server *server)
 {
-    rcu_online(server->rcu);
-    broker_set_access(server->broker, server->rcu, rules);
-    rcu_offline(server->rcu);
+    access_service_enforce(server->access);
     atomic_store(&server->broker->access_reload_failed, 0);
 }
 
@@ -263,13 +262,12 @@ static void
 reload_access(struct server *server)
 {
     char problem[ACCESS_PROBLEM_MAX];
-    struct access_rules *rules;
-    if (access_service_reload(server->access, server->config, &rules, problem) != OK) {
+    if (access_service_reload(server->access, server->config, problem) != OK) {
         atomic_store(&server->broker->access_reload_failed, 1);
         log_line(server->log, LOG_T_ERROR, "Error: %s; what was loaded before holds", problem);
         return;
     }
-    exchange_rules(server, rules);
+    exchange_rules(server);
     wake_all(server);
     log_line(server->log, LOG_T_INFORMATION, "Passwords and access rules reloaded.");
 }
@@ -408,6 +406,63 @@ load_store(struct server *server)
     return err;
 }
 
+static err_t
+collect_setting(void *arg, const struct record *record)
+{
+    struct access_stored *stored = arg;
+    uint32_t size = record_size(record);
+    uint8_t *bytes = mem_alloc(size);
+    (void)record_write(bytes, record);
+    stored->records =
+        mem_grow(stored->records, &stored->cap, stored->count + 1, sizeof *stored->records);
+    stored->records[stored->count++] = slice_of(bytes, size);
+    return OK;
+}
+
+static err_t
+store_fresh(struct server *server, const struct access_stored *fresh)
+{
+    struct record *records = mem_alloc((fresh->count + 1) * sizeof *records);
+    for (uint32_t i = 0; i < fresh->count; i++) {
+        uint32_t len;
+        err_t err = record_read(fresh->records[i], &records[i], &len);
+        must(err == OK);
+    }
+    err_t err = store_put_settings(server->store, records, fresh->count);
+    mem_free(records);
+    return err;
+}
+
+// What is kept of dynamic security, or what it begins with.
+static err_t
+load_access(struct server *server)
+{
+    struct access_stored stored = {0}, fresh;
+    struct store_counts counts = {0};
+    char problem[ACCESS_PROBLEM_MAX];
+    err_t err = OK;
+    if (server->store) {
+        store_counts(server->store, &counts);
+        stored.next_order = counts.next_order;
+        err = store_load_settings(server->store, collect_setting, &stored);
+    }
+    if (err != OK) {
+        access_stored_free(&stored);
+        return err; // it told
+    }
+    err = access_service_open(server->access, server->config, &stored, &fresh, problem);
+    if (err != OK)
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
+    else if (fresh.text[0] != '\0')
+        log_line(server->log, fresh.doubtful ? LOG_T_WARNING : LOG_T_INFORMATION, "%s.",
+                 fresh.text);
+    if (err == OK && server->store && fresh.count > 0)
+        err = store_fresh(server, &fresh);
+    access_stored_free(&stored);
+    access_stored_free(&fresh);
+    return err;
+}
+
 static bool
 load_shard(void *arg, struct shard *shard)
 {
@@ -460,6 +515,9 @@ start(struct server *server)
     if (err != OK)
         return err;
     log_store(server);
+    err = load_access(server);
+    if (err != OK)
+        return err;
     server->keeper = keeper_new(server->worker_count, server->store != NULL);
     if (server->store) {
         struct store_counts counts;
@@ -516,11 +574,10 @@ take_config(struct server *server, struct config *fresh)
     must(fresh->listener_count == server->config->listener_count);
     char problem[PROBLEM_MAX];
     struct entry_contexts contexts;
-    struct access_rules *rules;
     watch_files(server, fresh);
     err_t err = entry_contexts_new(fresh, server->worker_count, &contexts, problem);
     if (err == OK) {
-        err = access_service_reload(server->access, fresh, &rules, problem);
+        err = access_service_reload(server->access, fresh, problem);
         if (err != OK)
             entry_contexts_free(&contexts);
     }
@@ -535,7 +592,7 @@ take_config(struct server *server, struct config *fresh)
     rcu_online(server->rcu);
     broker_set_config(server->broker, server->rcu, fresh); // frees the old one in time
     rcu_offline(server->rcu);
-    exchange_rules(server, rules);
+    exchange_rules(server);
     server->config = fresh;
     atomic_store(&server->broker->tls_reload_failed, 0);
     note_ends(server);
@@ -643,17 +700,8 @@ static void
 follow_host(struct server *server)
 {
     listen_set_descriptors(server->listeners, process_descriptors());
-    if (!server->config->memory_follows)
-        return;
-    struct host host;
-    host_probe("", &host);
-    uint64_t max = host_memory_budget(&host);
-    if (max == atomic_exchange(&server->broker->memory_max, max))
-        return;
-    wake_all(server);
-    log_line(server->log, LOG_T_NOTICE,
-             "Memory: %llu bytes are granted by now; memory_limit is %llu.",
-             (unsigned long long)host.memory_bytes, (unsigned long long)max);
+    if (server->config->memory_follows && governor_follow_host(server->broker))
+        wake_all(server);
 }
 
 static void

@@ -27,7 +27,7 @@ enum journal_kind {
     JOURNAL_STATE = 7,         // session, seq, state
     JOURNAL_RECEIVED = 8,      // session, packet_id: a QoS 2 PUBLISH was taken
     JOURNAL_RELEASED = 9,      // session, packet_id: its PUBREL came
-    JOURNAL_RETAIN = 10,       // order, msg
+    JOURNAL_RETAIN = 10,       // order, msg; id, user and port of who published it
     JOURNAL_RETAIN_CLEAR = 11, // order, msg.topic
     JOURNAL_SETTING = 12,      // order, msg.topic: its name, msg.payload: its value; empty: deleted
     JOURNAL_KINDS
@@ -59,7 +59,8 @@ struct record {
     uint64_t message;                   // number of the message
     uint64_t order;                     // retained, SETTING: the later of two changes is higher
     struct record_msg msg;              // MESSAGE, RETAIN, RETAIN_CLEAR, SETTING; SESSION: the Will
-    struct slice id, user;              // SESSION; user.data NULL = none
+    struct slice id, user;              // SESSION, RETAIN; user.data NULL = none
+    uint16_t port;                      // RETAIN: of the listener; 0 = not known
     uint8_t version;                    // SESSION: enum mqtt_version
     bool connected;                     // SESSION: it has a connection
     bool has_will;                      // SESSION

@@ -26,6 +26,8 @@ may_stay(const struct client *client)
     if (!client->access) // nobody was asked about it
         return listener->allow_anonymous;
     uint64_t mark = client->access->mark;
+    if (client->access->commands) // it is looked at once it has its response
+        return true;
     if (mark == 0) // somebody outside knows it, who gave it its time
         return true;
     const char *user = client->session->user;

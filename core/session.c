@@ -70,7 +70,10 @@ session_set_will(struct session *session, const struct will_view *view)
         .retain = view->retain,
     };
     session->will = mem_alloc(sizeof *session->will);
-    *session->will = (struct will){.msg = msg_new(&pub), .delay_s = view->delay_s};
+    struct msg_source source;
+    session_source(session, &source);
+    *session->will =
+        (struct will){.msg = msg_new(&pub), .delay_s = view->delay_s, .port = source.port};
     mem_free(props);
 }
 
@@ -109,6 +112,9 @@ publish_will(struct session *session)
     }
     struct shard *shard = session->shard;
     struct msg *msg = session->will->msg;
+    struct msg_source source;
+    session_source(session, &source);
+    source.port = session->will->port;
     struct pub pub = {
         .topic = msg_topic(msg),
         .props = msg_props(msg),
@@ -119,6 +125,7 @@ publish_will(struct session *session)
         .qos = msg->qos,
         .retain = msg->retain,
         .bonded = session->durable, // with the record that it is gone
+        .source = msg->retain && session->rights && !session->own_rights ? &source : NULL,
     };
     struct route_result result;
     if (route_publish(shard, &pub, &result) != OK)

@@ -35,6 +35,7 @@ struct shard;
 struct will {
     struct msg *msg;
     uint32_t delay_s;
+    uint16_t port; // of the listener; 0 = not known
 };
 
 // The session's side of one subscription.
@@ -127,6 +128,10 @@ bool session_may_read(struct session *session, struct slice topic);
 // The same for an entry of its queue: what was queued under other rights is asked for when it goes
 // out. Not counted.
 bool session_may_send(struct session *session, const struct delivery *entry);
+// May who published this retained message still do that?
+bool session_is_sourced(const struct shard *shard, const struct msg *msg);
+// The session as a source, while it has a connection.
+void session_source(const struct session *session, struct msg_source *ret);
 // Gives what waits in memory, and may not go to this session, to other members of its share groups.
 void session_pass_on(struct session *session);
 

@@ -489,6 +489,10 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
         return;
     if (options.partly && !session_may_read(session, msg_topic(msg)))
         return;
+    if (unlikely(msg->source_len > 0) && !session_is_sourced(shard, msg)) {
+        stat_add(&shard->stats.withheld, 1);
+        return;
+    }
     struct pub pub;
     pub_from_msg(&pub, msg);
     struct delivery_spec spec = {

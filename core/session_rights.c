@@ -5,8 +5,10 @@
 // delivered. The queue is filled with what could be read then. When rights change, all that is in
 // it by then, here or on the disk alone, is asked for once more when it goes out: places are never
 // used twice, so one mark tells.
+#include "core/access.h"
 #include "core/acl.h"
 #include "core/broker.h"
+#include "core/client.h"
 #include "core/retained.h"
 #include "core/route.h"
 #include "core/session.h"
@@ -58,6 +60,46 @@ session_pass_on(struct session *session)
         msg_unref(msg);
     }
 }
+
+// ---- Who published a retained message -----------------------------------------------------------
+
+void
+session_source(const struct session *session, struct msg_source *ret)
+{
+    const struct client *client = session->client;
+    *ret = (struct msg_source){
+        .user = session->user ? slice_str(session->user) : (struct slice){0},
+        .client_id = session_id(session),
+        .port = client ? client->shard->config->listeners[client->listener_index].port : 0,
+    };
+}
+
+// The rules of the listener with this port; NULL: there are none, or it cannot be told which.
+static const struct acl *
+acl_of_port(const struct shard *shard, uint16_t port)
+{
+    const struct access_rules *rules = shard->access;
+    if (!rules)
+        return NULL;
+    if (rules->alike)
+        return rules->listeners[0].acl;
+    for (uint32_t i = 0; i < shard->config->listener_count; i++)
+        if (shard->config->listeners[i].port == port)
+            return rules->listeners[i].acl;
+    return NULL;
+}
+
+bool
+session_is_sourced(const struct shard *shard, const struct msg *msg)
+{
+    struct msg_source source;
+    if (likely(!msg_source(msg, &source)))
+        return true;
+    const struct acl *acl = acl_of_port(shard, source.port);
+    return !acl || acl_allows(acl, source.user, source.client_id, ACL_PUBLISH, msg_topic(msg));
+}
+
+// ---- Other rights -------------------------------------------------------------------------------
 
 static void
 look_at_subs(struct session *session)

@@ -51,6 +51,7 @@ static void
 idle_push(struct visitors *visitors, uint32_t place)
 {
     struct visitor *at = visitors->at;
+    must(place > 0 && at[place].held == 0);
     at[place].older = at[0].older;
     at[place].newer = 0;
     at[at[0].older].newer = place;
@@ -87,6 +88,7 @@ link_in(struct visitors *visitors, uint32_t place)
 static void
 grow_slots(struct visitors *visitors)
 {
+    must(visitors->slot_count <= UINT32_MAX / 2);
     visitors->slot_count *= 2;
     mem_free(visitors->slots);
     visitors->slots = mem_zalloc(visitors->slot_count * sizeof *visitors->slots);
@@ -172,7 +174,10 @@ visitors_let_go(struct visitors *visitors, uint32_t place)
 uint32_t
 visitor_event(struct visitor *visitor, uint64_t window_ms, uint64_t now_ms)
 {
-    if (visitor->events == 0 || now_ms - visitor->window_ms >= window_ms) {
+    must(window_ms > 0);
+    // The time of one worker may be a tick behind that of another: then it is the same window.
+    uint64_t end_ms = visitor->window_ms + window_ms;
+    if (visitor->events == 0 || now_ms >= end_ms) {
         visitor->window_ms = now_ms;
         visitor->events = 0;
     }

@@ -3,7 +3,7 @@
 // Job:    bytes from the socket become MQTT's, and the other way round. It joins the parts of
 //         proxy_header.h, tls.h and websocket.h, which know nothing of each other.
 // Owner:  the connection; with it, it goes to the home shard. Thread: the connection's.
-// Memory: 200 bytes, and what its parts hold; what is to be sent, encoded.
+// Memory: 224 bytes, and what its parts hold; what is to be sent, encoded.
 // Limits: FILTER_ENCODE_MAX bytes are encoded ahead of the socket, FILTER_UNREAD_MAX of answers
 // that
 //         nobody reads; HANDSHAKE_TICK_US of a tick for handshakes, and max_pending_handshakes of
@@ -26,7 +26,7 @@ struct websocket;
 // unencoded is what the limits of core see.
 #define FILTER_ENCODE_MAX 65536u
 #define FILTER_UNREAD_MAX 262144u
-// A handshake costs up to 170 us of CPU. Those in a tick end after so many; the rest wait their
+// A handshake costs about 100 us of CPU. Those in a tick end after so many; the rest wait their
 // turn, so that clients that are in wait no longer than this for a storm of others.
 #define HANDSHAKE_TICK_US 2000u
 

@@ -177,6 +177,16 @@ set_will(json_t *object, const struct record *record)
     return json_object_set_new(object, "will", will) == 0 && set_fields(will, &json_will, record);
 }
 
+static bool
+set_source(json_t *object, const struct record *record)
+{
+    if (record->id.len == 0)
+        return true;
+    json_t *source = json_object();
+    return json_object_set_new(object, "source", source) == 0 &&
+           set_fields(source, &json_source, record);
+}
+
 err_t
 json_write(FILE *out, const struct record *record)
 {
@@ -188,7 +198,8 @@ json_write(FILE *out, const struct record *record)
     err_t err = ERR_MALFORMED;
     if (json_object_set_new(object, "type", json_string(kind->type)) == 0 &&
         set_fields(object, kind, record) &&
-        (record->kind != JOURNAL_SESSION || set_will(object, record)))
+        (record->kind != JOURNAL_SESSION || set_will(object, record)) &&
+        (record->kind != JOURNAL_RETAIN || set_source(object, record)))
         err = OK;
     if (err == OK && (json_dumpf(object, out, JSON_COMPACT) != 0 || fputc('\n', out) == EOF))
         err = ERR_IO;

@@ -85,6 +85,11 @@ static const struct json_field retained_fields[] = {
     OTHER("expires", msg.expires_ms, FORM_UNTIL),
     CONTENT_FIELDS,
 };
+static const struct json_field source_fields[] = {
+    OTHER("client_id", id, FORM_TEXT),
+    OTHER("user", user, FORM_USER),
+    NUMBER("port", port, 0, UINT16_MAX),
+};
 static const struct json_field retain_clear_fields[] = {
     NUMBER("order", order, 0, UINT64_MAX),
     OTHER("topic", msg.topic, FORM_TOPIC),
@@ -112,6 +117,7 @@ const struct json_kind json_kinds[JOURNAL_KINDS] = {
     [JOURNAL_SETTING] = KIND("setting", setting_fields),
 };
 const struct json_kind json_will = KIND("will", will_fields);
+const struct json_kind json_source = KIND("source", source_fields);
 // clang-format on
 
 const char *const json_state_names[3] = {

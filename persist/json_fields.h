@@ -42,7 +42,8 @@ struct json_kind {
 
 // By enum journal_kind; type NULL where there is no such record.
 extern const struct json_kind json_kinds[JOURNAL_KINDS];
-extern const struct json_kind json_will; // a session's "will", null or an object
+extern const struct json_kind json_will;   // a session's "will", null or an object
+extern const struct json_kind json_source; // a retained message's "source", an object or not there
 
 extern const char *const json_state_names[3]; // by enum entry_state; the first is NULL
 

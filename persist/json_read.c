@@ -364,8 +364,8 @@ take_field(struct line *line, const json_t *object, const struct json_field *fie
 static bool
 is_known(const struct json_kind *kind, const char *name)
 {
-    static const char *const extra[] = {"type",         "will",    "properties",
-                                        "props_base64", "payload", "payload_base64"};
+    static const char *const extra[] = {"type",    "will",           "properties", "props_base64",
+                                        "payload", "payload_base64", "source"};
     for (uint32_t i = 0; i < kind->count; i++)
         if (strcmp(kind->fields[i].name, name) == 0)
             return true;
@@ -392,7 +392,7 @@ take_object(struct line *line, json_t *object, const struct json_kind *kind, siz
     while (at && is_known(kind, json_object_iter_key(at)))
         at = json_object_iter_next(object, at);
     return fail(line, "\"%.60s\" is not known in a line of type \"%s\"",
-                at ? json_object_iter_key(at) : "will, properties or payload", kind->type);
+                at ? json_object_iter_key(at) : "will, source, properties or payload", kind->type);
 }
 
 static err_t
@@ -411,6 +411,16 @@ take_session(struct line *line, const struct json_kind *kind)
 }
 
 static err_t
+take_retained(struct line *line, const struct json_kind *kind)
+{
+    json_t *source = json_object_get(line->tree, "source");
+    if (source && !json_is_object(source))
+        return fail(line, "\"source\" is %s, expected an object", found(source));
+    err_t err = take_object(line, line->tree, kind, source ? 2 : 1);
+    return err || !source ? err : take_object(line, source, &json_source, 0);
+}
+
+static err_t
 take_tree(struct line *line)
 {
     const json_t *type = json_object_get(line->tree, "type");
@@ -422,6 +432,8 @@ take_tree(struct line *line)
         line->record.kind = (uint8_t)i;
         if (i == JOURNAL_SESSION)
             return take_session(line, &json_kinds[i]);
+        if (i == JOURNAL_RETAIN)
+            return take_retained(line, &json_kinds[i]);
         return take_object(line, line->tree, &json_kinds[i], 1);
     }
     return fail(line,

@@ -18,8 +18,9 @@ static const struct table_key key_numbers = {7, "numbers"};
 // new form; NULL: they are the same.
 struct upgrade {
     uint32_t from;
-    int (*step)(struct state *state, MDB_txn *txn);
+    int (*step)(struct state *state, MDB_txn *txn); // NULL: all that is there has the new form
 };
+// From 2 on there are settings, and a RETAIN record may say who published the message.
 static const struct upgrade upgrades[] = {{1, NULL}};
 
 static int

@@ -9,7 +9,7 @@
 #include "persist/env.h"
 #include "persist/table.h"
 
-// Version 2 has settings among the retained messages; else it is version 1.
+// Version 2 has settings among the retained messages, and who published them; else it is version 1.
 #define STATE_VERSION      2u
 #define STATE_VERSION_READ 1u // from here on all rows are rows of this version, too
 

@@ -43,11 +43,11 @@ load_acl(const char *path, struct acl **ret_acl, char problem[ACCESS_PROBLEM_MAX
     return err;
 }
 
-static struct access_users *
-names_of(const struct users *users)
+struct access_users *
+authority_names(const struct users *users)
 {
     struct access_users *names = access_users_new();
-    for (uint32_t i = 0; i < users_count(users); i++) {
+    for (uint32_t i = 0; users && i < users_count(users); i++) {
         uint64_t mark;
         struct slice name = users_name(users, i, &mark);
         access_users_add(names, name, mark);
@@ -84,7 +84,7 @@ load_listener(const struct config *config, uint32_t i, struct authority *authori
     if (entry->password_file && !listener->users) {
         err = load_users(entry->password_file, &listener->users, problem);
         if (err == OK)
-            listener->names = names_of(listener->users);
+            listener->names = authority_names(listener->users);
     }
     if (err == OK && entry->acl_file && !listener->acl)
         err = load_acl(entry->acl_file, &listener->acl, problem);

@@ -35,6 +35,8 @@ struct authority {
 // OK: returns new, one reference. ERR_CONFIG: as access_service_new.
 NODISCARD err_t authority_load(const struct config *config, struct authority **ret_authority,
                                char ret_problem[ACCESS_PROBLEM_MAX]);
+// The users of a password file with their marks; users NULL: nobody. Returns new.
+struct access_users *authority_names(const struct users *users);
 struct authority *authority_ref(struct authority *authority);
 void authority_unref(struct authority *authority); // takes one; NULL is fine
 

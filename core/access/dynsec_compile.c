@@ -164,8 +164,9 @@ dynsec_model_users(const struct dynsec_model *model, struct access_users *users)
 {
     for (uint32_t i = 0; i < model->clients.count; i++) {
         const struct dynsec_client *client = (const struct dynsec_client *)model->clients.items[i];
-        if (!client->disabled)
-            access_users_add(users, slice_str(client->object.name), client->mark);
+        // Disabled ones, too: nobody is connected with the mark that one has then, and its session
+        // is still its own.
+        access_users_add(users, slice_str(client->object.name), client->mark);
     }
     if (model->anonymous)
         access_users_add(users, slice_str(""), model->anonymous_mark);

@@ -9,8 +9,10 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/base/rcu.h"
 
 #include "core/access/authority.h"
+#include "core/access/control.h"
 #include "core/access/http_hook.h"
 #include "core/access/scram.h"
 #include "core/access/users.h"
@@ -19,14 +21,18 @@
 #include "core/broker.h"
 
 #define THREADS_MAX 64u
-#define THREAD_NICE 5 // workers come first: a storm of logins is not to slow who is connected
+#define GRACE_NS    500000 // between two looks whether a grace period is over
+#define THREAD_NICE 5      // workers come first: a storm of logins is not to slow who is connected
 
 struct access_service {
     pthread_mutex_t mutex;       // of authority
     struct authority *authority; // in force
     struct verified *verified;   // NULL = nothing is kept
     struct http_hook *hook;      // NULL = none yet
+    struct dynsec *dynsec;       // NULL = dynamic_security false
     struct broker *broker;
+    pthread_mutex_t enforcing; // one after the other, so that the last rules are the latest
+    struct rcu_reader *rcu;    // of whoever enforces
     pthread_t threads[THREADS_MAX];
     unsigned thread_count;
 };
@@ -43,7 +49,10 @@ access_service_new(const struct config *config, struct access_service **ret_serv
         return err;
     struct access_service *service = mem_zalloc(sizeof *service);
     pthread_mutex_init(&service->mutex, NULL);
+    pthread_mutex_init(&service->enforcing, NULL);
     service->authority = authority;
+    if (config->dynamic_security)
+        service->dynsec = dynsec_new(DYNSEC_ITERATIONS);
     *ret_service = service;
     return OK;
 }
@@ -56,6 +65,8 @@ access_service_free(struct access_service *service)
     must(service->thread_count == 0);
     authority_unref(service->authority);
     verified_free(service->verified);
+    dynsec_free(service->dynsec);
+    pthread_mutex_destroy(&service->enforcing);
     pthread_mutex_destroy(&service->mutex);
     mem_free(service);
 }
@@ -67,6 +78,40 @@ in_force(struct access_service *service)
     struct authority *authority = authority_ref(service->authority);
     pthread_mutex_unlock(&service->mutex);
     return authority;
+}
+
+static void
+set_users(struct access_rules *rules, uint32_t listener, struct access_users *users)
+{
+    access_users_unref(rules->listeners[listener].users);
+    rules->listeners[listener].users = access_users_ref(users);
+}
+
+// Rules for topics are its alone. Of names it knows some, and is asked first.
+static void
+add_dynsec(struct access_rules *rules, const struct authority *authority, struct dynsec *dynsec)
+{
+    struct acl *acl = dynsec_compile(dynsec);
+    struct access_users *own = access_users_new();
+    dynsec_add_users(dynsec, own);
+    for (uint32_t i = 0; i < authority->listener_count; i++) {
+        const struct authority_listener *from = &authority->listeners[i];
+        rules->listeners[i].ask = true;
+        must(rules->listeners[i].acl == NULL); // the configuration has seen to that
+        rules->listeners[i].acl = acl_ref(acl);
+        rules->listeners[i].users_are_all = !authority->tokens && !authority->hook_connects;
+        if (!from->users) {
+            set_users(rules, i, own);
+            continue;
+        }
+        struct access_users *all = authority_names(from->users);
+        dynsec_add_users(dynsec, all);
+        set_users(rules, i, all);
+        access_users_unref(all);
+    }
+    access_users_unref(own);
+    acl_unref(acl);
+    rules->alike = rules->control = true;
 }
 
 static struct access_rules *
@@ -88,9 +133,46 @@ rules_of(const struct authority *authority)
 }
 
 struct access_rules *
-access_service_rules(const struct access_service *service)
+access_service_rules(struct access_service *service)
 {
-    return rules_of(service->authority);
+    struct authority *authority = in_force(service);
+    struct access_rules *rules = rules_of(authority);
+    if (service->dynsec)
+        add_dynsec(rules, authority, service->dynsec);
+    authority_unref(authority);
+    return rules;
+}
+
+void
+access_service_enforce(struct access_service *service)
+{
+    pthread_mutex_lock(&service->enforcing);
+    rcu_move_here(service->rcu);
+    rcu_online(service->rcu);
+    broker_set_access(service->broker, service->rcu, access_service_rules(service));
+    for (unsigned i = 0; i < service->broker->shard_count; i++)
+        broker_wake(service->broker, i); // its clients are to be reviewed now
+    // A worker that has gone through a grace period has read the new ones.
+    do {
+        rcu_quiescent(service->rcu);
+        rcu_offline(service->rcu);
+        (void)nanosleep(&(struct timespec){.tv_nsec = GRACE_NS}, NULL);
+        rcu_online(service->rcu);
+    } while (rcu_deferred(service->rcu) > 0);
+    rcu_offline(service->rcu);
+    pthread_mutex_unlock(&service->enforcing);
+}
+
+err_t
+access_service_open(struct access_service *service, const struct config *config,
+                    const struct access_stored *stored, struct access_stored *ret_fresh,
+                    char ret_problem[ACCESS_PROBLEM_MAX])
+{
+    *ret_fresh = (struct access_stored){0};
+    if (!service->dynsec)
+        return OK;
+    return control_open(service->dynsec, stored, config->dynamic_security_file, ret_fresh,
+                        ret_problem);
 }
 
 // ---- Answering ----------------------------------------------------------------------------------
@@ -124,6 +206,20 @@ ask_users(struct verified *verified, const struct authority_listener *listener,
     return verdict == USERS_GOOD    ? VERDICT_GOOD
            : verdict == USERS_WRONG ? VERDICT_WRONG
                                     : VERDICT_UNKNOWN;
+}
+
+static enum verdict
+ask_dynsec(const struct access_service *service, struct access_question *question)
+{
+    const struct access_texts *texts = &question->texts;
+    if (!service->dynsec || !texts->user.data)
+        return VERDICT_UNKNOWN;
+    const struct dynsec_login login = {texts->user, texts->client_id, texts->password};
+    err_t err = dynsec_check(service->dynsec, &login, service->verified, clock_mono_ms(),
+                             &question->answer.mark);
+    if (err == ERR_NOT_FOUND)
+        return VERDICT_UNKNOWN;
+    return err == OK && texts->password.data ? VERDICT_GOOD : VERDICT_WRONG;
 }
 
 // A password that is a token is nothing else.
@@ -191,6 +287,8 @@ answer_connect(struct access_service *service, const struct authority *authority
     }
     enum verdict verdict = ask_tokens(authority, question);
     if (verdict == VERDICT_UNKNOWN)
+        verdict = ask_dynsec(service, question);
+    if (verdict == VERDICT_UNKNOWN)
         verdict = ask_users(service->verified, listener, question);
     if (verdict == VERDICT_UNKNOWN && authority->hook_connects) {
         http_hook_ask(service->hook, question);
@@ -222,7 +320,8 @@ answer(struct access_service *service, struct access_question *question)
         }
         break; // else the rules have changed meanwhile, and nobody decides about topics any more
     case ACCESS_CONTROL:
-        question->answer.err = ERR_NOT_AUTHORIZED;
+        if (control_answer(service->dynsec, service->broker->log, question))
+            access_service_enforce(service);
     }
     authority_unref(authority);
     if (done)
@@ -281,6 +380,8 @@ access_service_start(struct access_service *service, struct broker *broker, unsi
 {
     must(service->thread_count == 0 && broker->desk != NULL && threads >= 1);
     service->broker = broker;
+    service->rcu = rcu_register(broker->rcu);
+    rcu_offline(service->rcu);
     err_t err = verified_new(VERIFIED_ENTRIES, VERIFIED_TTL_MS, &service->verified);
     if (err == OK)
         err = start_hook(service, atomic_load(&broker->config), ret_problem);
@@ -301,7 +402,7 @@ access_service_start(struct access_service *service, struct broker *broker, unsi
 
 err_t
 access_service_reload(struct access_service *service, const struct config *config,
-                      struct access_rules **ret_rules, char ret_problem[ACCESS_PROBLEM_MAX])
+                      char ret_problem[ACCESS_PROBLEM_MAX])
 {
     struct authority *fresh, *old;
     err_t err = authority_load(config, &fresh, ret_problem);
@@ -312,7 +413,6 @@ access_service_reload(struct access_service *service, const struct config *confi
         authority_unref(fresh);
         return err;
     }
-    *ret_rules = rules_of(fresh);
     pthread_mutex_lock(&service->mutex);
     old = service->authority;
     service->authority = fresh;
@@ -338,6 +438,12 @@ access_service_stop(struct access_service *service)
     service->thread_count = 0;
     http_hook_free(service->hook);
     service->hook = NULL;
+    if (service->rcu) {
+        rcu_move_here(service->rcu);
+        rcu_online(service->rcu);
+        rcu_unregister(service->rcu);
+        service->rcu = NULL;
+    }
 }
 
 // ---- Files --------------------------------------------------------------------------------------

@@ -28,8 +28,25 @@ NODISCARD err_t access_service_new(const struct config *config, struct access_se
 // Takes; its threads have ended, or never began. NULL is fine.
 void access_service_free(struct access_service *service);
 
-// What is in force, for broker_set_access. Returns new.
-struct access_rules *access_service_rules(const struct access_service *service);
+// What the store has of dynamic security: SETTING records (core/record.h), each mem_alloc'ed.
+struct access_stored {
+    struct slice *records;
+    uint32_t count, cap;
+    uint64_t next_order; // above all that the store has
+    char text[512];      // for the log: where it is from; empty: from the store
+    bool doubtful;       // ... and not all of it
+};
+void access_stored_free(struct access_stored *stored); // wipes and frees what it holds
+
+// Before the start: what was stored, or the file of the configuration if that is nothing; then
+// *ret_fresh is what is to be stored. Nothing without dynamic_security. ERR_CONFIG: as above.
+NODISCARD err_t access_service_open(struct access_service *service, const struct config *config,
+                                    const struct access_stored *stored,
+                                    struct access_stored *ret_fresh,
+                                    char ret_problem[ACCESS_PROBLEM_MAX]);
+
+// What is in force, for a broker that has not started. Returns new.
+struct access_rules *access_service_rules(struct access_service *service);
 
 // Starts to answer. ERR_IO, ERR_CONFIG: the problem says why not.
 NODISCARD err_t access_service_start(struct access_service *service, struct broker *broker,
@@ -40,11 +57,12 @@ void access_service_stop(struct access_service *service);
 // Forgets passwords that were good too long ago. Every few seconds.
 void access_service_tidy(struct access_service *service);
 
-// Reads all files anew, with config. OK: they are in force, and *ret_rules is what to give to
-// broker_set_access (new). ERR_CONFIG: nothing has changed.
+// Reads all files anew, with config. OK: access_service_enforce puts them in force. ERR_CONFIG:
+// nothing has changed.
 NODISCARD err_t access_service_reload(struct access_service *service, const struct config *config,
-                                      struct access_rules **ret_rules,
                                       char ret_problem[ACCESS_PROBLEM_MAX]);
+// Gives the broker the rules of what is loaded. When it returns, all shards know them. ON_ANY.
+void access_service_enforce(struct access_service *service);
 
 // The files to watch. Borrowed from the configuration. Returns how many.
 uint32_t access_service_files(const struct config *config, const char *ret_files[ACCESS_FILES_MAX]);

@@ -23,6 +23,7 @@ Test(address, an_ipv6_address_counts_by_its_first_64_bits)
 {
     cr_assert_eq(parsed("[2001:db8:0:1::1]:5"), parsed("2001:db8:0:1:ffff:ffff:ffff:ffff"));
     cr_assert_neq(parsed("[2001:db8:0:1::1]:5"), parsed("[2001:db8:0:2::1]:5"));
+    cr_assert_eq(parsed("[fe80::1%eth0]:5"), parsed("fe80::2"), "of a link");
 }
 
 Test(address, a_mapped_ipv4_address_is_that_one)

@@ -94,4 +94,6 @@ Test(bucket, a_clock_that_goes_back_gives_nothing)
     bucket_init(&bucket, 10, 5000);
     (void)drain(10, 5000);
     cr_assert_eq(drain(10, 1000), 0);
+    cr_assert_eq(drain(10, 5000), 0, "nor twice for the same time");
+    cr_assert_eq(drain(10, 5100), 1);
 }

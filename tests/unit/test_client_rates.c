@@ -150,6 +150,46 @@ Test(client_rates, a_packet_in_pieces_is_taken_whole)
     expect_packet(p, MQTT_PINGRESP);
 }
 
+// Whoever cuts its packets in two does not slip through.
+Test(client_rates, packets_in_two_pieces_are_counted_as_others)
+{
+    listener->messages_in_rate = 10;
+    struct sim_conn *w = witness(0),
+                    *p = sim_connect(sim, &(struct sim_connect){.id = "p", .version = 4});
+    for (unsigned i = 0; i < 40; i++) {
+        uint8_t packet[] = {0x30, 4, 0, 1, 't', 'x', 0x30}; // the first byte of the next one
+        sim_feed(p, packet + (i > 0), sizeof packet - (i > 0));
+    }
+    sim_settle(sim);
+    cr_assert_eq(drain(w, MQTT_PUBLISH), 10);
+    run_ms(1000);
+    unsigned second = drain(w, MQTT_PUBLISH);
+    cr_assert(second >= 9 && second <= 11, "%u in a second", second);
+    run_ms(2500);
+    cr_assert_eq(10 + second + drain(w, MQTT_PUBLISH), 40);
+}
+
+Test(client_rates, pieces_that_come_while_it_is_held_stay_in_order)
+{
+    listener->messages_in_rate = 2;
+    struct sim_conn *w = witness(0),
+                    *p = sim_connect(sim, &(struct sim_connect){.id = "p", .version = 4});
+    for (unsigned i = 0; i < 10; i++) {
+        uint8_t packet[] = {0x30, 4, 0, 1, 't', (uint8_t)('0' + i)};
+        for (unsigned at = 0; at < sizeof packet; at += 2) {
+            p->client.read_paused = false; // what was on its way when reading was stopped
+            sim_feed(p, packet + at, 2);
+        }
+        p->client.read_paused = p->client.rate_paused;
+    }
+    sim_settle(sim);
+    cr_assert_gt(p->client.rates->held_len, 0);
+    run_ms(5000);
+    for (unsigned i = 0; i < 10; i++)
+        expect_number(w, 0, i);
+    expect_nothing(w);
+}
+
 Test(client_rates, keep_alive_does_not_end_whom_we_do_not_read)
 {
     listener->messages_in_rate = 1;

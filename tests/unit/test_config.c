@@ -179,6 +179,31 @@ Test(config, numbers_have_bounds)
     expect_warning("max_packet_size 30 bytes\n", "\"bytes\" after the value is ignored");
 }
 
+Test(config, limits_have_their_defaults_and_bounds)
+{
+    struct config *config = load_clean(OPEN "listener 1\nmax_messages_in_rate 10\n"
+                                            "max_bytes_in_rate 20\nlistener 2\n"
+                                            "max_messages_out_rate 30\nmax_bytes_out_rate 40\n");
+    cr_assert(config->connect_rate == 0 && config->address_connect_rate == 0);
+    cr_assert(config->address_connections_max == 0 && config->flapping_max == 0);
+    cr_assert(config->flapping_window_s == 60 && config->flapping_ban_s == 300);
+    cr_assert(config->login_failures_max == 1000 && config->login_failure_window_s == 60);
+    cr_assert_eq(config->login_failure_ban_s, 60);
+    cr_assert(config->topic_levels_max == 200 && config->subscribe_filters_max == 10000);
+    cr_assert_eq(config->retained_message_max, 0);
+    const struct listener_config *first = &config->listeners[0], *second = &config->listeners[1];
+    cr_assert(first->messages_in_rate == 10 && first->bytes_in_rate == 20);
+    cr_assert(first->messages_out_rate == 0 && first->bytes_out_rate == 0);
+    cr_assert(second->messages_in_rate == 0 && second->bytes_in_rate == 0);
+    cr_assert(second->messages_out_rate == 30 && second->bytes_out_rate == 40);
+    config_free(config);
+    expect_error("max_topic_levels 0\n", "max_topic_levels");
+    expect_error("max_topic_levels 201\n", "max_topic_levels"); // what the trie is made for
+    expect_error("flapping_window 0\n", "flapping_window");
+    expect_error("login_failure_ban 0\n", "login_failure_ban");
+    expect_error("listener 1\nmax_bytes_in_rate 1099511627777\n", "max_bytes_in_rate");
+}
+
 Test(config, minus_one_means_unlimited)
 {
     struct config *config = load_clean("max_connections -1\nglobal_max_clients -1\n");

@@ -352,6 +352,87 @@ Test(rights, a_walk_goes_on_under_new_rules)
     cr_assert_eq(stat_sum(sim, withheld) - before + y, 20);
 }
 
+// G11
+Test(rights, a_retained_message_goes_with_the_right_of_who_left_it)
+{
+    static const char all[] =
+        "user p\ntopic write #\nuser q\ntopic write #\nuser s\ntopic read #\n";
+    static const char few[] = "user q\ntopic write #\nuser s\ntopic read #\n";
+    rules(all);
+    struct sim_conn *p = user("p", id(1)), *q = user("q", id(0));
+    struct sim_connect connect = {
+        .id = id(1), .user = "p", .will_topic = "will", .will_retain = true};
+    struct sim_conn *w = sim_connect(sim, &connect);
+    retain(p, "a", "p's");
+    retain(p, "b", "p's");
+    retain(q, "b", "q's");
+    retain(q, "c", "q's");
+    sim_close(w, 0);
+    sim_settle(sim);
+    rules(few);
+    struct sim_conn *s = user("s", id(0));
+    subscribed(sim, s, "+", 0);
+    expect_publish(s, 0, "q's");
+    expect_publish(s, 0, "q's");
+    expect_nothing(s);
+    cr_assert_eq(stat_sum(sim, withheld), 2);
+    cr_assert_eq(ask_subscribe(s, "a", 0), 0);
+    expect_nothing(s);
+    rules(all); // it was a mistake: nothing is lost
+    cr_assert_eq(ask_subscribe(s, "a", 0), 0);
+    expect_publish(s, 0, "p's");
+    cr_assert_eq(ask_subscribe(s, "will", 0), 0);
+    expect_publish(s, 0, "will");
+    broker_set_access(sim->broker, sim->broker->shards[0]->rcu, NULL);
+    sim_settle(sim);
+    cr_assert_eq(ask_subscribe(s, "a", 0), 0);
+    expect_publish(s, 0, "p's");
+}
+
+// What was retained while there were no rules is nobody's; what the broker says is its own.
+Test(rights, a_retained_message_without_a_source_stays)
+{
+    struct sim_conn *p = user("p", id(1));
+    retain(p, "a", "old");
+    rules("user s\ntopic read #\n");
+    struct sim_conn *s = user("s", id(0));
+    subscribed(sim, s, "#", 0);
+    expect_publish(s, 0, "old");
+}
+
+Test(rights, by_which_listener_it_came_decides_whose_rules_hold)
+{
+    struct acl *open = acl_of("topic #\n"), *closed = acl_of("user s\ntopic read #\n");
+    struct access_rules *fresh = access_rules_new();
+    sim->config->listener_count = 2;
+    sim->config->listeners[1] = sim->config->listeners[0];
+    sim->config->listeners[0].port = 1;
+    sim->config->listeners[1].port = 2;
+    fresh->listeners[0].acl = acl_ref(open);
+    fresh->listeners[1].acl = acl_ref(open);
+    broker_set_access(sim->broker, sim->broker->shards[0]->rcu, fresh);
+    sim_settle(sim);
+    struct sim_conn *p = user(NULL, id(0));
+    retain(p, "a", "1");
+    p->client.listener_index = 1;
+    retain(p, "b", "2");
+    fresh = access_rules_new();
+    fresh->listeners[0].acl = open;
+    fresh->listeners[1].acl = closed;
+    broker_set_access(sim->broker, sim->broker->shards[0]->rcu, fresh);
+    p->client.listener_index = 0;
+    sim_settle(sim);
+    struct sim_conn *s = user(NULL, id(1));
+    subscribed(sim, s, "#", 0);
+    expect_publish(s, 0, "1");
+    expect_nothing(s);
+    p->client.listener_index = 0;
+    sim->config->listeners[1].port = 3;
+    cr_assert_eq(ask_subscribe(s, "b", 0), 0);
+    expect_publish(s, 0, "2"); // nobody can tell: there is no such listener
+    sim->config->listener_count = 1;
+}
+
 // ---- Queues -------------------------------------------------------------------------------------
 
 // G12: what waits for somebody who has lost the right meanwhile.

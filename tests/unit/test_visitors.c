@@ -89,4 +89,5 @@ Test(visitors, events_count_within_their_window)
     cr_assert_eq(visitor_event(&visitor, 1000, 5999), 3);
     cr_assert_eq(visitor_event(&visitor, 1000, 6000), 1, "a new window");
     cr_assert_eq(visitor_event(&visitor, 1000, 6999), 2);
+    cr_assert_eq(visitor_event(&visitor, 1000, 5998), 3, "a worker whose tick began before");
 }
