@@ -55,9 +55,12 @@ Test(io_conn, another_shards_client_goes_there_with_all_its_bytes)
     size_t len = connect_packet(packet, 1, 4);
     memcpy(packet + len, pingreq, 2);
     accept_one();
+    int fd = conn_at(conns, 0)->fd;
     receive(packet, 5);
+    cr_assert_neq(sim.forgotten, fd);
     receive(packet + 5, len - 5 + 2);
     cr_assert_not(sim.recv.armed, "nobody reads on the way");
+    cr_assert_eq(sim.forgotten, fd);
     cr_assert_eq(conns->open, 0);
     tick(0);
     struct conns *first = conns;

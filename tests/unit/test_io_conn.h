@@ -233,10 +233,14 @@ event(int32_t result, const void *data, bool more)
     conn_on_recv(conns, &e);
 }
 
+// In a buffer of the backend's: it may be wiped, and is gone afterwards.
 static inline void
 receive(const void *data, size_t len)
 {
-    event((int32_t)len, data, !sim.recv.once);
+    void *buffer = mem_alloc(len);
+    memcpy(buffer, data, len);
+    event((int32_t)len, buffer, !sim.recv.once);
+    mem_free(buffer);
 }
 
 // A CONNECT with a client identifier that lives on the given shard.
