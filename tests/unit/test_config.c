@@ -406,6 +406,23 @@ Test(config, persistence)
     expect_error("durability_interval 0\n", "from 1 to 60000");
 }
 
+Test(config, backends)
+{
+    static const char *const words[] = {
+        [IO_BACKEND_AUTO] = "auto", [IO_BACKEND_URING] = "uring", [IO_BACKEND_EPOLL] = "epoll"};
+    struct config *config = load_clean("");
+    cr_assert_eq(config->io, IO_BACKEND_AUTO);
+    config_free(config);
+    for (unsigned i = 0; i < ARRAY_LEN(words); i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "io %s\n", words[i]);
+        config = load_clean(text);
+        cr_assert_eq(config->io, i);
+        config_free(config);
+    }
+    expect_error("io kqueue\n", "one of auto|uring|epoll");
+}
+
 Test(config, environment_wins_over_the_file)
 {
     char *const env[] = {"TERNMQ_MAX_QUEUED_MESSAGES=5",

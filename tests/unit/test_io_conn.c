@@ -248,7 +248,10 @@ Test(io_conn, after_the_last_words_the_peer_has_time_to_read_them)
     receive("more", 4); // thrown away
     tick(CONN_LINGER_MS / 2);
     cr_assert_eq(conns->open, 1);
+    int fd = conn_at(conns, 0)->fd;
+    cr_assert_neq(sim.forgotten, fd);
     event(0, NULL, false);
+    cr_assert_eq(sim.forgotten, fd, "before it is closed");
     tick(0);
     cr_assert_eq(conns->open, 0);
 }

@@ -156,3 +156,16 @@ Test(sys, tells_how_long_the_certificate_lasts)
     cr_assert_str_eq(value_of("tls/certificate days left"), "0");
     cr_assert_str_eq(value_of("tls/reload failed"), "1");
 }
+
+Test(sys, names_the_backend)
+{
+    struct broker *broker = sim->broker;
+    const char *topic = "$SYS/broker/io/backend";
+    cr_assert_null(retained_get(broker->retained, slice_str(topic)), "the simulator has none");
+    broker->io = IO_BACKEND_URING;
+    interval();
+    cr_assert_str_eq(value_of("io/backend"), "io_uring");
+    broker->io = IO_BACKEND_EPOLL;
+    interval();
+    cr_assert_str_eq(value_of("io/backend"), "epoll");
+}
