@@ -12,7 +12,7 @@
 // One receive takes up to so many bytes, a batch of events up to the area. Small receives lie close
 // together in it, so that the cache holds what a tick is about.
 #define EPOLL_RECV_BYTES 16384u
-#define EPOLL_AREA_BYTES (8u * EPOLL_RECV_BYTES)
+#define EPOLL_AREA_BYTES 131072u
 
 // Returns new, or NULL with errno set.
 struct backend *epoll_new(void);
