@@ -11,8 +11,8 @@
 
 // One receive takes up to so many bytes, a batch of events up to the area. Small receives lie close
 // together in it, so that the cache holds what a tick is about.
-#define EPOLL_RECV_BYTES 16384u
-#define EPOLL_AREA_BYTES 131072u
+#define EPOLL_RECV_BYTES 65536u
+#define EPOLL_AREA_BYTES 262144u
 
 // Returns new, or NULL with errno set.
 struct backend *epoll_new(void);

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -455,6 +456,38 @@ BOTH(a_small_packet_and_its_end_come_both)
     cr_assert_eq(result, 0);
 }
 
+// A receive ends short at the mark of urgent data, though there is more behind it.
+BOTH(urgent_data_hides_nothing)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof here;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), caller = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&here, len), 0);
+    cr_assert_eq(listen(listener, 1), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&here, &len), 0);
+    cr_assert_eq(connect(caller, (struct sockaddr *)&here, len), 0);
+    int fd = accept(listener, NULL, NULL);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(send(caller, "ab", 2, 0), 2);
+    cr_assert_eq(send(caller, "!", 1, MSG_OOB), 1);
+    cr_assert_eq(send(caller, "cd", 2, 0), 2);
+    io->ops->recv(io, fd, 3, false);
+    char got[8];
+    for (size_t n = 0; n < 4;) {
+        uint32_t count = events_within(1000);
+        cr_assert_gt(count, 0);
+        for (uint32_t i = 0; i < count; i++) {
+            cr_assert(events[i].result > 0 && n + (size_t)events[i].result <= 4);
+            memcpy(got + n, events[i].data, (size_t)events[i].result);
+            n += (size_t)events[i].result;
+        }
+    }
+    cr_assert_arr_eq(got, "abcd", 4);
+    close(fd);
+    close(caller);
+    close(listener);
+}
+
 BOTH(a_stopped_receive_leaves_the_bytes_and_does_not_spin)
 {
     enum { CHUNKS = 20, CHUNK = 1000 };
@@ -484,6 +517,39 @@ BOTH(a_stopped_receive_leaves_the_bytes_and_does_not_spin)
     }
     for (size_t i = 0; i < sizeof in; i++)
         cr_assert_eq(in[i], i / CHUNK);
+}
+
+BOTH(whom_nobody_reads_wakes_once_at_most)
+{
+    unsigned early = 0;
+    io->ops->recv(io, pair[0], 5, true);
+    cr_assert_eq(write(pair[1], "x", 1), 1);
+    cr_assert_eq(events_within(1000), 1);
+    for (int i = 0; i < 5; i++) {
+        uint64_t begin = clock_mono_ms();
+        cr_assert_eq(write(pair[1], "x", 1), 1);
+        cr_assert_eq(events_within(30), 0);
+        early += clock_mono_ms() - begin < 25;
+    }
+    cr_assert_leq(early, 1);
+    io->ops->recv(io, pair[0], 5, true);
+    cr_assert_eq(events_within(1000), 1);
+    cr_assert_eq(events[0].result, 5);
+}
+
+BOTH(what_cannot_be_waited_for_is_told)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    io->ops->recv(io, fd, 5, false);
+    cr_assert_eq(events_within(1000), 1);
+    cr_assert_eq(events[0].kind, IO_RECV);
+    cr_assert_lt(events[0].result, 0);
+    cr_assert_not(events[0].more);
+    io->ops->writable(io, fd, 5);
+    cr_assert_eq(events_within(1000), 1);
+    cr_assert_eq(events[0].kind, IO_WRITABLE);
+    cr_assert_not(events[0].more);
+    close(fd);
 }
 
 BOTH(a_flood_on_one_socket_does_not_hide_another)
