@@ -213,13 +213,18 @@ accept_one(void)
 }
 
 static inline void
-event(int32_t result, const void *data, bool more)
+event(int32_t result, const void *bytes, bool more)
 {
+    // A copy, as the backend's buffers may be written to.
+    uint8_t *data = result > 0 ? mem_alloc((size_t)result) : NULL;
+    if (data)
+        memcpy(data, bytes, (size_t)result);
     cr_assert(sim.recv.armed);
     sim.recv.armed = more;
     struct io_event e = {
         .token = sim.recv.token, .data = data, .result = result, .kind = IO_RECV, .more = more};
     conn_on_recv(conns, &e);
+    mem_free(data);
 }
 
 static inline void
