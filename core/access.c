@@ -48,10 +48,8 @@ access_question_new(const struct access_texts *texts)
 void
 access_wipe(struct slice *text)
 {
-    if (text->data) {
-        explicit_bzero((uint8_t *)(uintptr_t)text->data, text->len);
-        mem_free((uint8_t *)(uintptr_t)text->data);
-    }
+    mem_wipe(text->data, text->len);
+    mem_free(unconst(text->data));
     *text = slice_of(NULL, 0);
 }
 
@@ -67,8 +65,9 @@ access_question_free(struct access_question *question)
     access_wipe(&answer->exchange);
     access_wipe(&answer->reply);
     access_wipe(&answer->reply_topic);
+    access_wipe(&answer->settings);
     acl_unref(answer->acl);
-    explicit_bzero(block->bytes, block->len);
+    mem_wipe(block->bytes, block->len);
     mem_free(block);
 }
 

@@ -42,7 +42,8 @@ struct access_texts {
 
 // What was found. Set by whoever answers.
 struct access_answer {
-    err_t err; // OK: it may
+    err_t err;       // OK: it may
+    const char *why; // it may not, for the log alone; NULL = there is no more to say than err
     // Whoever answered knows nothing of this client: the next one is asked. Where there is none, it
     // may not: err says so already.
     bool ignored;
@@ -60,6 +61,8 @@ struct access_answer {
     struct acl *acl;          // rules that came with the client (a token's), with a reference; NULL
     struct slice reply;       // CONTROL: a message for the client; mem_alloc'ed
     struct slice reply_topic; // mem_alloc'ed
+    struct slice settings;    // CONTROL: SETTING records (record.h), to be journaled; mem_alloc'ed
+    uint64_t position;        // of the last of them in the journal: the shard's business alone
 };
 
 struct access_question {
@@ -119,6 +122,32 @@ void access_users_add(struct access_users *users, struct slice name, uint64_t ma
 uint64_t access_users_mark(const struct access_users *users, struct slice name); // 0 = none
 struct access_users *access_users_ref(struct access_users *users);               // NULL is fine
 void access_users_unref(struct access_users *users); // takes one; NULL is fine
+
+// What became of questions to the HTTP service. Each is counted once, from cache_hits on.
+// clang-format off
+#define ACCESS_HTTP_TABLE(X)                                                                       \
+    X(questions) X(requests) X(joined) /* waited for the request of an equal question */           \
+    X(cache_hits) /* and, of those that were not: */                                               \
+    X(allowed) X(denied) X(ignored)                                                                \
+    X(refused_busy)        /* auth_http_max_requests */                                            \
+    X(refused_too_large)                                                                           \
+    X(refused_timeout) X(refused_unreachable)                                                      \
+    X(refused_failed)      /* 5xx, 408, 429, a redirection */                                      \
+    X(refused_no_sense)    /* not an answer, or too long for one */                                \
+    X(refused_down)        /* taken for dead */                                                    \
+    X(refused_end)         /* the broker ends */                                                   \
+    /* gauges */                                                                                   \
+    X(under_way) X(cached) X(cached_bytes)
+// clang-format on
+enum access_http_count {
+#define X(name) ACCESS_HTTP_##name,
+    ACCESS_HTTP_TABLE(X)
+#undef X
+        ACCESS_HTTP_COUNTS,
+};
+struct access_http_stats { // relaxed; the hook writes, anybody reads
+    _Atomic uint64_t counts[ACCESS_HTTP_COUNTS];
+};
 
 #define ACCESS_LISTENERS_MAX 64
 

@@ -52,6 +52,8 @@ flags_of(const struct acl_rule *rule)
     uint8_t flags = rule->allow ? ACL_ALLOW : 0;
     if (rule->literal)
         flags |= ACL_LITERAL;
+    if (rule->whole)
+        flags |= ACL_WHOLE;
     if (topic_filter_is_wild(rule->filter))
         flags |= ACL_WILD;
     for (uint32_t i = 0; rule->pattern && i + 1 < rule->filter.len; i++) {

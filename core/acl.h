@@ -45,6 +45,7 @@ struct acl_rule {
     bool allow;          // else it denies
     bool literal;        // the text must be this one, with its wildcards; else it is a filter
     bool pattern;        // %u and %c stand for the user name and the client identifier
+    bool whole;          // denies only filters of which it covers all topics: see below
     struct slice filter; // copied
 };
 
@@ -106,8 +107,8 @@ enum acl_cover {
 enum acl_cover rights_cover(const struct rights *rights, enum acl_action action,
                             struct slice filter);
 // May it subscribe, or unsubscribe, with this filter (ACL_SUBSCRIBE, ACL_UNSUBSCRIBE)? A rule's
-// filter matches where it covers all topics of the given one; a denying rule also where they share
-// one. rights NULL: yes.
+// filter matches where it covers all topics of the given one; a denying rule that is not `whole`
+// also where they share one. rights NULL: yes.
 bool rights_allow_filter(const struct rights *rights, enum acl_action action, struct slice filter);
 
 #endif

@@ -27,6 +27,7 @@ enum acl_flags {
     ACL_WILD = 1 << 2,     // has a wildcard
     ACL_HAS_USER = 1 << 3, // %u
     ACL_HAS_ID = 1 << 4,   // %c
+    ACL_WHOLE = 1 << 5,
 };
 
 struct acl_stored {

@@ -303,7 +303,12 @@ decides_filter(const struct acl_stored *rule, const struct acl_names *names, str
     if (rule->flags & ACL_LITERAL)
         return acl_rule_matches(rule, names, filter);
     enum acl_relation relation = acl_rule_relation(rule, names, filter);
-    return rule->flags & ACL_ALLOW ? relation == ACL_COVERS : relation != ACL_APART;
+    if (rule->flags & ACL_ALLOW)
+        return relation == ACL_COVERS;
+    // With a name that may be more than one level it cannot be told: then it denies.
+    if ((rule->flags & ACL_WHOLE) && !(names->unusable & rule->flags))
+        return relation == ACL_COVERS;
+    return relation != ACL_APART;
 }
 
 bool

@@ -6,6 +6,8 @@
 #include "core/base/mem.h"
 
 #include "core/access.h"
+#include "core/admission.h"
+#include "core/bans.h"
 #include "core/mail.h"
 #include "core/retained.h"
 #include "core/shard.h"
@@ -24,6 +26,8 @@ broker_new(const struct config *config, struct log *log, unsigned shard_count, u
     broker->rcu = rcu_new();
     broker->trie = trie_new(&broker->key);
     broker->retained = retained_new(&broker->key);
+    broker->admission = admission_new(&broker->key);
+    broker->bans = bans_new(&broker->key);
     broker->shard_count = shard_count;
     for (unsigned from = 0; from < shard_count; from++)
         for (unsigned to = 0; to < shard_count; to++)
@@ -58,6 +62,8 @@ broker_free(struct broker *broker)
     access_rules_free(unconst(atomic_load(&broker->access)));
     trie_free(broker->trie);
     retained_free(broker->retained);
+    admission_free(broker->admission);
+    bans_free(broker->bans);
     rcu_free(broker->rcu);
     mem_free(broker);
 }

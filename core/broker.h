@@ -12,11 +12,12 @@
 #include "core/base/rcu.h"
 #include "core/base/spsc.h"
 
+#include "core/access.h"
 #include "core/config.h"
 #include "core/trie.h"
 
-struct access_desk;
-struct access_rules;
+struct admission;
+struct bans;
 struct keeper;
 struct retained;
 struct shard;
@@ -41,6 +42,8 @@ struct broker {
     struct rcu *rcu;
     struct trie *trie;
     struct retained *retained;
+    struct admission *admission; // ON_ANY
+    struct bans *bans;           // ON_ANY
     unsigned shard_count;
     struct shard *shards[TRIE_SHARDS_MAX]; // set once by each worker before the start barrier
     struct spsc *mail[TRIE_SHARDS_MAX][TRIE_SHARDS_MAX]; // [from][to]; NULL on the diagonal
@@ -51,11 +54,13 @@ struct broker {
     struct keeper *keeper; // main's, NULL = nothing is kept; set before there are shards
     _Atomic(const struct config *) config; // main replaces it; readers take it once a tick
     _Atomic uint64_t memory_max;           // budget in bytes
+    _Atomic uint32_t level;                // enum governor_level
     _Atomic uint64_t next_session_number;  // identities for No Local, the journal and the log
     _Atomic uint64_t next_message;         // numbers in the journal
     _Atomic uint64_t wall_offset_ms;       // wall clock minus monotonic clock; the keeper sets it
     _Atomic int64_t certificate_ends_s;    // the first of ours to end, since 1970; INT64_MAX = none
     _Atomic uint32_t tls_reload_failed;    // 1: the files of TLS are not those in force
+    struct access_http_stats http_stats;   // of the HTTP service that is asked
     _Atomic uint32_t access_reload_failed; // the same of passwords and rules
     uint64_t started_ms;                   // monotonic
     uint64_t started_wall_ms;

@@ -10,6 +10,7 @@
 #include "core/client_access.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -108,33 +109,31 @@ on_forbidden(struct client *client, const struct frame *frame)
 }
 
 static err_t (*const handlers[16])(struct client *client, const struct frame *frame) = {
-    [MQTT_RESERVED] = on_forbidden,
-    [MQTT_CONNECT] = on_second_connect,
-    [MQTT_CONNACK] = on_forbidden,
-    [MQTT_PUBLISH] = client_on_publish,
-    [MQTT_PUBACK] = on_ack,
-    [MQTT_PUBREC] = on_ack,
-    [MQTT_PUBREL] = on_ack,
-    [MQTT_PUBCOMP] = on_ack,
-    [MQTT_SUBSCRIBE] = client_on_subscribe,
-    [MQTT_SUBACK] = on_forbidden,
-    [MQTT_UNSUBSCRIBE] = client_on_unsubscribe,
-    [MQTT_UNSUBACK] = on_forbidden,
-    [MQTT_PINGREQ] = on_pingreq,
-    [MQTT_PINGRESP] = on_forbidden,
-    [MQTT_DISCONNECT] = on_disconnect,
+    [MQTT_RESERVED] = on_forbidden, [MQTT_CONNECT] = on_second_connect,
+    [MQTT_CONNACK] = on_forbidden,  [MQTT_PUBACK] = on_ack,
+    [MQTT_PUBREC] = on_ack,         [MQTT_PUBREL] = on_ack,
+    [MQTT_PUBCOMP] = on_ack,        [MQTT_SUBSCRIBE] = client_on_subscribe,
+    [MQTT_SUBACK] = on_forbidden,   [MQTT_UNSUBSCRIBE] = client_on_unsubscribe,
+    [MQTT_UNSUBACK] = on_forbidden, [MQTT_PINGREQ] = on_pingreq,
+    [MQTT_PINGRESP] = on_forbidden, [MQTT_DISCONNECT] = on_disconnect,
     [MQTT_AUTH] = client_on_auth,
 };
 
-// False: the packet waits for an answer, and so does all that comes behind it.
+// False: the packet waits for an answer, and so does all that comes behind it. behind: that; loses
+// what was taken with the packet.
 static bool
-on_frame(struct client *client, const struct frame *frame)
+on_frame(struct client *client, const struct frame *frame, struct slice *behind)
 {
     struct shard *shard = client->shard;
+    err_t err;
     client->last_packet_ms = shard->now_ms;
     stat_add(&shard->stats.packets_received, 1);
-    err_t err = likely(client->state == CLIENT_CONNECTED) ? handlers[frame->type](client, frame)
-                                                          : client_on_early_packet(client, frame);
+    if (unlikely(client->state != CLIENT_CONNECTED))
+        err = client_on_early_packet(client, frame);
+    else if (likely(frame->type == MQTT_PUBLISH))
+        err = client_on_publish(client, frame, behind);
+    else
+        err = handlers[frame->type](client, frame);
     if (likely(err == OK))
         return true;
     if (err != ERR_WAIT) {
@@ -201,11 +200,14 @@ in_append(struct client *client, const uint8_t *data, uint32_t len, uint32_t tot
 static uint32_t
 complete_kept(struct client *client, struct slice data)
 {
+    bool secret = client->state == CLIENT_AWAIT_CONNECT; // a CONNECT has a password
     uint32_t taken = 0;
     struct frame frame;
     for (;;) {
         err_t err = next_frame(client, slice_of(client->in, client->in_len), &frame);
-        if (err == OK && on_frame(client, &frame)) {
+        struct slice nothing = {0};
+        if (err == OK && on_frame(client, &frame, &nothing)) {
+            mem_wipe(client->in, secret ? client->in_len : 0);
             in_free(client);
             return taken;
         }
@@ -228,6 +230,34 @@ complete_kept(struct client *client, struct slice data)
     }
 }
 
+// A packet of which nothing is kept, or the part of one that is there. Returns how many bytes it
+// took.
+static inline uint32_t
+take_fresh(struct client *client, struct slice data)
+{
+    struct frame frame;
+    err_t err = next_frame(client, data, &frame);
+    if (likely(err == OK)) {
+        struct slice behind = slice_of(data.data + frame.total, data.len - frame.total);
+        if (likely(on_frame(client, &frame, &behind)))
+            return data.len - behind.len;
+        err = ERR_NEED_MORE; // it waits, with all that is behind it
+        frame.total = 0;
+    }
+    if (err == ERR_NEED_MORE)
+        in_append(client, data.data, data.len, frame.total);
+    else
+        client_fail(client, err);
+    return data.len;
+}
+
+uint32_t
+client_take_packet(struct client *client, struct slice data)
+{
+    must(data.len > 0 && client->state != CLIENT_CLOSING);
+    return client->in_len > 0 ? complete_kept(client, data) : take_fresh(client, data);
+}
+
 void
 client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
 {
@@ -237,25 +267,21 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
         in_append(client, data.data, data.len, 0);
         return;
     }
-    if (client->in_len > 0 && client->state != CLIENT_CLOSING) {
+    if (client->in_len > 0 && !client->rates && client->state != CLIENT_CLOSING) {
         uint32_t taken = complete_kept(client, data);
         data = slice_of(data.data + taken, data.len - taken);
     }
+    if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.len > 0)) {
+        uint32_t taken = take_fresh(client, data); // what is behind it may have to keep to a rate
+        data = slice_of(data.data + taken, data.len - taken);
+    }
+    if (unlikely(client->rates != NULL)) {
+        client_rates_input(client, data);
+        data.len = 0;
+    }
     while (data.len > 0 && client->state != CLIENT_CLOSING) {
-        struct frame frame;
-        err_t err = next_frame(client, data, &frame);
-        if (likely(err == OK)) {
-            if (unlikely(!on_frame(client, &frame))) {
-                in_append(client, data.data, data.len, 0);
-                break;
-            }
-            data = slice_of(data.data + frame.total, data.len - frame.total);
-        } else if (err == ERR_NEED_MORE) {
-            in_append(client, data.data, data.len, frame.total);
-            break;
-        } else {
-            client_fail(client, err);
-        }
+        uint32_t taken = take_fresh(client, data);
+        data = slice_of(data.data + taken, data.len - taken);
     }
     client_check_pause(client);
 }
@@ -270,7 +296,7 @@ client_replay(struct client *client)
     client->in = NULL;
     client->in_len = client->in_cap = 0;
     client_on_bytes(client, bytes, len);
-    explicit_bzero(bytes, len); // a CONNECT has a password
+    mem_wipe(bytes, len); // a CONNECT has a password
     mem_free(bytes);
 }
 
@@ -307,7 +333,7 @@ client_on_timer(struct client *client)
         return;
     }
     // A client that we ourselves do not read cannot show that it lives.
-    if (!list_empty(&client->blocked_node) || client->suspended)
+    if (!list_empty(&client->blocked_node) || client->suspended || client->rate_paused)
         client->last_packet_ms = shard->now_ms;
     if (client->keep_alive_ms == 0 ||
         client->last_packet_ms + client->keep_alive_ms > shard->now_ms) {
@@ -348,14 +374,28 @@ close_text(err_t reason, int error)
     }
 }
 
+static bool
+is_peers_fault(err_t reason)
+{
+    return reason == ERR_MALFORMED || reason == ERR_PROTOCOL || reason == ERR_PACKET_TOO_LARGE ||
+           reason == ERR_TOPIC_NAME_INVALID || reason == ERR_TOPIC_FILTER_INVALID;
+}
+
 static void
 log_end(struct client *client, int error)
 {
     struct shard *shard = client->shard;
     if (client->session) {
-        if (shard->config->connection_messages)
+        const char *why = close_text(client->close_reason, error);
+        if (!shard->config->connection_messages)
+            return;
+        // Whoever comes again and again with bad packets does not fill the log with them.
+        if (is_peers_fault(client->close_reason))
+            log_limited(shard->log, &shard->log_bad, shard->now_ms, LOG_T_NOTICE,
+                        "Client %s [%s] disconnected: %s.", client->session->id, client->peer, why);
+        else
             log_line(shard->log, LOG_T_NOTICE, "Client %s [%s] disconnected: %s.",
-                     client->session->id, client->peer, close_text(client->close_reason, error));
+                     client->session->id, client->peer, why);
         return;
     }
     // Before CONNECT anybody can make lines, so they are limited; a mere probe makes none.
@@ -399,6 +439,8 @@ client_on_closed(struct client *client, int error)
 {
     must(client->magic == CLIENT_MAGIC);
     struct shard *shard = client->shard;
+    if (error == 0)
+        client_rates_finish(client); // its last word may be a DISCONNECT
     if (client->session || client->version == 0)
         log_end(client, error);
     client->state = CLIENT_CLOSING;
@@ -411,6 +453,7 @@ client_on_closed(struct client *client, int error)
     in_free(client);
     client_access_free(client->access);
     client->access = NULL;
+    client_rates_free(client);
     alias_table_free(client->aliases_in);
     alias_table_free(client->aliases_out);
     client->magic = 0;

@@ -28,6 +28,7 @@ struct shard;
 struct session;
 struct alias_table;
 struct client_access;
+struct client_rates;
 
 #define CLIENT_MAGIC 0x434c4921u
 
@@ -56,6 +57,7 @@ struct client {
     bool suspended;       // a packet waits for an answer (client_access.h): `in` begins with it
     bool replayed;        // what is being handled was suspended before
     bool decided_outside; // what it publishes and subscribes to: ask_publish, ask_subscribe
+    bool rate_paused;     // read_paused because of a rate of its listener
     err_t close_reason;   // why core closes; OK = the peer went
     struct shard *shard;
     struct session *session;      // NULL before CONNECT and after takeover
@@ -79,8 +81,9 @@ struct client {
     uint32_t parked_quota;                        // of them: PUBACK and PUBCOMP, owed to the client
     struct list parked_node;                      // in shard->parked
     struct alias_table *aliases_in, *aliases_out; // NULL until used
+    struct client_rates *rates;                   // NULL: its listener has none
     const char *name; // who it has proved to be to the transport, borrowed from it; or NULL
-    char peer[64];    // "1.2.3.4:5" for the log
+    char peer[56];    // "1.2.3.4:5" for the log and for what counts by address
 };
 
 // Where a client comes from, as the transport knows. Borrowed.

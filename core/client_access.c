@@ -5,6 +5,7 @@
 
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_control.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
 #include "core/session.h"
@@ -33,9 +34,7 @@ client_access_free(struct client_access *access)
     for (uint32_t i = 0; i < access->decision_count; i++)
         mem_free(access->decisions[i].text);
     mem_free(access->decisions);
-    if (access->connect)
-        explicit_bzero(access->connect, access->connect_len);
-    mem_free(access->connect);
+    access_wipe(&access->connect);
     access_wipe(&access->method);
     access_wipe(&access->exchange);
     mem_free(access);
@@ -137,6 +136,7 @@ client_decide(struct client *client, enum access_kind kind, struct slice topic, 
         .client_id = session_id(session),
         .user = session->user ? slice_str(session->user) : slice_of(NULL, 0),
         .peer = slice_str(client->peer),
+        .name = client->name ? slice_str(client->name) : slice_of(NULL, 0),
         .topic = topic,
     });
     question->kind = kind;
@@ -166,6 +166,13 @@ remember(struct client_access *access, const struct access_question *question, u
     }
     decision->allowed = question->answer.err == OK;
     decision->until_ms = now_ms + question->answer.valid_ms;
+}
+
+void
+client_access_outdate(struct client_access *access)
+{
+    for (uint32_t i = 0; access && i < access->decision_count; i++)
+        access->decisions[i].until_ms = 0;
 }
 
 // The packet that they were made for is done.
@@ -216,6 +223,7 @@ client_answers(struct shard *shard)
     struct access_desk *desk = shard->broker->desk;
     struct access_question *question;
     while (desk && (question = access_next_answer(desk, shard->index)) != NULL) {
+        client_control_keep(shard, &question->answer);
         if (question->client)
             on_answer(question->client, question);
         else
@@ -255,12 +263,10 @@ client_auth_continue(struct client *client, const struct frame *connect,
 {
     struct client_access *access = client->access;
     must(client->state == CLIENT_AWAIT_CONNECT && answer->answer.more);
-    if (!access->connect) {
+    if (!access->connect.data) {
         // From the start of the packet, which stands right before its body.
         uint32_t head = connect->total - connect->body.len;
-        struct slice whole = slice_of(connect->body.data - head, connect->total);
-        access->connect = (uint8_t *)(uintptr_t)copy(whole).data;
-        access->connect_len = whole.len;
+        access->connect = copy(slice_of(connect->body.data - head, connect->total));
         access->method = copy(answer->texts.auth_method);
     }
     keep_exchange(access, &answer->answer);
@@ -290,8 +296,8 @@ static err_t
 finish_connect(struct client *client, struct access_question *answer)
 {
     struct client_access *access = client->access;
-    struct slice packet = slice_of(access->connect, access->connect_len);
-    access->connect = NULL;
+    struct slice packet = access->connect;
+    access->connect = slice_of(NULL, 0);
     access_wipe(&access->exchange);
     answer->kind = ACCESS_CONNECT;
     must(!access->answer);
@@ -308,7 +314,7 @@ err_t
 client_on_early_packet(struct client *client, const struct frame *frame)
 {
     struct client_access *access = client->access;
-    if (!access || !access->connect)
+    if (!access || !access->connect.data)
         return client_on_connect(client, frame);
     if (frame->type != MQTT_AUTH) // [MQTT-3.1.2-30]; DISCONNECT is the other one
         return frame->type == MQTT_DISCONNECT ? ERR_NOT_AUTHORIZED : ERR_PROTOCOL;

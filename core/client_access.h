@@ -36,12 +36,12 @@ struct client_access {
     struct client_decision *decisions; // the oldest first
     uint32_t decision_count, decision_cap;
     // Enhanced authentication [MQTT5 4.12].
-    uint8_t *connect; // the CONNECT packet, while messages go to and fro; else NULL
-    uint32_t connect_len;
+    struct slice connect;  // the CONNECT packet, while messages go to and fro; else data NULL
     struct slice method;   // that CONNECT named; data NULL = none
     struct slice exchange; // between two messages; data NULL = none is under way
     uint64_t ends_ms;      // the connection ends; UINT64_MAX = never
     uint64_t mark;         // of the user's entry in a file; 0 = it is in none
+    bool commands;         // its commands are being executed: it is reviewed after them
 };
 
 // Asks, and returns ERR_WAIT; or ERR_SERVER_BUSY, and nothing has changed.
@@ -59,6 +59,8 @@ NODISCARD err_t client_decided(struct client *client, enum access_kind kind, str
                                uint8_t qos, bool retain);
 // The client's, made on first need.
 struct client_access *client_access_of(struct client *client);
+// The rules have changed: what the authority outside has said holds for the present packet alone.
+void client_access_outdate(struct client_access *access); // NULL is fine
 // The connection is gone. NULL is fine.
 void client_access_free(struct client_access *access);
 

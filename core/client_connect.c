@@ -11,7 +11,9 @@
 #include "core/client.h"
 #include "core/client_access.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/registry.h"
 #include "core/review.h"
@@ -44,7 +46,7 @@ listener_of(const struct client *client)
 // --------------------------------------------------------------------------------------
 
 static err_t
-check_will(const struct client *client, const struct connect_view *view)
+check_will(struct client *client, const struct connect_view *view)
 {
     if (!view->has_will)
         return OK;
@@ -52,24 +54,32 @@ check_will(const struct client *client, const struct connect_view *view)
         return ERR_QOS_NOT_SUPPORTED; // [MQTT-3.2.2-12]
     if (view->will.retain && !client->shard->config->retain_available)
         return ERR_RETAIN_NOT_SUPPORTED; // [MQTT-3.2.2-13]
+    if (client_is_too_deep(client, view->will.topic))
+        return ERR_TOPIC_NAME_INVALID;
     return topic_is_reserved(view->will.topic) ? ERR_NOT_AUTHORIZED : OK;
 }
 
 static err_t
-check_limits(const struct client *client, bool new_session)
+check_limits(struct client *client, bool new_session)
 {
     struct shard *shard = client->shard;
     const struct config *config = shard->config;
-    if (shard->over_budget)
-        return ERR_SERVER_BUSY;
-    if (!new_session)
-        return OK;
-    uint64_t sessions = broker_sessions(shard->broker);
+    if (shard->level >= (new_session ? GOVERNOR_REFUSE : GOVERNOR_FULL)) {
+        stat_add(&shard->stats.refused_memory, 1);
+        client_refused_by(client, "memory_limit");
+        return shard->level >= GOVERNOR_FULL ? ERR_SERVER_BUSY : ERR_QUOTA_EXCEEDED;
+    }
+    uint64_t sessions = new_session ? broker_sessions(shard->broker) : 0;
+    const char *key = NULL;
     if (config->sessions_max && sessions >= config->sessions_max)
-        return ERR_QUOTA_EXCEEDED;
-    if (config->clients_max && sessions >= config->clients_max)
-        return ERR_QUOTA_EXCEEDED;
-    return OK;
+        key = "max_sessions";
+    else if (config->clients_max && sessions >= config->clients_max)
+        key = "global_max_clients";
+    if (likely(!key))
+        return OK;
+    stat_add(&shard->stats.refused_sessions, 1);
+    client_refused_by(client, key);
+    return ERR_QUOTA_EXCEEDED;
 }
 
 static err_t
@@ -139,6 +149,8 @@ check(struct client *client, struct connecting *c)
 {
     const struct connect_view *view = &c->view;
     err_t err = client_identify(listener_of(client), client->name, &c->view);
+    if (err == OK && !client->replayed)
+        err = client_check_bans(client, view);
     if (err == OK)
         err = check_will(client, view);
     if (err == OK)
@@ -174,7 +186,7 @@ ask(struct client *client, struct connecting *c)
     const struct connect_view *view = &c->view;
     struct slice none = {0};
     // Refused now rather than after the hashing.
-    if (client->shard->over_budget)
+    if (client->shard->level >= GOVERNOR_FULL)
         return ERR_SERVER_BUSY;
     return client_ask(client, ACCESS_CONNECT,
                       &(struct access_texts){
@@ -348,6 +360,7 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     client->alias_max_out = (uint16_t)min_u32(view->topic_alias_max, ALIAS_OUT_MAX);
     client->keep_alive_ms = c->keep_alive_s * 1500u;
     client_arm_timer(client);
+    client_rates_begin(client);
     stat_add(&shard->stats.clients_connected, 1);
     stat_add(&shard->stats.connections_accepted, 1);
 }
@@ -399,14 +412,17 @@ log_start(const struct client *client, const struct session *session,
 }
 
 static void
-refuse(struct client *client, err_t err)
+refuse(struct client *client, err_t err, const char *why)
 {
     struct shard *shard = client->shard;
     stat_add(&shard->stats.connections_refused, 1);
     if (err == ERR_BAD_CREDENTIALS || err == ERR_NOT_AUTHORIZED || err == ERR_BAD_AUTH_METHOD)
         stat_add(&shard->stats.access_refused, 1);
+    if (err == ERR_BAD_CREDENTIALS)
+        client_login_failed(client);
     log_limited(shard->log, &shard->log_refused, shard->now_ms, LOG_T_NOTICE,
-                "Client [%s] refused: %s.", client->peer, err_text(err));
+                "Client [%s] refused: %s%s%s.", client->peer, err_text(err), why ? ": " : "",
+                why ? why : "");
 }
 
 static err_t
@@ -434,7 +450,10 @@ client_on_connect(struct client *client, const struct frame *frame)
     client->version = c.view.version;
     if (err)
         return err;
-    err = check(client, &c);
+    if (!client->replayed) // it counts once
+        err = client_check_connect_rate(client);
+    if (err == OK)
+        err = check(client, &c);
     if (err == OK)
         err = authenticate(client, &c);
     if (err == OK && c.answer && c.answer->answer.more) {
@@ -447,7 +466,7 @@ client_on_connect(struct client *client, const struct frame *frame)
         err = admit(client, &c);
     if (err && err != ERR_WAIT) {
         rights_free(c.rights);
-        refuse(client, err);
+        refuse(client, err, c.answer ? c.answer->answer.why : NULL);
     }
     access_question_free(c.answer);
     return err;

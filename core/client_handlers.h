@@ -11,13 +11,19 @@ struct client;
 struct listener_config;
 
 NODISCARD err_t client_on_connect(struct client *client, const struct frame *frame);
-NODISCARD err_t client_on_publish(struct client *client, const struct frame *frame);
+// behind: what came after the packet. Takes off its front those that go with this one: that differ
+// from it in their payload alone.
+NODISCARD err_t client_on_publish(struct client *client, const struct frame *frame,
+                                  struct slice *behind);
 NODISCARD err_t client_on_subscribe(struct client *client, const struct frame *frame);
 NODISCARD err_t client_on_unsubscribe(struct client *client, const struct frame *frame);
 // Who the client is for this listener: its CONNECT's user name and client identifier give way to
 // what it has proved to be, where the listener asks for that. name: see struct client_origin.
 NODISCARD err_t client_identify(const struct listener_config *listener, const char *name,
                                 struct connect_view *view);
+// One packet, or the part of one that is there, of data, which is not empty; not for one that is
+// CLIENT_CLOSING. Returns how many bytes it took.
+uint32_t client_take_packet(struct client *client, struct slice data);
 // Topics that clients may not publish to: the broker's own.
 bool topic_is_reserved(struct slice topic);
 struct rights;

@@ -37,7 +37,7 @@ client_check_pause(struct client *client)
         return;
     }
     if (bytes < RESUME_AT && client->parked_count < PARKED_RESUME &&
-        list_empty(&client->blocked_node) && !client->suspended) {
+        list_empty(&client->blocked_node) && !client->suspended && !client->rate_paused) {
         client->read_paused = false;
         client_mark_dirty(client);
     }
@@ -95,12 +95,12 @@ fill_alias(struct client *client, struct publish_out *out)
 #define ALIAS_PROPERTY_SIZE 5u // identifier, two bytes, and a property length that may grow
 
 static void
-count_publish(struct client *client, const struct pub *pub)
+count_publish(struct client *client, uint32_t packets, uint32_t payload_bytes)
 {
     struct stats *stats = &client->shard->stats;
-    stat_add(&stats->packets_sent, 1);
-    stat_add(&stats->publish_sent, 1);
-    stat_add(&stats->publish_bytes_sent, pub->payload.len);
+    stat_add(&stats->packets_sent, packets);
+    stat_add(&stats->publish_sent, packets);
+    stat_add(&stats->publish_bytes_sent, payload_bytes);
     client_mark_dirty(client);
 }
 
@@ -114,45 +114,57 @@ put_body(struct client *client, struct pub *pub, uint32_t head_len)
         memcpy(client->out.buf + client->out.len + head_len, pub->payload.data, pub->payload.len);
         outq_commit(&client->out, head_len + pub->payload.len);
     }
-    count_publish(client, pub);
+    count_publish(client, 1, pub->payload.len);
 }
 
-// Receivers of one kind get the same packet; 0: one that has something of its own.
-static uint32_t
-kind_of(const struct client *client, const struct delivery_spec *spec, bool dup)
+// Has the client's packet something that others' have not?
+static bool
+is_special(const struct client *client, const struct delivery_spec *spec)
 {
-    if (dup || spec->subscription_id_count > 0 || client->alias_max_out > 0)
-        return 0;
-    return 1u | (client->version == MQTT_5) << 1 | spec->retain << 2 | (uint32_t)spec->qos << 3;
+    return spec->subscription_id_count > 0 || client->alias_max_out > 0;
 }
 
-// The packet at bytes was just written. The first one is kept: the others of a vector mostly are
-// of its kind.
+// May it go to the client as it is?
+static bool
+suits(const struct client *client, const struct pub_packet *packet,
+      const struct delivery_spec *spec)
+{
+    return packet->form == packet_form(client->version == MQTT_5, spec->qos) &&
+           !is_special(client, spec) && packet->len <= client->packet_max;
+}
+
+// The packet at bytes was just written. The first one is kept: it suits most others of a vector.
 static void
-copy_keep(struct publish_copy *copy, const struct publish_out *out, uint32_t kind,
-          const uint8_t *bytes, uint32_t size)
+copy_keep(struct publish_copy *copy, const struct publish_out *out, const uint8_t *bytes,
+          uint32_t size)
 {
-    if (kind == 0 || copy->kind != 0 || size > PUBLISH_COPY_MAX)
+    if (copy->packet.form != 0 || size > PUBLISH_COPY_MAX)
         return;
     uint32_t header = bytes[1] < 0x80 ? 2 : 3; // at this size the length has at most two bytes
-    copy->len = size;
-    copy->kind = kind;
-    copy->id_at = header + 2 + out->topic.len;
+    copy->packet = (struct pub_packet){
+        .bytes = copy->bytes,
+        .len = size,
+        .payload_len = out->payload_len,
+        .id_at = header + 2 + out->topic.len,
+        .count = 1,
+        .form = packet_form(out->version == MQTT_5, out->qos),
+    };
     memcpy(copy->bytes, bytes, size);
 }
 
 static void
-copy_put(struct client *client, const struct pub *pub, uint16_t packet_id)
+put_packet(struct client *client, const struct pub_packet *packet, const struct delivery_spec *spec,
+           uint16_t packet_id, bool dup)
 {
-    const struct publish_copy *copy = pub->copy;
-    uint8_t *dst = reserve(client, copy->len);
-    memcpy(dst, copy->bytes, copy->len);
+    uint8_t *dst = reserve(client, packet->len);
+    memcpy(dst, packet->bytes, packet->len);
+    dst[0] = codec_publish_first(spec->qos, spec->retain, dup);
     if (packet_id != 0) {
-        dst[copy->id_at] = (uint8_t)(packet_id >> 8);
-        dst[copy->id_at + 1] = (uint8_t)packet_id;
+        dst[packet->id_at] = (uint8_t)(packet_id >> 8);
+        dst[packet->id_at + 1] = (uint8_t)packet_id;
     }
-    outq_commit(&client->out, copy->len);
-    count_publish(client, pub);
+    outq_commit(&client->out, packet->len);
+    count_publish(client, packet->count, packet->payload_len);
 }
 
 static NOINLINE bool
@@ -186,8 +198,8 @@ put_publish(struct client *client, struct pub *pub, const struct delivery_spec *
     bool by_ref = pub->payload.len > OUTQ_COPY_MAX;
     uint8_t *dst = reserve(client, by_ref ? size - pub->payload.len : size);
     put_body(client, pub, codec_put_publish_head(dst, &out));
-    if (pub->copy)
-        copy_keep(pub->copy, &out, kind_of(client, spec, dup), dst, size);
+    if (pub->copy && !is_special(client, spec))
+        copy_keep(pub->copy, &out, dst, size);
     return true;
 }
 
@@ -196,13 +208,24 @@ client_put_publish(struct client *client, struct pub *pub, const struct delivery
                    uint16_t packet_id, bool dup)
 {
     must_hot(client->magic == CLIENT_MAGIC && (spec->qos == 0) == (packet_id == 0));
-    const struct publish_copy *copy = pub->copy;
-    if (copy && copy->kind != 0 && copy->kind == kind_of(client, spec, dup) &&
-        copy->len <= client->packet_max) {
-        copy_put(client, pub, packet_id);
-        return true;
-    }
-    return put_publish(client, pub, spec, packet_id, dup);
+    must_hot(!pub_is_run(pub));
+    if (likely(suits(client, &pub->packet, spec)))
+        put_packet(client, &pub->packet, spec, packet_id, dup);
+    else if (pub->copy && suits(client, &pub->copy->packet, spec))
+        put_packet(client, &pub->copy->packet, spec, packet_id, dup);
+    else
+        return put_publish(client, pub, spec, packet_id, dup);
+    return true;
+}
+
+bool
+client_put_run(struct client *client, const struct pub *run, const struct delivery_spec *spec)
+{
+    must_hot(client->magic == CLIENT_MAGIC && pub_is_run(run) && !spec->retain);
+    if (spec->qos > 0 || !suits(client, &run->packet, spec))
+        return false;
+    put_packet(client, &run->packet, spec, 0, false);
+    return true;
 }
 
 // ---- The small packets
@@ -216,11 +239,23 @@ put_suback(struct client *client, const struct ack_out *ack)
                                     ack->count));
 }
 
+// A message that waited, as a packet.
+static void
+put_whole(struct client *client, struct slice packet)
+{
+    memcpy(reserve(client, packet.len), packet.data, packet.len);
+    outq_commit(&client->out, packet.len);
+    count_publish(client, 1, packet.len);
+}
+
 static void
 put_ack(struct client *client, const struct ack_out *ack)
 {
     if (unlikely(ack->count > 0)) {
-        put_suback(client, ack);
+        if (ack->type == MQTT_PUBLISH)
+            put_whole(client, slice_of(ack->codes, ack->count));
+        else
+            put_suback(client, ack);
         return;
     }
     uint8_t *dst = reserve(client, CODEC_ACK_MAX);
@@ -288,6 +323,26 @@ client_put_ack_after(struct client *client, const struct ack_wait *wait, const s
         put_ack(client, ack);
     else
         park(client, &full, ack);
+}
+
+void
+client_put_message_after(struct client *client, const struct ack_wait *wait, struct slice topic,
+                         struct slice payload)
+{
+    struct publish_out out = {
+        .version = client->version, .topic = topic, .payload_len = payload.len};
+    uint32_t size = codec_publish_size(&out);
+    if (size > client->packet_max) {
+        stat_add(&client->shard->stats.dropped_too_large, 1);
+        return;
+    }
+    uint8_t *packet = mem_alloc(size);
+    uint32_t head = codec_put_publish_head(packet, &out);
+    must(head + payload.len == size);
+    memcpy(packet + head, payload.data, payload.len);
+    struct ack_out message = {.type = MQTT_PUBLISH, .codes = packet, .count = size};
+    client_put_ack_after(client, wait, &message);
+    mem_free(packet);
 }
 
 // The other shards' answer was more than "taken". True: goes on waiting.

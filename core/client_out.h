@@ -17,6 +17,8 @@ struct delivery_spec;
 // False when the packet is too large for the client and was dropped [MQTT-3.1.2-24].
 bool client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
                         uint16_t packet_id, bool dup);
+// All packets of a run. False when they have to go one by one.
+bool client_put_run(struct client *client, const struct pub *run, const struct delivery_spec *spec);
 // One that stands for a full queue, to a client that cannot be told of it, is held so long.
 #define ACK_HOLD_MS 1000u
 // What an acknowledgement waits for. All zero: for nothing but those before it.
@@ -27,8 +29,8 @@ struct ack_wait {
     uint64_t hold_ms; // not before (monotonic)
 };
 // Sends an acknowledgement once its time has come, and that of what the client's CONNECT changed;
-// in order with those before it. SUBACK and
-// UNSUBACK have reason codes (copied), the others one reason and count 0.
+// in order with those before it. SUBACK and UNSUBACK have reason codes (copied), the others one
+// reason and count 0.
 struct ack_out {
     uint8_t type, reason;
     uint16_t packet_id;
@@ -37,6 +39,10 @@ struct ack_out {
 };
 void client_put_ack_after(struct client *client, const struct ack_wait *wait,
                           const struct ack_out *ack);
+// The same with a message at QoS 0, which belongs to no subscription. Too large for the client: it
+// is dropped.
+void client_put_message_after(struct client *client, const struct ack_wait *wait,
+                              struct slice topic, struct slice payload);
 // Sends those whose time has come.
 void client_release_parked(struct client *client);
 void client_drop_parked(struct client *client);

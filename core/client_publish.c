@@ -7,9 +7,12 @@
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_access.h"
+#include "core/client_control.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/journal.h"
+#include "core/review.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -64,9 +67,16 @@ resolve_alias(struct client *client, struct publish_view *view)
 // ---- What may be published
 // --------------------------------------------------------------------------
 
+// Has its acknowledgement a word for what is refused?
+static bool
+can_tell(const struct client *client, const struct publish_view *view)
+{
+    return view->qos > 0 && client->version == MQTT_5;
+}
+
 // Errors that end the connection.
 static err_t
-check(const struct client *client, const struct publish_view *view)
+check(struct client *client, const struct publish_view *view)
 {
     const struct config *config = client->shard->config;
     if (view->qos > config->listeners[client->listener_index].maximum_qos)
@@ -74,12 +84,13 @@ check(const struct client *client, const struct publish_view *view)
     if (view->retain && !config->retain_available)
         return ERR_RETAIN_NOT_SUPPORTED;
     // Not acknowledged, so the client has it still and brings it again.
-    if (unlikely(client->shard->far_over_budget && view->qos > 0 && client->version != MQTT_5))
+    if (unlikely(client->shard->level >= GOVERNOR_CLOSE && view->qos > 0 &&
+                 client->version != MQTT_5))
         return ERR_NO_MEMORY;
-    // So many levels need so many bytes; short topics are not looked at twice.
-    if (unlikely(view->topic.len >= TOPIC_LEVELS_MAX))
-        return topic_name_check(view->topic);
-    return OK;
+    // Short topics, and those whose refusal can be told, are not looked at here.
+    if (likely(view->topic.len < config->topic_levels_max || can_tell(client, view)))
+        return OK;
+    return client_is_too_deep(client, view->topic) ? ERR_TOPIC_NAME_INVALID : OK;
 }
 
 static NOINLINE err_t
@@ -102,15 +113,28 @@ refusal(struct client *client, const struct publish_view *view)
     struct rights *rights = client->session->rights;
     if (unlikely(view->topic.data[0] == '$' || rights) && !client_may_publish(rights, view->topic))
         return not_allowed(client, view->topic);
-    uint32_t max = shard->config->payload_size_max;
-    if (unlikely(max && view->payload.len > max)) {
+    const struct config *config = shard->config;
+    if (unlikely(view->topic.len >= config->topic_levels_max) &&
+        client_is_too_deep(client, view->topic))
+        return ERR_TOPIC_NAME_INVALID;
+    if (unlikely(config->payload_size_max && view->payload.len > config->payload_size_max)) {
         stat_add(&shard->stats.dropped_too_large, 1);
+        client_refused_by(client, "message_size_limit");
+        return ERR_QUOTA_EXCEEDED;
+    }
+    if (unlikely(view->retain && config->retained_message_max &&
+                 view->payload.len > config->retained_message_max)) {
+        stat_add(&shard->stats.dropped_too_large, 1);
+        client_refused_by(client, "max_retained_message_size");
         return ERR_QUOTA_EXCEEDED;
     }
     // Only version 5 can be told at QoS > 0; what the others send at QoS > 0 is taken, and they are
     // paused.
-    if (unlikely(shard->over_budget && (view->qos == 0 || client->version == MQTT_5))) {
+    // What clears a retained message is welcome: it makes room.
+    if (unlikely(shard->level >= GOVERNOR_FULL && (view->qos == 0 || client->version == MQTT_5)) &&
+        !(view->retain && view->payload.len == 0)) {
         stat_add(&shard->stats.dropped_memory, 1);
+        client_refused_by(client, "memory_limit");
         return ERR_QUOTA_EXCEEDED;
     }
     // The disk is full, or fails. Others wait for their acknowledgement, and are paused.
@@ -145,7 +169,7 @@ static void
 check_pressure(struct client *client)
 {
     struct shard *shard = client->shard;
-    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && !shard->over_budget &&
+    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && shard->level < GOVERNOR_SLOW &&
                !shard_keeper_lags(shard)))
         return;
     if (!list_empty(&client->blocked_node))
@@ -194,6 +218,54 @@ expires_at(const struct shard *shard, const struct publish_view *view)
     return at;
 }
 
+// The packet itself, if those who get it may get it as it came.
+static struct pub_packet
+packet_of(const struct client *client, const struct frame *frame, const struct publish_view *view)
+{
+    if (view->strip || view->payload.len > OUTQ_COPY_MAX ||
+        (view->retain && client->shard->config->retain_expiry_s))
+        return (struct pub_packet){0};
+    const uint8_t *bytes = frame->body.data - (frame->total - frame->body.len);
+    return (struct pub_packet){
+        .bytes = bytes,
+        .len = frame->total,
+        .payload_len = view->payload.len,
+        .id_at = (uint32_t)(view->topic.data + view->topic.len - bytes),
+        .count = 1,
+        .form = packet_form(client->version == MQTT_5, view->qos),
+    };
+}
+
+// Would what is decided for this packet be decided for others that differ in their payload alone?
+static bool
+may_lead(const struct shard *shard, const struct pub_packet *packet,
+         const struct publish_view *view)
+{
+    return packet->form != 0 && view->qos == 0 && !view->retain && view->raw_props.len == 0 &&
+           !shard->config->queue_qos0_messages && !shard->config->upgrade_outgoing_qos;
+}
+
+// Makes the packet a run with those behind it.
+static void
+gather_run(const struct config *config, const struct frame *first, struct slice behind,
+           struct pub_packet *packet)
+{
+    uint32_t same = first->body.len - packet->payload_len; // bytes before the payload
+    uint32_t max = config->payload_size_max, packet_max = config->packet_size_max;
+    max = max ? min_u32(max, OUTQ_COPY_MAX) : OUTQ_COPY_MAX;
+    packet_max = packet_max ? packet_max : UINT32_MAX;
+    struct frame next;
+    while (behind.len > 0 && behind.data[0] == packet->bytes[0] &&
+           codec_frame(behind, packet_max, &next) == OK && next.body.len >= same &&
+           next.body.len - same <= max && packet->len + next.total <= RUN_BYTES_MAX &&
+           memcmp(next.body.data, first->body.data, same) == 0) {
+        packet->len += next.total;
+        packet->payload_len += next.body.len - same;
+        packet->count++;
+        behind = slice_of(behind.data + next.total, behind.len - next.total);
+    }
+}
+
 // What it leaves is sent only as long as it may publish it. Rights that came with the client are
 // not known when it has gone.
 static const struct msg_source *
@@ -207,7 +279,8 @@ source_of(const struct client *client, const struct publish_view *view, struct m
 }
 
 static err_t
-route(struct client *client, const struct publish_view *view, struct route_result *ret)
+route(struct client *client, const struct publish_view *view, const struct pub_packet *packet,
+      struct route_result *ret)
 {
     struct msg_source source;
     struct shard *shard = client->shard;
@@ -215,6 +288,7 @@ route(struct client *client, const struct publish_view *view, struct route_resul
         .topic = view->topic,
         .payload = view->payload,
         .props = view->raw_props,
+        .packet = *packet,
         .expires_ms = expires_at(shard, view),
         .publisher = client->session->number,
         .arrived_ms = shard->now_ms,
@@ -230,9 +304,29 @@ route(struct client *client, const struct publish_view *view, struct route_resul
         pub.props = slice_of(stripped, codec_forward_props(view->raw_props, stripped));
     }
     err_t err = route_publish(shard, &pub, ret);
+    if (unlikely(err == ERR_FULL))
+        client_refused_by(client, "max_retained_messages or max_retained_bytes");
     pub_done(&pub);
     mem_free(stripped);
     return err;
+}
+
+// With what may go with it.
+static err_t
+route_frame(struct client *client, const struct publish_view *view, const struct frame *frame,
+            struct slice *behind, struct route_result *ret)
+{
+    struct shard *shard = client->shard;
+    struct pub_packet packet = packet_of(client, frame, view);
+    if (behind->len > 0 && !client->rates && may_lead(shard, &packet, view)) {
+        gather_run(shard->config, frame, *behind, &packet);
+        uint32_t more = packet.len - frame->total, others = packet.count - 1u;
+        *behind = slice_of(behind->data + more, behind->len - more);
+        stat_add(&shard->stats.packets_received, others);
+        stat_add(&shard->stats.publish_received, others);
+        stat_add(&shard->stats.publish_bytes_received, packet.payload_len - view->payload.len);
+    }
+    return route(client, view, &packet, ret);
 }
 
 // ---- The acknowledgement ------------------------------------------------------------------------
@@ -285,8 +379,31 @@ is_copy(struct client *client, const struct publish_view *view)
     return true;
 }
 
+// For an authority. Nobody else gets it.
+static NOINLINE err_t
+control(struct client *client, const struct publish_view *view)
+{
+    struct stats *stats = &client->shard->stats;
+    struct ack_wait wait = {0};
+    err_t err = client_control(client, view, &wait);
+    if (err == ERR_WAIT) { // the packet comes again, and is counted then
+        stat_sub(&stats->publish_received, 1);
+        stat_sub(&stats->publish_bytes_received, view->payload.len);
+        return err;
+    }
+    if (err) {
+        stat_add(&stats->publish_refused, 1);
+    } else if (view->qos == 2) {
+        qos2_received(client->session, view->packet_id);
+        wait.position = journal_last(client->shard->journal);
+    }
+    acknowledge(client, view, &wait, err_reason(err));
+    review_client(client); // by the rules that it has made
+    return OK;
+}
+
 err_t
-client_on_publish(struct client *client, const struct frame *frame)
+client_on_publish(struct client *client, const struct frame *frame, struct slice *behind)
 {
     struct publish_view view;
     err_t err = codec_publish(frame, client->version, &view);
@@ -308,6 +425,8 @@ client_on_publish(struct client *client, const struct frame *frame)
         err = check_receive_max(client);
     if (unlikely(err))
         return err;
+    if (unlikely(view.topic.data[0] == '$' && client_is_control(client, view.topic)))
+        return control(client, &view);
     struct route_result result = {0};
     err = refusal(client, &view);
     if (unlikely(client->decided_outside) && err == OK) {
@@ -316,7 +435,7 @@ client_on_publish(struct client *client, const struct frame *frame)
             return err;
     }
     if (err == OK)
-        err = route(client, &view, &result);
+        err = route_frame(client, &view, frame, behind, &result);
     check_pressure(client);
     if (unlikely(err)) {
         stat_add(&stats->publish_refused, 1);

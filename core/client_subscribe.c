@@ -7,6 +7,7 @@
 #include "core/client.h"
 #include "core/client_access.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/retained.h"
 #include "core/session.h"
@@ -46,6 +47,15 @@ decided(struct client *client, const struct filter_view *text)
     return client_decided(client, ACCESS_SUBSCRIBE, text->filter, text->qos, false);
 }
 
+// A client has as many subscriptions as it may.
+static uint8_t
+refuse_filter(struct client *client, const char *key)
+{
+    stat_add(&client->shard->stats.refused_subscriptions, 1);
+    client_refused_by(client, key);
+    return failure_code(client, ERR_FULL);
+}
+
 // What it could read nothing of is refused, whatever rules there are for subscriptions.
 static bool
 may_subscribe(const struct client *client, struct slice filter)
@@ -67,10 +77,15 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
     err_t err = topic_share_split(text->filter, &share);
     if (err)
         return failure_code(client, err);
+    if (client_is_too_deep(client, share.filter))
+        return failure_code(client, ERR_TOPIC_FILTER_INVALID);
     if (client->session->rights && !may_subscribe(client, share.filter))
         return failure_code(client, ERR_NOT_AUTHORIZED);
-    if (client->shard->over_budget)
+    if (client->shard->level >= GOVERNOR_REFUSE) {
+        stat_add(&client->shard->stats.refused_memory, 1);
+        client_refused_by(client, "memory_limit");
         return failure_code(client, ERR_QUOTA_EXCEEDED);
+    }
     if (unlikely(client->decided_outside)) {
         err = decided(client, text);
         if (err)
@@ -84,7 +99,7 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
     bool existed = false;
     err = session_subscribe(client->session, &filter, share.group, id, &ret->handle, &existed);
     if (err)
-        return failure_code(client, err);
+        return refuse_filter(client, "max_subscriptions");
     ret->filter = share.filter;
     ret->options =
         (struct sub_options){.qos = filter.qos & 3u,
@@ -138,18 +153,21 @@ client_on_subscribe(struct client *client, const struct frame *frame)
         err = decide_outside(client, &view);
     if (err)
         return err;
-    struct granted *granted = mem_alloc(view.count * sizeof *granted);
+    uint32_t max = client->shard->config->subscribe_filters_max;
+    max = min_u32(view.count, max ? max : UINT32_MAX);
+    struct granted *granted = mem_alloc(max * sizeof *granted);
     uint8_t *codes = mem_alloc(view.count);
     struct slice rest = view.filters;
     struct filter_view filter;
     for (uint32_t i = 0; i < view.count; i++) {
         bool more = codec_next_filter(&rest, true, &filter);
         must(more);
-        codes[i] = subscribe_one(client, &filter, view.subscription_id, &granted[i]);
+        codes[i] = i < max ? subscribe_one(client, &filter, view.subscription_id, &granted[i])
+                           : refuse_filter(client, "max_subscribe_filters");
         log_subscribe(client, filter.filter, codes[i]);
     }
     acknowledge(client, MQTT_SUBACK, view.packet_id, codes, view.count);
-    for (uint32_t i = 0; i < view.count; i++)
+    for (uint32_t i = 0; i < max; i++)
         if (granted[i].wants_retained)
             session_walk_start(client->session, granted[i].filter, granted[i].handle,
                                view.subscription_id, granted[i].options);

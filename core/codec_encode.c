@@ -321,8 +321,8 @@ codec_put_publish_head(uint8_t *dst, const struct publish_out *out)
     must_hot(!out->topic_omitted || (out->version == MQTT_5 && out->topic_alias != 0));
     struct publish_lengths lengths = publish_lengths(out);
     must_hot(lengths.remaining <= MQTT_REMAINING_LENGTH_MAX);
-    uint8_t flags = (uint8_t)(out->dup << 3 | out->qos << 1 | out->retain);
-    uint8_t *at = put_header(dst, MQTT_PUBLISH, flags, lengths.remaining);
+    uint8_t *at = put_u8(dst, codec_publish_first(out->qos, out->retain, out->dup));
+    at = put_varint(at, lengths.remaining);
     const uint8_t *body = at;
     at = put_string(at, out->topic_omitted ? (struct slice){0} : out->topic);
     if (out->qos > 0)

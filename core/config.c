@@ -56,6 +56,7 @@ config_free(struct config *config)
         if (config_keys[i].type == TYPE_STRING && config_keys[i].scope == SCOPE_GLOBAL)
             mem_free(*config_value_string(&config_keys[i], config));
     config_auth_http_clear(&config->auth_http);
+    config_auth_jwt_clear(&config->auth_jwt);
     mem_free(*config_log_file(config));
     mem_free(config->file);
     mem_free(config);
@@ -166,8 +167,8 @@ static bool
 config_admits(const struct config *config, const struct listener_config *listener)
 {
     const struct listener_entry *entry = &listener->entry;
-    (void)config;
-    return listener->allow_anonymous || entry->password_file || entry->use_identity_as_username ||
+    return config->auth_http.url || config->auth_jwt.key_file || config->dynamic_security ||
+           listener->allow_anonymous || entry->password_file || entry->use_identity_as_username ||
            entry->use_subject_as_username;
 }
 
@@ -194,7 +195,7 @@ check_listeners(struct config_loader *loader)
     if (!open)
         config_warning(loader,
                        "no listener admits anonymous clients, and nothing says who else may "
-                       "connect: nobody can (allow_anonymous true changes that)");
+                       "come: nobody can connect (allow_anonymous true changes that)");
 }
 
 static void
@@ -219,6 +220,8 @@ finish(struct config_loader *loader, const struct config_options *options)
     finish_listeners(loader, options);
     check_listeners(loader);
     config_auth_http_finish(loader);
+    config_auth_jwt_finish(loader);
+    config_dynsec_finish(loader);
     finish_logging(loader, options);
 }
 
@@ -285,7 +288,8 @@ config_load(const struct config_options *options, char *const *env, struct confi
     if (config->memory_max == 0) {
         struct host host;
         host_probe("", &host);
-        config->memory_max = host.memory_bytes / 4 * 3;
+        config->memory_max = host_memory_budget(&host);
+        config->memory_follows = true;
         must(config->memory_max > 0);
     }
     err_t err = loader_end(loader, ret_config);

@@ -111,8 +111,11 @@ host_of(const char *url, size_t scheme_len)
 static bool
 is_this_machine(struct slice host)
 {
+    bool digits = true;
+    for (uint32_t i = 0; i < host.len; i++)
+        digits = digits && (host.data[i] == '.' || (host.data[i] >= '0' && host.data[i] <= '9'));
     return config_is(host, "localhost") || config_is(host, "[::1]") ||
-           (host.len > 4 && memcmp(host.data, "127.", 4) == 0);
+           (digits && host.len > 4 && memcmp(host.data, "127.", 4) == 0);
 }
 
 static void
@@ -143,7 +146,8 @@ config_auth_http_finish(struct config_loader *loader)
     check_url(loader, "auth_http_superuser_url", http->superuser_url);
     check_url(loader, "auth_http_acl_url", http->acl_url);
     if (http->superuser_url && !http->url)
-        config_error(loader, "auth_http_superuser_url needs auth_http_url, which is asked first");
+        config_warning(loader, "auth_http_superuser_url has no effect without auth_http_url, which "
+                               "is asked first");
     if (!http->url && !http->acl_url && (http->ca_file || http->headers))
         config_warning(loader, "auth_http_ca_file and auth_http_header have no effect without "
                                "auth_http_url or auth_http_acl_url");

@@ -17,6 +17,7 @@ enum config_group {
     GROUP_ENTRY,
     GROUP_ACCESS,
     GROUP_AUTH_HTTP,
+    GROUP_AUTH_JWT,
     GROUP_SESSIONS,
     GROUP_LIMITS,
     GROUP_RETAINED,
@@ -162,6 +163,16 @@ void config_entry_clear(struct listener_entry *entry); // frees what it owns
 void config_set_auth_http_header(struct config_loader *loader, struct slice value);
 void config_auth_http_finish(struct config_loader *loader);
 void config_auth_http_clear(struct auth_http_config *http); // what the key table does not know of
+// ---- config_auth_jwt.c
+void config_set_auth_jwt_match(struct config_loader *loader, struct slice value);
+void config_auth_jwt_finish(struct config_loader *loader);
+
+// ---- config_dynsec.c ----------------------------------------------------------------------------
+
+void config_set_plugin(struct config_loader *loader, struct slice value);
+void config_set_plugin_file(struct config_loader *loader, struct slice value);
+void config_dynsec_finish(struct config_loader *loader);
+void config_auth_jwt_clear(struct auth_jwt_config *jwt); // what the key table does not know of
 
 // ---- config_file.c
 // One key with its value, wherever it comes from.

@@ -401,6 +401,14 @@ journal_retain_clear(struct journal *journal, struct slice topic, uint64_t order
 }
 
 uint64_t
+journal_setting(struct journal *journal, struct slice name, struct slice value, uint64_t order)
+{
+    return put(journal, &(struct record){.kind = JOURNAL_SETTING,
+                                         .order = order,
+                                         .msg = {.topic = name, .payload = value}});
+}
+
+uint64_t
 journal_barrier(struct journal *journal)
 {
     must(journal->on);

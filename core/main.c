@@ -9,6 +9,7 @@
 #include "core/access.h"
 #include "core/access/service.h"
 #include "core/broker.h"
+#include "core/governor.h"
 #include "core/host.h"
 #include "core/keeper.h"
 #include "core/process.h"
@@ -21,8 +22,8 @@
 #include "persist/command.h"
 #include "persist/store.h"
 
-#define IDLE_MS 60000 // nothing to do but to wait for signals
-#define FREE_MS 100   // an old configuration waits for its grace period
+#define FREE_MS 100  // an old configuration waits for its grace period
+#define HOST_MS 5000 // how often it is looked whether the host grants something else by now
 
 // Read by jemalloc, which is malloc here: what a burst needed goes back to the system within a
 // second or two, also from a worker that sleeps afterwards. Not static: jemalloc looks the name up.
@@ -248,13 +249,10 @@ reload_tls(struct server *server)
 
 // ---- Passwords and rules ------------------------------------------------------------------------
 
-// Takes rules.
 static void
-exchange_rules(struct server *server, struct access_rules *rules)
+exchange_rules(struct server *server)
 {
-    rcu_online(server->rcu);
-    broker_set_access(server->broker, server->rcu, rules);
-    rcu_offline(server->rcu);
+    access_service_enforce(server->access);
     atomic_store(&server->broker->access_reload_failed, 0);
 }
 
@@ -263,13 +261,12 @@ static void
 reload_access(struct server *server)
 {
     char problem[ACCESS_PROBLEM_MAX];
-    struct access_rules *rules;
-    if (access_service_reload(server->access, server->config, &rules, problem) != OK) {
+    if (access_service_reload(server->access, server->config, problem) != OK) {
         atomic_store(&server->broker->access_reload_failed, 1);
         log_line(server->log, LOG_T_ERROR, "Error: %s; what was loaded before holds", problem);
         return;
     }
-    exchange_rules(server, rules);
+    exchange_rules(server);
     wake_all(server);
     log_line(server->log, LOG_T_INFORMATION, "Passwords and access rules reloaded.");
 }
@@ -324,7 +321,7 @@ static err_t
 take_resources(struct server *server)
 {
     const struct config *config = server->config;
-    (void)process_raise_descriptors();
+    process_raise_descriptors();
     process_block_signals(&server->signals);
     if (!worker_probe(&server->features)) {
         (void)fprintf(stderr, "Error: %s\n", server->features.text);
@@ -337,6 +334,7 @@ take_resources(struct server *server)
     must(server->worker_count >= 1);
     if (open_listeners(server) != OK || open_access(server) != OK)
         return ERR_IO;
+    listen_set_descriptors(server->listeners, process_descriptors());
     if (config->daemon) {
         server->ready = process_daemon();
         if (server->ready < 0) {
@@ -407,6 +405,36 @@ load_store(struct server *server)
     return err;
 }
 
+// What is kept of dynamic security, or what it begins with.
+static err_t
+load_access(struct server *server)
+{
+    struct access_stored stored = {0}, fresh;
+    struct store_counts counts = {0};
+    char problem[ACCESS_PROBLEM_MAX];
+    err_t err = OK;
+    if (server->store) {
+        store_counts(server->store, &counts);
+        stored.next_order = counts.next_order;
+        err = store_load_settings(server->store, access_stored_add, &stored);
+    }
+    if (err != OK) {
+        access_stored_free(&stored);
+        return err; // it told
+    }
+    err = access_service_open(server->access, server->config, &stored, &fresh, problem);
+    if (err != OK)
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
+    else if (fresh.text[0] != '\0')
+        log_line(server->log, fresh.doubtful ? LOG_T_WARNING : LOG_T_INFORMATION, "%s.",
+                 fresh.text);
+    if (err == OK && server->store && fresh.count > 0)
+        err = store_put_settings(server->store, fresh.records, fresh.count);
+    access_stored_free(&stored);
+    access_stored_free(&fresh);
+    return err;
+}
+
 static bool
 load_shard(void *arg, struct shard *shard)
 {
@@ -436,9 +464,10 @@ start_access(struct server *server)
     unsigned threads = server->config->login_threads;
     if (threads == 0)
         threads = (unsigned)max_u32(server->worker_count / 2, 1);
-    err_t err = access_service_start(server->access, server->broker, threads);
+    char problem[ACCESS_PROBLEM_MAX] = "";
+    err_t err = access_service_start(server->access, server->broker, threads, problem);
     if (err != OK)
-        log_line(server->log, LOG_T_ERROR, "Error: no thread can be made that checks passwords");
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
     return err;
 }
 
@@ -458,6 +487,9 @@ start(struct server *server)
     if (err != OK)
         return err;
     log_store(server);
+    err = load_access(server);
+    if (err != OK)
+        return err;
     server->keeper = keeper_new(server->worker_count, server->store != NULL);
     if (server->store) {
         struct store_counts counts;
@@ -514,11 +546,10 @@ take_config(struct server *server, struct config *fresh)
     must(fresh->listener_count == server->config->listener_count);
     char problem[PROBLEM_MAX];
     struct entry_contexts contexts;
-    struct access_rules *rules;
     watch_files(server, fresh);
     err_t err = entry_contexts_new(fresh, server->worker_count, &contexts, problem);
     if (err == OK) {
-        err = access_service_reload(server->access, fresh, &rules, problem);
+        err = access_service_reload(server->access, fresh, problem);
         if (err != OK)
             entry_contexts_free(&contexts);
     }
@@ -533,7 +564,7 @@ take_config(struct server *server, struct config *fresh)
     rcu_online(server->rcu);
     broker_set_config(server->broker, server->rcu, fresh); // frees the old one in time
     rcu_offline(server->rcu);
-    exchange_rules(server, rules);
+    exchange_rules(server);
     server->config = fresh;
     atomic_store(&server->broker->tls_reload_failed, 0);
     note_ends(server);
@@ -636,20 +667,35 @@ on_signal(struct server *server, int number)
     }
 }
 
+// What the host grants may change while we run: a container's memory, and the descriptors.
+static void
+follow_host(struct server *server)
+{
+    listen_set_descriptors(server->listeners, process_descriptors());
+    if (server->config->memory_follows && governor_follow_host(server->broker))
+        wake_all(server);
+}
+
 static void
 serve(struct server *server)
 {
     must(server->started == server->worker_count);
     uint64_t watchdog_ms = process_watchdog_ms();
+    uint64_t host_ms = clock_mono_ms();
     bool stop = false;
     while (!stop) {
-        uint64_t wait_ms = rcu_deferred(server->rcu) > 0 ? FREE_MS : IDLE_MS;
+        uint64_t wait_ms = rcu_deferred(server->rcu) > 0 ? FREE_MS : HOST_MS;
         if (watchdog_ms > 0)
             wait_ms = min_u64(wait_ms, watchdog_ms);
         stop = on_signal(server, process_wait(&server->signals, wait_ms));
         rcu_online(server->rcu);
         rcu_quiescent(server->rcu);
         rcu_offline(server->rcu);
+        if (clock_mono_ms() - host_ms >= HOST_MS) {
+            host_ms = clock_mono_ms();
+            follow_host(server);
+            access_service_tidy(server->access);
+        }
         if (watchdog_ms > 0)
             process_notify("WATCHDOG=1");
     }

@@ -3,6 +3,8 @@
 
 #include "core/base/mem.h"
 
+#include "core/codec.h"
+
 static uint8_t *
 append(uint8_t *p, struct slice part)
 {
@@ -128,6 +130,7 @@ msg_size(const struct msg *msg)
 struct msg *
 pub_msg(struct pub *pub)
 {
+    must_hot(!pub_is_run(pub)); // which is no message, but several
     if (!pub->msg)
         pub->msg = msg_new(pub);
     must_hot(pub->msg->topic_len == pub->topic.len);
@@ -139,6 +142,30 @@ pub_done(struct pub *pub)
 {
     msg_unref(pub->msg);
     pub->msg = NULL;
+}
+
+bool
+pub_next(struct pub *run, struct pub *ret_one)
+{
+    must_hot(run->packet.form != 0 && run->qos == 0 && !run->msg);
+    if (run->packet.count == 0)
+        return false;
+    struct frame frame;
+    err_t err = codec_frame(slice_of(run->packet.bytes, run->packet.len), UINT32_MAX, &frame);
+    must_hot(err == OK); // framed before, when the run was made
+    const uint8_t *payload =
+        frame.body.data + 2 + run->topic.len + (run->packet.form & PACKET_V5 ? 1 : 0);
+    *ret_one = *run;
+    ret_one->topic = slice_of(frame.body.data + 2, run->topic.len);
+    ret_one->payload = slice_of(payload, (size_t)(frame.body.data + frame.body.len - payload));
+    ret_one->packet.len = frame.total;
+    ret_one->packet.payload_len = ret_one->payload.len;
+    ret_one->packet.count = 1;
+    ret_one->copy = NULL; // which would be of another packet
+    run->packet.bytes += frame.total;
+    run->packet.len -= frame.total;
+    run->packet.count--;
+    return true;
 }
 
 void

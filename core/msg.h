@@ -39,13 +39,33 @@ struct msg_source {
     uint16_t port; // of the listener that he came by; 0 = not known
 };
 
-// The packet that the first of several receivers got, for those who get the same but for the packet
-// identifier.
+// A PUBLISH packet as receivers of one form get it, but for its first byte and packet identifier.
+// At QoS 0 it may be a run: packets that differ in their payload alone, one behind the other.
+struct pub_packet {
+    const uint8_t *bytes;
+    uint32_t len;
+    uint32_t payload_len; // of all its packets
+    uint32_t id_at;       // where the packet identifier is, in forms that have one
+    uint16_t count;       // packets; more than one: a run
+    uint8_t form;         // of the receivers whom it suits (packet_form); 0: there is none
+};
+
+#define PACKET_ANY 1u
+#define PACKET_V5  2u // with properties
+#define PACKET_ID  4u // with a packet identifier
+static inline uint8_t
+packet_form(bool version_5, uint8_t qos)
+{
+    return (uint8_t)(PACKET_ANY | (version_5 ? PACKET_V5 : 0) | (qos > 0 ? PACKET_ID : 0));
+}
+
+// A run is no longer than this, so that what is decided once for it is decided often.
+#define RUN_BYTES_MAX 16384u
+
+// The packet that the first of several receivers was written, for those whom it suits as well.
 #define PUBLISH_COPY_MAX 512u
 struct publish_copy {
-    uint32_t kind; // of the receivers (client_out.c); 0: there is none yet
-    uint32_t len;
-    uint32_t id_at; // where the packet identifier is; QoS > 0
+    struct pub_packet packet;
     uint8_t bytes[PUBLISH_COPY_MAX];
 };
 
@@ -58,10 +78,20 @@ struct pub {
     bool retain;
     bool bonded;   // what is journaled for it, on whatever shard, is on the disk at once (keeper.h)
     bool may_wait; // its publisher cannot be refused: a full queue slows it instead (session.h)
+    struct pub_packet packet; // as it came, where it may go on so; payload is that of a run's first
     const struct msg_source *source; // borrowed; NULL: it does not matter. Only with retain
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
     struct publish_copy *copy; // borrowed; NULL: one receiver, or not known to be more
 };
+
+static inline bool
+pub_is_run(const struct pub *pub)
+{
+    return pub->packet.count > 1;
+}
+// Takes the first packet off a run, until there is none left. The two have no message, and the one
+// has no copy.
+bool pub_next(struct pub *run, struct pub *ret_one);
 
 struct msg *msg_new(const struct pub *pub); // returns new, one reference; copies
 struct msg *msg_ref(struct msg *msg);       // returns the same, one more reference

@@ -3,37 +3,45 @@
 
 #include "core/base/mem.h"
 
-#define CAP_MIN 16u
+#define CAP_MIN  4u
+#define CAP_KEEP 64u // an empty set with more gives its memory back
 
-// Identifiers come in sequence, so their low bits spread them well, and a peer that aims collisions
-// only slows its own session, by at most the members it may have.
+// Numbers come in sequence, so their low bits spread them well. A peer that aims collisions only
+// slows its own session, and there are no more than 1,024 blocks to look at.
 static uint32_t
-home(const struct packet_ids *set, uint16_t id)
+home(const struct packet_ids *set, uint32_t number)
 {
-    return id & (set->cap - 1);
+    return number & (set->cap - 1);
 }
 
-static uint32_t
-find(const struct packet_ids *set, uint16_t id)
+// The block of this number, or the free place where it would be.
+static struct packet_id_block *
+find(const struct packet_ids *set, uint32_t number)
 {
-    uint32_t i = home(set, id);
-    while (set->slots[i] != 0 && set->slots[i] != id)
+    uint32_t i = home(set, number);
+    while (set->blocks[i].members != 0 && set->blocks[i].number != number)
         i = (i + 1) & (set->cap - 1);
-    return i;
+    return &set->blocks[i];
+}
+
+static uint64_t
+bit(uint16_t id)
+{
+    return UINT64_C(1) << id % 64;
 }
 
 void
 packet_ids_free(struct packet_ids *set)
 {
-    mem_free(set->slots);
+    mem_free(set->blocks);
     *set = (struct packet_ids){0};
 }
 
 bool
 packet_ids_has(const struct packet_ids *set, uint16_t id)
 {
-    must_hot(id != 0);
-    return set->count > 0 && set->slots[find(set, id)] == id;
+    must_hot(id != 0); // no packet has it [MQTT-2.3.1-1]
+    return set->count > 0 && (find(set, id / 64)->members & bit(id)) != 0;
 }
 
 static void
@@ -41,26 +49,45 @@ grow(struct packet_ids *set)
 {
     struct packet_ids old = *set;
     set->cap = old.cap ? old.cap * 2 : CAP_MIN;
-    set->slots = mem_zalloc(set->cap * sizeof *set->slots);
+    set->blocks = mem_zalloc(set->cap * sizeof *set->blocks);
     for (uint32_t i = 0; i < old.cap; i++)
-        if (old.slots[i] != 0)
-            set->slots[find(set, old.slots[i])] = old.slots[i];
-    mem_free(old.slots);
+        if (old.blocks[i].members != 0)
+            *find(set, old.blocks[i].number) = old.blocks[i];
+    mem_free(old.blocks);
 }
 
 bool
 packet_ids_add(struct packet_ids *set, uint16_t id)
 {
     must_hot(id != 0);
-    if (set->count * 2 >= set->cap)
+    if (unlikely((set->used + 1) * 2 > set->cap))
         grow(set);
-    uint32_t i = find(set, id);
-    if (set->slots[i] == id)
+    struct packet_id_block *block = find(set, id / 64);
+    if (block->members & bit(id))
         return false;
-    set->slots[i] = id;
+    set->used += block->members == 0;
+    block->number = id / 64;
+    block->members |= bit(id);
     set->count++;
-    must_hot(set->count * 2 <= set->cap);
+    must_hot(set->used * 2 <= set->cap);
     return true;
+}
+
+// A block became empty. Closes the gap: one behind it may stand only where no free place lies
+// between it and its home.
+static void
+close_gap(struct packet_ids *set, uint32_t hole)
+{
+    const uint32_t mask = set->cap - 1;
+    for (uint32_t i = (hole + 1) & mask; set->blocks[i].members != 0; i = (i + 1) & mask) {
+        uint32_t want = home(set, set->blocks[i].number);
+        if (((i - want) & mask) < ((i - hole) & mask))
+            continue;
+        set->blocks[hole] = set->blocks[i];
+        hole = i;
+    }
+    set->blocks[hole].members = 0;
+    set->used--;
 }
 
 bool
@@ -69,22 +96,14 @@ packet_ids_remove(struct packet_ids *set, uint16_t id)
     must_hot(id != 0);
     if (set->count == 0)
         return false;
-    uint32_t hole = find(set, id);
-    if (set->slots[hole] != id)
+    struct packet_id_block *block = find(set, id / 64);
+    if (!(block->members & bit(id)))
         return false;
-    // Close the gap: an entry behind it may stand only where no free slot lies between it and its
-    // home.
-    for (uint32_t i = (hole + 1) & (set->cap - 1); set->slots[i] != 0;
-         i = (i + 1) & (set->cap - 1)) {
-        uint32_t want = home(set, set->slots[i]);
-        if (((i - want) & (set->cap - 1)) < ((i - hole) & (set->cap - 1)))
-            continue;
-        set->slots[hole] = set->slots[i];
-        hole = i;
-    }
-    set->slots[hole] = 0;
+    block->members &= ~bit(id);
     set->count--;
-    if (set->count == 0 && set->cap > CAP_MIN * 4)
+    if (block->members == 0)
+        close_gap(set, (uint32_t)(block - set->blocks));
+    if (set->count == 0 && set->cap > CAP_KEEP)
         packet_ids_free(set);
     return true;
 }

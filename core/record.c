@@ -99,6 +99,8 @@ body_size(const struct record *r)
     case JOURNAL_RECEIVED:
     case JOURNAL_RELEASED:
         return 8 + 2;
+    case JOURNAL_SETTING:
+        return 8 + 4 + r->msg.topic.len + 4 + r->msg.payload.len;
     default:
         must(r->kind == JOURNAL_RETAIN_CLEAR);
         return 8 + 4 + r->msg.topic.len;
@@ -193,6 +195,10 @@ record_write(uint8_t *dst, const struct record *r)
         break;
     case JOURNAL_RETAIN_CLEAR:
         dst = put_text(dst, r->msg.topic);
+        break;
+    case JOURNAL_SETTING:
+        must(r->msg.topic.len > 0 && r->msg.topic.len <= RECORD_SETTING_NAME_MAX);
+        dst = put_text(put_text(dst, r->msg.topic), r->msg.payload);
         break;
     default:
         must(r->kind == JOURNAL_SESSION_END);
@@ -333,7 +339,7 @@ read_body(struct fields *f, struct record *r)
     uint64_t number = get_int(f, 8);
     if (r->kind == JOURNAL_MESSAGE)
         r->message = number;
-    else if (r->kind == JOURNAL_RETAIN || r->kind == JOURNAL_RETAIN_CLEAR)
+    else if (r->kind >= JOURNAL_RETAIN && r->kind <= JOURNAL_SETTING)
         r->order = number;
     else
         r->session = number;
@@ -372,6 +378,11 @@ read_body(struct fields *f, struct record *r)
     case JOURNAL_RETAIN_CLEAR:
         r->msg.topic = get_text(f);
         f->bad |= r->msg.topic.len == 0 || r->msg.topic.len > MQTT_STRING_MAX;
+        return;
+    case JOURNAL_SETTING:
+        r->msg.topic = get_text(f);
+        r->msg.payload = get_text(f);
+        f->bad |= r->msg.topic.len == 0 || r->msg.topic.len > RECORD_SETTING_NAME_MAX;
         return;
     default:
         f->bad = true;

@@ -26,6 +26,8 @@ may_stay(const struct client *client)
     if (!client->access) // nobody was asked about it
         return listener->allow_anonymous;
     uint64_t mark = client->access->mark;
+    if (client->access->commands) // it is looked at once it has its response
+        return true;
     if (mark == 0) // somebody outside knows it, who gave it its time
         return true;
     const char *user = client->session->user;
@@ -45,6 +47,7 @@ review_client(struct client *client)
     client->decided_outside =
         rules && !superuser &&
         (rules->listeners[i].ask_publish || rules->listeners[i].ask_subscribe);
+    client_access_outdate(client->access);
     if (client->state != CLIENT_CONNECTED || may_stay(client))
         return;
     stat_add(&client->shard->stats.access_reviewed_out, 1);

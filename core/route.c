@@ -38,6 +38,8 @@ struct route_scratch {
     uint32_t handle_cap;
     uint8_t *share_shard; // picked shard of each share entry
     uint32_t share_cap;
+    uint32_t *others; // of a vector, who does not take a run whole
+    uint32_t other_cap;
     struct publish_copy copy;
 };
 
@@ -57,6 +59,7 @@ route_scratch_free(struct route_scratch *scratch)
     mem_free(scratch->ids);
     mem_free(scratch->handles);
     mem_free(scratch->share_shard);
+    mem_free(scratch->others);
     mem_free(scratch);
 }
 
@@ -86,18 +89,46 @@ is_for(const struct sub *sub, const struct pub *pub)
     return likely(!(sub->options.no_local | sub->options.partly)) || !is_kept_from(sub, pub);
 }
 
-static void
-deliver_sub(struct shard *shard, const struct sub *sub, struct pub *pub, struct trie_handle share)
+static struct delivery_spec
+spec_of(const struct shard *shard, const struct sub *sub, const struct pub *pub)
 {
-    struct delivery_spec spec = {
+    return (struct delivery_spec){
         .qos = effective_qos(shard, sub, pub),
         .retain = sub->options.retain_as_published && pub->retain,
         .subscription_ids = &sub->subscription_id,
         .subscription_id_count = sub->subscription_id ? 1 : 0,
-        .share = share,
-        .ordinal = share.generation ? sub->session->subs[sub->back].ordinal : 0,
     };
+}
+
+static void
+deliver_sub(struct shard *shard, const struct sub *sub, struct pub *pub)
+{
+    struct delivery_spec spec = spec_of(shard, sub, pub);
     session_deliver(sub->session, pub, &spec);
+}
+
+// A run: first those who take it whole, then the others, each packet to all of them.
+static NOINLINE void
+deliver_run(struct shard *shard, const struct sub *items, uint32_t count, struct pub *run)
+{
+    struct route_scratch *scratch = shard->scratch;
+    scratch->others = mem_grow(scratch->others, &scratch->other_cap, count, sizeof(uint32_t));
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct delivery_spec spec = spec_of(shard, &items[i], run);
+        if (!is_for(&items[i], run))
+            continue;
+        if (!session_deliver_run(items[i].session, run, &spec))
+            scratch->others[others++] = i;
+    }
+    struct pub rest = *run, one;
+    while (others > 0 && pub_next(&rest, &one)) {
+        scratch->copy.packet.form = 0;
+        one.copy = &scratch->copy;
+        for (uint32_t i = 0; i < others; i++)
+            deliver_sub(shard, &items[scratch->others[i]], &one);
+        pub_done(&one);
+    }
 }
 
 // No session can be met twice when one filter matched: straight through.
@@ -107,13 +138,15 @@ deliver_vector(struct shard *shard, struct sub_vector *vector, struct pub *pub)
     const struct sub *items = subs_items(vector);
     const uint32_t count = subs_count(vector);
     struct route_scratch *scratch = shard->scratch;
-    scratch->copy.kind = 0;
-    pub->copy = count > 1 ? &scratch->copy : NULL;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sub *sub = &items[i];
-        if (likely(is_for(sub, pub)))
-            deliver_sub(shard, sub, pub, (struct trie_handle){0});
+    if (pub_is_run(pub) && count > 1) {
+        deliver_run(shard, items, count, pub);
+        return;
     }
+    scratch->copy.packet.form = 0;
+    pub->copy = count > 1 ? &scratch->copy : NULL;
+    for (uint32_t i = 0; i < count; i++)
+        if (likely(is_for(&items[i], pub)))
+            deliver_sub(shard, &items[i], pub);
     pub->copy = NULL;
 }
 
@@ -148,7 +181,10 @@ deliver_share(struct shard *shard, struct trie_handle share, struct pub *pub)
         sub = pick_member(items + connected, subs_count(vector) - connected, turn, pub);
     if (!sub)
         return false;
-    deliver_sub(shard, sub, pub, share);
+    struct delivery_spec spec = spec_of(shard, sub, pub);
+    spec.share = share;
+    spec.ordinal = sub->session->subs[sub->back].ordinal;
+    session_deliver(sub->session, pub, &spec);
     return true;
 }
 
@@ -218,95 +254,124 @@ deliver_targets(struct shard *shard, struct pub *pub)
     scratch->target_count = scratch->link_count = 0;
 }
 
+// Handles of ordinary subscriptions, then those of share groups, which lead to one member each.
+struct selection {
+    const struct trie_handle *handles;
+    uint32_t ordinary, shares;
+    uint64_t tried; // bit i: shard i had no member for it
+};
+
 static void place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried,
                   bool lasting);
 
-// Handles of ordinary subscriptions and share groups alike; a share group's lead to one member.
-// tried: bit i: shard i had no member for it.
 static void
-deliver_handles(struct shard *shard, struct pub *pub, const struct trie_handle *handles,
-                uint32_t ordinary, uint32_t shares, uint64_t tried)
+deliver_handles(struct shard *shard, struct pub *pub, const struct selection *wanted)
 {
-    if (ordinary == 1) {
-        struct sub_vector *vector = subs_find(shard->subs, handles[0]);
+    if (likely(wanted->ordinary == 1)) {
+        struct sub_vector *vector = subs_find(shard->subs, wanted->handles[0]);
         if (vector)
             deliver_vector(shard, vector, pub);
-    } else if (ordinary > 1) {
+    } else if (wanted->ordinary > 1) {
         shard->stamp++;
-        for (uint32_t i = 0; i < ordinary; i++) {
-            struct sub_vector *vector = subs_find(shard->subs, handles[i]);
+        for (uint32_t i = 0; i < wanted->ordinary; i++) {
+            struct sub_vector *vector = subs_find(shard->subs, wanted->handles[i]);
             if (vector)
                 merge_vector(shard, vector, pub);
         }
         deliver_targets(shard, pub);
     }
-    for (uint32_t i = ordinary; i < ordinary + shares; i++) {
-        if (unlikely(!deliver_share(shard, handles[i], pub)))
-            place(shard, pub, handles[i], tried | UINT64_C(1) << shard->index, false);
+    for (uint32_t i = 0; i < wanted->shares; i++) {
+        struct trie_handle share = wanted->handles[wanted->ordinary + i];
+        if (unlikely(!deliver_share(shard, share, pub)))
+            place(shard, pub, share, wanted->tried | UINT64_C(1) << shard->index, false);
     }
 }
 
 // ---- To other shards
 // --------------------------------------------------------------------------------
 
-// What a record begins with; handle_count of handles follow, then the body or its msg.
+// What a record begins with; ordinary + shares handles follow, then the body or its msg. The body
+// is the packet as it came, or the run, or else topic, properties, payload: these stand in both in
+// this order, the properties just before the payload.
 struct record_head {
     uint64_t expires_ms, publisher, arrived_ms, number;
     uint64_t ticket; // the receiver answers with it; 0 = no answer is wanted
+    uint64_t tried;  // for one share group that is on its way: struct selection
     struct msg *msg; // RECORD_PUBLISH_REF: with a reference; else NULL
-    uint32_t topic_len, props_len, payload_len;
+    uint32_t topic_len, props_len, payload_at, payload_len;
+    uint32_t run_payload_len; // of all packets
     uint32_t ordinary, shares;
+    uint16_t count; // packets
+    uint8_t form;   // of the packet (msg.h)
+    uint8_t topic_at;
     uint8_t qos;
     bool retain, may_wait;
     bool bonded; // what is journaled for it reaches the disk together with the publisher's side
 };
+_Static_assert(sizeof(struct record_head) % 8 == 0, "handles and body follow");
 
-// What is for one share group alone may be on its way from shard to shard: in the place of one more
-// handle is a set of those that had no member for it.
-static inline uint32_t
-handle_count(uint32_t ordinary, uint32_t shares)
+static uint32_t
+body_len(const struct pub *pub)
 {
-    return ordinary + shares + (ordinary == 0 && shares == 1);
+    return pub->packet.form ? pub->packet.len : pub->topic.len + pub->props.len + pub->payload.len;
 }
-_Static_assert(sizeof(struct trie_handle) == sizeof(uint64_t), "it stands in its place");
 
 static void
-post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket, uint32_t ordinary,
-     uint32_t shares)
+put_body(uint8_t *p, const struct pub *pub)
 {
-    size_t handles = handle_count(ordinary, shares) * sizeof(struct trie_handle);
-    size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len;
-    bool by_ref = body > ROUTE_INLINE_MAX;
+    if (likely(pub->packet.form)) {
+        memcpy(p, pub->packet.bytes, pub->packet.len);
+        return;
+    }
+    memcpy(p, pub->topic.data, pub->topic.len);
+    if (pub->props.len)
+        memcpy(p + pub->topic.len, pub->props.data, pub->props.len);
+    if (pub->payload.len)
+        memcpy(p + pub->topic.len + pub->props.len, pub->payload.data, pub->payload.len);
+}
+
+static void
+post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,
+     const struct selection *wanted)
+{
+    uint32_t handles = (wanted->ordinary + wanted->shares) * sizeof(struct trie_handle);
+    uint32_t body = body_len(pub);
+    bool by_ref = body > ROUTE_INLINE_MAX && !pub_is_run(pub), whole = pub->packet.form != 0;
     struct record_head head = {
         .expires_ms = pub->expires_ms,
         .publisher = pub->publisher,
         .arrived_ms = pub->arrived_ms,
         .number = pub->number,
         .ticket = ticket,
+        .tried = wanted->tried,
         .msg = by_ref ? msg_ref(pub_msg(pub)) : NULL,
         .topic_len = pub->topic.len,
         .props_len = pub->props.len,
+        .payload_at = whole ? (uint32_t)(pub->payload.data - pub->packet.bytes)
+                            : pub->topic.len + pub->props.len,
         .payload_len = pub->payload.len,
-        .ordinary = ordinary,
-        .shares = shares,
+        .run_payload_len = pub->packet.payload_len,
+        .ordinary = wanted->ordinary,
+        .shares = wanted->shares,
+        .count = pub->packet.count,
+        .form = pub->packet.form,
+        .topic_at = whole ? (uint8_t)(pub->topic.data - pub->packet.bytes) : 0,
         .qos = pub->qos,
         .retain = pub->retain,
         .may_wait = pub->may_wait,
         .bonded = ticket != 0 && pub->bonded,
     };
     uint8_t *p = mail_reserve(shard, to, by_ref ? RECORD_PUBLISH_REF : RECORD_PUBLISH,
-                              (uint32_t)(sizeof head + handles + (by_ref ? 0 : body)));
+                              (uint32_t)sizeof head + handles + (by_ref ? 0 : body));
     memcpy(p, &head, sizeof head);
-    memcpy(p + sizeof head, shard->scratch->handles, handles);
+    p += sizeof head;
+    if (likely(handles == sizeof(struct trie_handle)))
+        memcpy(p, wanted->handles, sizeof(struct trie_handle));
+    else
+        memcpy(p, wanted->handles, handles);
     stat_add(&shard->stats.posted, 1);
-    if (by_ref)
-        return;
-    p += sizeof head + handles;
-    memcpy(p, pub->topic.data, pub->topic.len);
-    if (pub->props.len)
-        memcpy(p + pub->topic.len, pub->props.data, pub->props.len);
-    if (pub->payload.len)
-        memcpy(p + pub->topic.len + pub->props.len, pub->payload.data, pub->payload.len);
+    if (!by_ref)
+        put_body(p + handles, pub);
 }
 
 static void
@@ -321,14 +386,21 @@ record_pub(const struct spsc_record *record, struct record_head *ret_head, struc
         ret_pub->may_wait = head->may_wait;
         return;
     }
-    size_t handles = handle_count(head->ordinary, head->shares) * sizeof(struct trie_handle);
-    const uint8_t *body = record->data + sizeof *head + handles;
-    must_hot(sizeof *head + handles + head->topic_len + head->props_len + head->payload_len ==
-             record->len);
+    size_t before =
+        sizeof *head + (size_t)(head->ordinary + head->shares) * sizeof(struct trie_handle);
+    must_hot(before + head->payload_at + head->payload_len <= record->len);
+    must_hot(head->topic_at + head->topic_len + head->props_len <= head->payload_at);
+    const uint8_t *body = record->data + before;
     *ret_pub = (struct pub){
-        .topic = slice_of(body, head->topic_len),
-        .props = slice_of(body + head->topic_len, head->props_len),
-        .payload = slice_of(body + head->topic_len + head->props_len, head->payload_len),
+        .topic = slice_of(body + head->topic_at, head->topic_len),
+        .props = slice_of(body + head->payload_at - head->props_len, head->props_len),
+        .payload = slice_of(body + head->payload_at, head->payload_len),
+        .packet = {.bytes = body,
+                   .len = (uint32_t)(record->len - before),
+                   .payload_len = head->run_payload_len,
+                   .id_at = head->topic_at + head->topic_len,
+                   .count = head->count,
+                   .form = head->form},
         .expires_ms = head->expires_ms,
         .publisher = head->publisher,
         .arrived_ms = head->arrived_ms,
@@ -351,10 +423,8 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
         journal_bond(shard->journal, false, head.ticket, UINT64_C(1) << from);
     // Records are 8-byte aligned and the head is a multiple of 8.
     const void *handles = record->data + sizeof head;
-    uint64_t tried = 0;
-    if (unlikely(head.ordinary == 0))
-        memcpy(&tried, record->data + sizeof head + sizeof(struct trie_handle), sizeof tried);
-    deliver_handles(shard, &pub, handles, head.ordinary, head.shares, tried);
+    deliver_handles(shard, &pub,
+                    &(struct selection){handles, head.ordinary, head.shares, head.tried});
     pub_done(&pub);
     if (head.ticket)
         tickets_owe(shard, from, head.ticket, shard->outcome);
@@ -381,23 +451,26 @@ route_drop_record(const struct spsc_record *record)
 // ---- Publishing
 // -------------------------------------------------------------------------------------
 
-// Collects in scratch->handles what of the match belongs to the shard `to`.
-static uint32_t
-select_handles(struct route_scratch *scratch, const struct match *match, unsigned to,
-               uint32_t *ret_ordinary)
+// What of the match belongs to the shard `to`; in scratch->handles, or in the match itself.
+static struct selection
+select_handles(struct route_scratch *scratch, const struct match *match, unsigned to)
 {
+    if (likely(match->count == 1 && match->shares == 0)) // one filter is the rule
+        return (struct selection){&match->entries[0].handle, 1, 0, 0};
+    struct selection ret = {0};
     uint32_t n = 0, plain = match->count - match->shares;
     scratch->handles = mem_grow(scratch->handles, &scratch->handle_cap, match->count + 1,
                                 sizeof *scratch->handles);
     for (uint32_t i = 0; i < plain; i++)
         if (match->entries[i].shards >> to & 1)
             scratch->handles[n++] = match->entries[i].handle;
-    *ret_ordinary = n;
+    ret.ordinary = n;
     for (uint32_t i = 0; i < match->shares; i++)
         if (scratch->share_shard[i] == to)
             scratch->handles[n++] = match->entries[plain + i].handle;
-    scratch->handles[n] = (struct trie_handle){0}; // see handle_count
-    return n - *ret_ordinary;
+    ret.shares = n - ret.ordinary;
+    ret.handles = scratch->handles;
+    return ret;
 }
 
 #define NO_SHARD 0xffu
@@ -423,6 +496,36 @@ pick_shares(struct shard *shard, const struct match *match, uint64_t *durable)
     return shards;
 }
 
+// Other shards that may have a durable subscriber are to answer.
+static void
+expect_answers(struct shard *shard, struct pub *pub, uint64_t shards, struct route_result *ret)
+{
+    ret->answering = shards;
+    ret->ticket = tickets_next(shard);
+    // The shards' journals are to know it by one number.
+    if (pub->number == 0)
+        pub->number = journal_message_number(shard->journal);
+    if (pub->bonded)
+        journal_bond(shard->journal, true, ret->ticket, ret->answering);
+}
+
+static void
+deliver_here(struct shard *shard, struct pub *pub, const struct match *match)
+{
+    struct selection wanted = select_handles(shard->scratch, match, shard->index);
+    if (likely(wanted.shares == 0)) {
+        deliver_handles(shard, pub, &wanted);
+        return;
+    }
+    // A redispatch may match again, and use the scratch: so a copy of its own.
+    size_t bytes = (wanted.ordinary + wanted.shares) * sizeof(struct trie_handle);
+    struct trie_handle *handles = mem_alloc(bytes);
+    memcpy(handles, wanted.handles, bytes);
+    wanted.handles = handles;
+    deliver_handles(shard, pub, &wanted);
+    mem_free(handles);
+}
+
 static void
 publish_match(struct shard *shard, struct pub *pub, const struct match *match,
               struct route_result *ret)
@@ -430,42 +533,29 @@ publish_match(struct shard *shard, struct pub *pub, const struct match *match,
     uint64_t shards = match->shards, durable = match->durable;
     if (unlikely(match->shares))
         shards |= pick_shares(shard, match, &durable);
-    uint32_t ordinary, shares;
     uint64_t others = shards & ~(UINT64_C(1) << shard->index);
-    if (unlikely((durable & others) && pub->qos > 0)) {
-        ret->answering = durable & others;
-        ret->ticket = tickets_next(shard);
-        // The shards' journals are to know it by one number.
-        if (pub->number == 0)
-            pub->number = journal_message_number(shard->journal);
-        if (pub->bonded)
-            journal_bond(shard->journal, true, ret->ticket, ret->answering);
-    }
+    if (unlikely((durable & others) && pub->qos > 0))
+        expect_answers(shard, pub, durable & others, ret);
     for (; others; others &= others - 1) {
         unsigned to = (unsigned)__builtin_ctzll(others);
         uint64_t ticket = ret->answering >> to & 1 ? ret->ticket : 0;
-        shares = select_handles(shard->scratch, match, to, &ordinary);
-        post(shard, to, pub, ticket, ordinary, shares);
+        struct selection wanted = select_handles(shard->scratch, match, to);
+        post(shard, to, pub, ticket, &wanted);
     }
-    if (!(shards >> shard->index & 1))
-        return;
-    // One filter, which is this shard's, is the rule.
-    if (likely(match->count == 1 && match->shares == 0)) {
-        deliver_handles(shard, pub, &match->entries[0].handle, 1, 0, 0);
-        return;
+    if (shards >> shard->index & 1)
+        deliver_here(shard, pub, match);
+}
+
+// A share group gets each message for itself.
+static void
+publish_each(struct shard *shard, struct pub *run, struct route_result *ret)
+{
+    struct pub one;
+    while (pub_next(run, &one)) {
+        // Anew for each: delivering to a group may have matched another topic.
+        publish_match(shard, &one, match_cache_get(shard->matches, one.topic), ret);
+        pub_done(&one);
     }
-    shares = select_handles(shard->scratch, match, shard->index, &ordinary);
-    // A redispatch below may match again, and use the scratch: so a copy of its own, when it can
-    // happen.
-    if (likely(shares == 0)) {
-        deliver_handles(shard, pub, shard->scratch->handles, ordinary, 0, 0);
-        return;
-    }
-    size_t bytes = (ordinary + shares) * sizeof(struct trie_handle);
-    struct trie_handle *handles = mem_alloc(bytes);
-    memcpy(handles, shard->scratch->handles, bytes);
-    deliver_handles(shard, pub, handles, ordinary, shares, 0);
-    mem_free(handles);
 }
 
 static err_t
@@ -502,27 +592,25 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
     }
     const struct match *match = match_cache_get(shard->matches, pub->topic);
     ret->matched = match->count > 0;
-    if (ret->matched)
+    if (unlikely(match->shares && pub_is_run(pub)))
+        publish_each(shard, pub, ret);
+    else if (ret->matched)
         publish_match(shard, pub, match, ret);
     ret->outcome = shard->outcome;
     return OK;
 }
 
 static void
-post_share(struct shard *shard, unsigned to, struct pub *pub, const struct trie_handle handles[2],
+post_share(struct shard *shard, unsigned to, struct pub *pub, const struct selection *wanted,
            bool bonded)
 {
-    struct route_scratch *scratch = shard->scratch;
-    scratch->handles =
-        mem_grow(scratch->handles, &scratch->handle_cap, 2, sizeof *scratch->handles);
-    memcpy(scratch->handles, handles, 2 * sizeof *handles);
     uint64_t ticket = 0;
     if (bonded) {
         ticket = tickets_next(shard);
         pub->bonded = true;
         journal_bond(shard->journal, true, ticket, UINT64_C(1) << to);
     }
-    post(shard, to, pub, ticket, 0, 1);
+    post(shard, to, pub, ticket, wanted);
 }
 
 static const struct trie_share *
@@ -551,9 +639,8 @@ place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t t
             return;
         }
         if (to != (int)shard->index) {
-            struct trie_handle handles[2] = {share};
-            memcpy(&handles[1], &tried, sizeof tried);
-            post_share(shard, (unsigned)to, pub, handles, lasting && durable);
+            const struct selection wanted = {&share, 0, 1, tried};
+            post_share(shard, (unsigned)to, pub, &wanted, lasting && durable);
             return;
         }
         if (deliver_share(shard, share, pub))

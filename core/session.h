@@ -177,6 +177,9 @@ struct delivery_spec {
 };
 // What became of it beyond this session's reach is noted in shard->outcome.
 void session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec);
+// All packets of a run at once. False, and nothing done, where each has to be looked at.
+bool session_deliver_run(struct session *session, const struct pub *run,
+                         const struct delivery_spec *spec);
 // An entry is acknowledged or dropped: journals that and forgets it.
 void session_finish(struct session *session, struct delivery *entry);
 void session_pump_now(struct session *session); // part of session_pump

@@ -4,6 +4,7 @@
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/retained.h"
 #include "core/route.h"
@@ -29,6 +30,23 @@ queue_is_over(const struct session *session, size_t size, uint32_t times)
         return true;
     uint64_t bytes_max = config->queued_bytes_max * times;
     return bytes_max && out->queued_bytes + out->disk_bytes + size > bytes_max;
+}
+
+// A line for the operator: messages do not get where they should, and which key says so.
+static COLD void
+tell(const struct session *session, const char *key)
+{
+    struct shard *shard = session->shard;
+    log_limited(shard->log, &shard->log_drops, shard->now_ms, LOG_T_NOTICE,
+                "Client %s: no room for a message to it because of %s.", session->id, key);
+}
+
+static COLD void
+tell_full(const struct session *session)
+{
+    uint32_t max = session->shard->config->queued_messages_max;
+    bool by_count = max && deliveries_waiting(&session->out) >= max;
+    tell(session, by_count ? "max_queued_messages" : "max_queued_bytes");
 }
 
 bool
@@ -90,13 +108,16 @@ static bool
 queue_make_room(struct session *session, const struct pub *pub, size_t size)
 {
     struct shard *shard = session->shard;
-    if (unlikely(shard->over_budget && !session->client && !journal_is_on(shard->journal))) {
+    if (unlikely(shard->level >= GOVERNOR_FULL && !session->client &&
+                 !journal_is_on(shard->journal))) {
         stat_add(&shard->stats.dropped_memory, 1);
+        tell(session, "memory_limit");
         note_outcome(shard, OUTCOME_REFUSED);
         return false;
     }
     if (likely(!queue_is_over(session, size, 1)))
         return true;
+    tell_full(session);
     switch (shard->config->queue_full_action) {
     case QUEUE_FULL_REJECT:
         if (session->durable)
@@ -132,7 +153,7 @@ is_long(const struct session *session)
     if (session->client)
         return out->queued >= QUEUE_ONLINE_MESSAGES || out->queued_bytes >= QUEUE_ONLINE_BYTES;
     return out->queued >= QUEUE_AWAY_MESSAGES || out->queued_bytes >= QUEUE_AWAY_BYTES ||
-           session->shard->over_budget;
+           session->shard->level >= GOVERNOR_TRIM;
 }
 
 void
@@ -167,17 +188,33 @@ session_widen(struct session *session)
 }
 
 static bool
-out_has_room(const struct client *client)
+out_has_room(struct client *client)
 {
     uint64_t max = client->shard->config->output_bytes_max;
+    if (unlikely(client->rates != NULL) && !client_rates_may_send(client))
+        return false;
     return outq_bytes(&client->out) < (max ? min_u64(max, PUMP_OUT_MAX) : PUMP_OUT_MAX);
+}
+
+// Every PUBLISH of a session leaves by here.
+static inline bool
+put(struct session *session, struct pub *pub, const struct delivery_spec *spec, uint16_t packet_id,
+    bool dup)
+{
+    struct client *client = session->client;
+    if (unlikely(client->rates != NULL))
+        client_rates_sent(client, pub->topic.len + pub->payload.len);
+    return client_put_publish(client, pub, spec, packet_id, dup);
 }
 
 static void
 go_on_later(struct session *session)
 {
-    // A blocked client is continued by client_on_writable.
-    if (!session->client->blocked && list_empty(&session->unfinished))
+    const struct client *client = session->client;
+    // Those are continued by client_on_writable, and by client_rates_on_timer.
+    if (client->blocked || (client->rates && client->rates->out_due_ms))
+        return;
+    if (list_empty(&session->unfinished))
         list_push(&session->shard->unfinished, &session->unfinished);
 }
 
@@ -223,7 +260,7 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
     struct delivery_spec spec;
     entry_spec(entry, &spec);
     uint16_t id = entry->qos > 0 ? packet_id : 0; // [MQTT-2.2.1-2]
-    bool sent = client_put_publish(session->client, &pub, &spec, id, !first);
+    bool sent = put(session, &pub, &spec, id, !first);
     if (sent && entry->qos > 0)
         deliveries_mark_sent(&session->out, entry);
     else // QoS 0, or too large for the client: as if it had been sent [MQTT-3.1.2-25]
@@ -296,7 +333,7 @@ static bool
 goes_at_once(const struct session *session, const struct pub *pub, uint8_t qos)
 {
     const struct deliveries *out = &session->out;
-    const struct client *client = session->client;
+    struct client *client = session->client;
     if (out->sent != out->tail || !client || client->state != CLIENT_CONNECTED)
         return false;
     if (unlikely(pub->expires_ms && pub->expires_ms <= session->shard->now_ms))
@@ -314,7 +351,7 @@ send_at_once(struct session *session, struct pub *pub, const struct delivery_spe
     uint16_t packet_id = deliveries_packet_id(out->tail);
     entry->state = DELIVERY_SENT;
     struct delivery *place = deliveries_push_sent(out, entry);
-    if (unlikely(!client_put_publish(session->client, pub, spec, packet_id, false)))
+    if (unlikely(!put(session, pub, spec, packet_id, false)))
         session_finish(session, place); // too large: as if it had been sent [MQTT-3.1.2-25]
 }
 
@@ -360,7 +397,9 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     struct shard *shard = session->shard;
     struct client *client = session->client;
     bool online = client && client->state == CLIENT_CONNECTED;
-    if (shard->config->queue_qos0_messages && (!online || session->out.sent != session->out.tail)) {
+    bool must_wait = online && unlikely(client->rates != NULL) && !client_rates_may_send(client);
+    if (shard->config->queue_qos0_messages &&
+        (!online || must_wait || session->out.sent != session->out.tail)) {
         if (queue_make_room(session, pub, pub->topic.len + pub->payload.len))
             enqueue(session, pub, spec);
         return;
@@ -369,23 +408,29 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
         stat_add(&shard->stats.dropped_offline_qos0, 1);
         return;
     }
+    if (unlikely(must_wait)) {
+        stat_add(&shard->stats.dropped_rate, 1);
+        tell(session, "max_messages_out_rate or max_bytes_out_rate");
+        return;
+    }
     uint64_t max = shard->config->output_bytes_max;
     if (unlikely(max && outq_bytes(&client->out) + pub->payload.len > max &&
                  outq_bytes(&client->out) > 0)) {
         stat_add(&shard->stats.dropped_slow_consumer, 1);
+        tell(session, "max_output_bytes");
         return;
     }
-    if (unlikely(shard->over_budget && client->blocked)) {
+    if (unlikely(shard->level >= GOVERNOR_TRIM && client->blocked)) {
         stat_add(&shard->stats.dropped_memory, 1);
+        tell(session, "memory_limit");
         return;
     }
-    (void)client_put_publish(client, pub, spec, 0, false);
+    (void)put(session, pub, spec, 0, false);
 }
 
-void
-session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+static void
+deliver_one(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
-    must_hot(session->magic == SESSION_MAGIC);
     if (spec->qos == 0) {
         deliver_qos0(session, pub, spec);
         return;
@@ -393,6 +438,44 @@ session_deliver(struct session *session, struct pub *pub, const struct delivery_
     if (!queue_make_room(session, pub, sizeof(struct msg) + pub->topic.len + pub->payload.len))
         return;
     enqueue(session, pub, spec);
+}
+
+bool
+session_deliver_run(struct session *session, const struct pub *run,
+                    const struct delivery_spec *spec)
+{
+    must_hot(session->magic == SESSION_MAGIC && pub_is_run(run));
+    const struct shard *shard = session->shard;
+    struct client *client = session->client;
+    if (spec->qos > 0 || !client || client->state != CLIENT_CONNECTED || client->rates ||
+        shard->level >= GOVERNOR_TRIM || shard->config->queue_qos0_messages)
+        return false;
+    uint64_t max = shard->config->output_bytes_max;
+    if (max && outq_bytes(&client->out) + run->packet.len > max)
+        return false;
+    return client_put_run(client, run, spec);
+}
+
+static NOINLINE void
+deliver_run(struct session *session, const struct pub *run, const struct delivery_spec *spec)
+{
+    if (likely(session_deliver_run(session, run, spec)))
+        return;
+    struct pub rest = *run, one;
+    while (pub_next(&rest, &one)) {
+        deliver_one(session, &one, spec);
+        pub_done(&one);
+    }
+}
+
+void
+session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    must_hot(session->magic == SESSION_MAGIC);
+    if (unlikely(pub_is_run(pub)))
+        deliver_run(session, pub, spec);
+    else
+        deliver_one(session, pub, spec);
 }
 
 // ---- Retained messages for a new subscription
@@ -420,7 +503,7 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
     };
     // At QoS 0 without the policies for live messages: walk_run saw to it that there is room.
     if (spec.qos == 0)
-        (void)client_put_publish(session->client, &pub, &spec, 0, false);
+        (void)put(session, &pub, &spec, 0, false);
     else
         session_deliver(session, &pub, &spec);
     pub_done(&pub);
@@ -472,10 +555,10 @@ session_walks_stop(struct session *session, struct trie_handle handle)
 static bool
 walk_may_go_on(const struct session *session)
 {
-    const struct client *client = session->client;
+    struct client *client = session->client;
     if (deliveries_waiting(&session->out) > 0 || client->state != CLIENT_CONNECTED)
         return false;
-    return out_has_room(client) && !(session->shard->over_budget && client->blocked);
+    return out_has_room(client) && !(session->shard->level >= GOVERNOR_TRIM && client->blocked);
 }
 
 // False when it stopped for want of room or because its share of this tick is used.

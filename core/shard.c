@@ -8,6 +8,7 @@
 #include "core/client.h"
 #include "core/client_access.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/mail.h"
 #include "core/registry.h"
@@ -77,6 +78,9 @@ shard_tick_begin(struct shard *shard, uint64_t now_ms)
     shard->now_ms = now_ms;
     shard->config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
     shard->access = atomic_load_explicit(&shard->broker->access, memory_order_acquire);
+    // It may have slept while others decided.
+    shard->level =
+        (enum governor_level)atomic_load_explicit(&shard->broker->level, memory_order_relaxed);
     shard->news |= journal_poll(shard->journal);
     if (!list_empty(&shard->parked))
         shard->news |= tickets_poll(shard);
@@ -148,6 +152,9 @@ fire(struct shard *shard, struct timer *timer)
     case TIMER_SESSION:
         session_on_timer(container_of(timer, struct session, timer));
         break;
+    case TIMER_RATES:
+        client_rates_on_timer(container_of(timer, struct client_rates, timer));
+        break;
     case TIMER_SYS:
         sys_on_timer(shard->sys);
         break;
@@ -176,7 +183,7 @@ resume_reads(struct shard *shard)
 {
     if (list_empty(&shard->blocked_reads) || shard->outbox_bytes > 0 || shard_keeper_lags(shard))
         return;
-    if (shard->over_budget && shard->now_ms < shard->resume_ms)
+    if (shard->level >= GOVERNOR_SLOW && shard->now_ms < shard->resume_ms)
         return;
     shard->resume_ms = shard->now_ms + RESUME_MS;
     struct list *node;
@@ -274,9 +281,7 @@ account(struct shard *shard)
                           memory_order_relaxed);
     atomic_store_explicit(&stats->messages_inflight, shard->totals.inflight, memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&shard->broker->memory_max, memory_order_relaxed);
-    uint64_t memory = max ? broker_memory(shard->broker) : 0;
-    shard->over_budget = memory > max;
-    shard->far_over_budget = memory > max + max / 4;
+    governor_decide(shard, max ? broker_memory(shard->broker) : 0, max);
 }
 
 void

@@ -100,6 +100,7 @@ value_json(const struct record *record, const struct json_field *field)
     case FORM_BOOL:
         return json_boolean(number != 0);
     case FORM_TEXT:
+    case FORM_NAME:
     case FORM_TOPIC:
     case FORM_FILTER:
         return json_string_of(slice_at(record, field));
@@ -189,7 +190,7 @@ set_source(json_t *object, const struct record *record)
 err_t
 json_write(FILE *out, const struct record *record)
 {
-    must(record->kind >= JOURNAL_SESSION && record->kind <= JOURNAL_RETAIN_CLEAR);
+    must(record->kind >= JOURNAL_SESSION && record->kind < JOURNAL_KINDS);
     const struct json_kind *kind = &json_kinds[record->kind];
     must(kind->type != NULL);
     json_t *object = json_object();

@@ -14,17 +14,14 @@ static const struct table_key key_version = {7, "version"};
 static const struct table_key key_numbers = {7, "numbers"};
 
 // From version `from` to the next one, within the transaction that also writes the new number; so a
-// crash leaves the old version or the new one. Version 1 is the first. A step gets tables of the
-// old form and leaves the new form.
+// crash leaves the old version or the new one. A step gets tables of the old form and leaves the
+// new form; NULL: they are the same.
 struct upgrade {
     uint32_t from;
     int (*step)(struct state *state, MDB_txn *txn); // NULL: all that is there has the new form
 };
-static const struct upgrade upgrades[] = {
-    {1, NULL}, // from 2 on a RETAIN record may say who published the message
-};
-// What was written from this version on can be read as it is.
-#define READABLE_FROM 1u
+// From 2 on there are settings, and a RETAIN record may say who published the message.
+static const struct upgrade upgrades[] = {{1, NULL}};
 
 static int
 put_version(struct state_txn *txn, uint32_t version)
@@ -149,7 +146,7 @@ check_version(struct state *state, bool may_write, uint32_t *ret_version)
     state_abort(&txn);
     if (rc != 0 || *ret_version == STATE_VERSION)
         return rc;
-    if (*ret_version > STATE_VERSION || *ret_version < READABLE_FROM)
+    if (*ret_version > STATE_VERSION || (!may_write && *ret_version < STATE_VERSION_READ))
         return ENV_OTHER_VERSION;
     if (!may_write)
         return 0;

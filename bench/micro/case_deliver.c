@@ -22,12 +22,15 @@ struct deliver_param {
     uint32_t burst;   // PUBLISH packets in one receive
     bool durable;     // sessions outlive connections, and a keeper keeps what they journal
     bool across;      // publishers live on one shard, subscribers on another
+    bool alternate;   // a publisher's packets have two topics in turn
     bool ruled;       // there are rules for topics, and a filter with wildcards is read partly
 };
 
 struct peer {
     struct sim_conn *conn;
-    char topic[32]; // a publisher's
+    char topic[32];  // a publisher's
+    char second[32]; // in turn with it; empty: none
+    uint32_t said;
     uint16_t packet_id;
     uint8_t *says; // to the broker, with the next tick
     uint32_t len, cap;
@@ -82,14 +85,15 @@ head_len(const struct stage *stage, uint32_t topic_len)
 static void
 say_publish(struct stage *stage, struct peer *peer)
 {
-    uint32_t topic_len = (uint32_t)strlen(peer->topic);
+    const char *topic = peer->second[0] && peer->said++ & 1 ? peer->second : peer->topic;
+    uint32_t topic_len = (uint32_t)strlen(topic);
     uint32_t len = head_len(stage, topic_len) + PAYLOAD;
     must(len < 128); // in one byte
     uint8_t *p = say(peer, 2 + len), *end = p + 2 + len;
     *p++ = (uint8_t)(MQTT_PUBLISH << 4 | stage->param->qos << 1);
     *p++ = (uint8_t)len;
     p = put_u16(p, topic_len);
-    memcpy(p, peer->topic, topic_len);
+    memcpy(p, topic, topic_len);
     p += topic_len;
     if (stage->param->qos > 0) {
         peer->packet_id = (uint16_t)(peer->packet_id % UINT16_MAX + 1);
@@ -261,7 +265,9 @@ static void
 subscribe(struct stage *stage, struct peer *peer, uint32_t number)
 {
     char filter[32];
-    if (stage->param->shape == FAN_IN)
+    if (stage->param->alternate)
+        (void)snprintf(filter, sizeof filter, "bench/0badcafe/%u/#", number);
+    else if (stage->param->shape == FAN_IN)
         (void)snprintf(filter, sizeof filter, "bench/0badcafe/+");
     else
         (void)snprintf(filter, sizeof filter, "bench/0badcafe/%u",
@@ -304,6 +310,8 @@ stage_open(struct stage *stage)
     for (uint32_t i = 0; i < stage->publisher_count; i++) {
         struct peer *peer = &stage->publishers[i];
         (void)snprintf(peer->topic, sizeof peer->topic, "bench/0badcafe/%u", i);
+        if (param->alternate)
+            (void)snprintf(peer->second, sizeof peer->second, "bench/0badcafe/%u/b", i);
         come(stage, peer, "publisher", i, 0);
     }
     for (uint32_t i = 0; i < stage->subscriber_count; i++)
@@ -371,6 +379,10 @@ static const struct micro_case items[] = {
     DELIVER("fan_out_100_qos0", 5, FAN_OUT, 100, 0, .burst = 10),
     DELIVER("fan_out_100_qos1", 3, FAN_OUT, 100, 1, .burst = 10),
     DELIVER("fan_out_100_qos2", 2, FAN_OUT, 100, 2, .burst = 10),
+    DELIVER("alternating_qos0", 10, PAIRS, 50, 0, .burst = 10, .alternate = true),
+    DELIVER("alternating_qos1", 6, PAIRS, 50, 1, .burst = 10, .alternate = true),
+    DELIVER("alternating_across_qos0", 8, PAIRS, 50, 0, .burst = 10, .alternate = true,
+            .across = true),
     DELIVER("across_pairs_qos0", 8, PAIRS, 50, 0, .burst = 10, .across = true),
     DELIVER("across_pairs_qos1", 6, PAIRS, 50, 1, .burst = 10, .across = true),
     DELIVER("durable_pairs_qos1", 4, PAIRS, 50, 1, .burst = 10, .durable = true),

@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/secret_file.h"
 
+#include "core/access/http_settings.h"
 #include "core/access/users.h"
 #include "core/acl.h"
 
@@ -42,11 +43,11 @@ load_acl(const char *path, struct acl **ret_acl, char problem[ACCESS_PROBLEM_MAX
     return err;
 }
 
-static struct access_users *
-names_of(const struct users *users)
+struct access_users *
+authority_names(const struct users *users)
 {
     struct access_users *names = access_users_new();
-    for (uint32_t i = 0; i < users_count(users); i++) {
+    for (uint32_t i = 0; users && i < users_count(users); i++) {
         uint64_t mark;
         struct slice name = users_name(users, i, &mark);
         access_users_add(names, name, mark);
@@ -83,11 +84,78 @@ load_listener(const struct config *config, uint32_t i, struct authority *authori
     if (entry->password_file && !listener->users) {
         err = load_users(entry->password_file, &listener->users, problem);
         if (err == OK)
-            listener->names = names_of(listener->users);
+            listener->names = authority_names(listener->users);
     }
     if (err == OK && entry->acl_file && !listener->acl)
         err = load_acl(entry->acl_file, &listener->acl, problem);
-    listener->asks = listener->users != NULL;
+    listener->asks = listener->users || authority->tokens || authority->hook_connects;
+    return err;
+}
+
+static char *
+copy(const char *text)
+{
+    return text ? mem_strdup(text) : NULL;
+}
+
+static char **
+copy_list(char *const *list)
+{
+    uint32_t count = 0;
+    while (list && list[count])
+        count++;
+    char **fresh = mem_zalloc((count + 1) * sizeof(char *));
+    for (uint32_t i = 0; i < count; i++)
+        fresh[i] = mem_strdup(list[i]);
+    return fresh;
+}
+
+// Copies of what it says: the configuration may be replaced while a thread still answers by it.
+static err_t
+load_tokens(const struct auth_jwt_config *config, struct authority *authority,
+            char problem[ACCESS_PROBLEM_MAX])
+{
+    struct file_problem bad;
+    if (jwt_keys_read(config->key_file, &authority->tokens, &bad) != OK) {
+        (void)snprintf(problem, ACCESS_PROBLEM_MAX, "auth_jwt_key_file: %s", bad.text);
+        return ERR_CONFIG;
+    }
+    authority->jwt = (struct auth_jwt_config){
+        .issuer = copy(config->issuer),
+        .audience = copy(config->audience),
+        .user_claim = copy(config->user_claim),
+        .acl_claim = copy(config->acl_claim),
+        .matches = copy_list(config->matches),
+        .leeway_s = config->leeway_s,
+    };
+    return OK;
+}
+
+static void
+free_tokens(struct authority *authority)
+{
+    struct auth_jwt_config *jwt = &authority->jwt;
+    mem_free(jwt->issuer);
+    mem_free(jwt->audience);
+    mem_free(jwt->user_claim);
+    mem_free(jwt->acl_claim);
+    for (uint32_t i = 0; jwt->matches && jwt->matches[i]; i++)
+        mem_free(jwt->matches[i]);
+    mem_free((void *)jwt->matches);
+    jwt_keys_unref(authority->tokens);
+}
+
+// The hook reads its settings itself: here they are only looked at.
+static err_t
+check_hook(const struct config *config, char problem[ACCESS_PROBLEM_MAX])
+{
+    struct http_settings *settings;
+    struct file_problem bad;
+    err_t err = http_settings_new(config, &settings, &bad);
+    if (err == OK)
+        http_settings_unref(settings);
+    else
+        (void)snprintf(problem, ACCESS_PROBLEM_MAX, "%s", bad.text);
     return err;
 }
 
@@ -99,7 +167,11 @@ authority_load(const struct config *config, struct authority **ret_authority,
     atomic_store(&authority->refs, 1);
     authority->listener_count = config->listener_count;
     authority->alike = true;
-    err_t err = OK;
+    authority->hook_connects = config->auth_http.url != NULL;
+    authority->hook_topics = config->auth_http.acl_url != NULL;
+    err_t err = check_hook(config, ret_problem);
+    if (err == OK && config->auth_jwt.key_file)
+        err = load_tokens(&config->auth_jwt, authority, ret_problem);
     for (uint32_t i = 0; err == OK && i < config->listener_count; i++) {
         err = load_listener(config, i, authority, ret_problem);
         authority->alike =
@@ -129,5 +201,6 @@ authority_unref(struct authority *authority)
         acl_unref(authority->listeners[i].acl);
         access_users_unref(authority->listeners[i].names);
     }
+    free_tokens(authority);
     mem_free(authority);
 }

@@ -9,6 +9,7 @@
 #ifndef TERN_CORE_ACCESS_AUTHORITY_H
 #define TERN_CORE_ACCESS_AUTHORITY_H
 
+#include "core/access/jwt.h"
 #include "core/access/service.h"
 
 struct users;
@@ -22,7 +23,11 @@ struct authority_listener {
 
 struct authority {
     _Atomic uint32_t refs;
-    bool alike; // the listeners' ACLs are the same
+    bool alike;                 // the listeners' ACLs are the same
+    struct jwt_keys *tokens;    // NULL = no tokens are taken
+    struct auth_jwt_config jwt; // with texts of its own
+    bool hook_connects;         // the HTTP service is asked about clients,
+    bool hook_topics;           // about topics and filters
     uint32_t listener_count;
     struct authority_listener listeners[CONFIG_LISTENERS_MAX];
 };
@@ -30,6 +35,8 @@ struct authority {
 // OK: returns new, one reference. ERR_CONFIG: as access_service_new.
 NODISCARD err_t authority_load(const struct config *config, struct authority **ret_authority,
                                char ret_problem[ACCESS_PROBLEM_MAX]);
+// The users of a password file with their marks; users NULL: nobody. Returns new.
+struct access_users *authority_names(const struct users *users);
 struct authority *authority_ref(struct authority *authority);
 void authority_unref(struct authority *authority); // takes one; NULL is fine
 

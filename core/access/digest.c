@@ -137,6 +137,7 @@ digest_pbkdf2(enum digest kind, struct slice password, struct slice salt, uint32
     must(iterations > 0);
     static const uint8_t first_block[] = {0, 0, 0, 1};
     const uint32_t len = digest_len(kind);
+    must(len <= DIGEST_LEN_MAX);
     uint8_t u[DIGEST_LEN_MAX];
     struct pads pads;
     pads_begin(&pads, kind, password);

@@ -7,13 +7,16 @@
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 
+#include "core/access/digest.h"
 #include "core/access/dynsec_command.h"
 #include "core/access/dynsec_compile.h"
 #include "core/access/dynsec_store.h"
+#include "core/access/verified.h"
 
 struct dynsec {
     pthread_mutex_t mutex; // orders the commands, and guards what follows
     struct dynsec_model model;
+    uint64_t next_order;
     uint32_t iterations;
     struct hash_key key; // for the cost of names that are unknown
 };
@@ -26,6 +29,9 @@ dynsec_new(uint32_t iterations)
     pthread_mutex_init(&dynsec->mutex, NULL);
     dynsec_model_init(&dynsec->model);
     dynsec->iterations = iterations;
+    dynsec->next_order = 1;
+    uint8_t first[DIGEST_LEN_MAX]; // before there are several threads (digest.h)
+    digest_of(DIGEST_SHA512, slice_of(NULL, 0), slice_of(NULL, 0), first);
     err_t err = hash_key_random(&dynsec->key);
     must(err == OK); // the broker itself has had a key by then
     return dynsec;
@@ -74,6 +80,12 @@ install(struct dynsec *dynsec, struct dynsec_model *model, err_t err)
     return err;
 }
 
+void
+dynsec_set_next_order(struct dynsec *dynsec, uint64_t order)
+{
+    dynsec->next_order = order;
+}
+
 err_t
 dynsec_load(struct dynsec *dynsec, const struct dynsec_setting *list, uint32_t count, char *problem,
             size_t size)
@@ -90,9 +102,11 @@ dynsec_import(struct dynsec *dynsec, struct slice text, struct dynsec_import *re
     struct dynsec_model model;
     dynsec_model_init(&model);
     err_t err = dynsec_take_file(&model, text, ret, problem, size);
-    if (err == OK)
-        dynsec_collect(&model, &ret->settings);
-    return install(dynsec, &model, err);
+    if (err != OK)
+        return install(dynsec, &model, err);
+    dynsec_collect(&model, &ret->settings);
+    ret->order = dynsec->next_order++; // nobody else knows of it yet
+    return install(dynsec, &model, OK);
 }
 
 // ---- Commands -----------------------------------------------------------------------------------
@@ -116,6 +130,7 @@ dynsec_execute(struct dynsec *dynsec, struct slice by, struct slice payload,
     dynsec_collect(&dynsec->model, &ret->settings);
     const struct dynsec_client *self = dynsec_find_client(&dynsec->model, name);
     ret->mark = self && !self->disabled ? self->mark : 0;
+    ret->order = dynsec->next_order++;
     pthread_mutex_unlock(&dynsec->mutex);
     char *text = json_dumps(reply, JSON_COMPACT);
     must(text);
@@ -144,14 +159,6 @@ struct candidate {
     bool known, good;
 };
 
-static struct dynsec_secret
-no_secret(uint32_t iterations)
-{
-    struct dynsec_secret secret;
-    dynsec_secret_none(iterations, &secret);
-    return secret;
-}
-
 // A name that is unknown costs as much as one of the others, always the same: passwords that came
 // with a file have other costs than those that were set here, and neither tells a name from
 // another.
@@ -168,36 +175,51 @@ usual_iterations(const struct dynsec *dynsec, struct slice user)
 }
 
 static void
-find_candidate(struct dynsec *dynsec, const char *name, struct slice user, struct slice client_id,
+find_candidate(const struct dynsec *dynsec, const char *name, const struct dynsec_login *login,
                struct candidate *ret)
 {
     const struct dynsec_client *client = dynsec_find_client(&dynsec->model, name);
     *ret = (struct candidate){.known = client != NULL};
     if (!client || !client->has_secret) {
-        ret->secret = no_secret(usual_iterations(dynsec, user));
+        dynsec_secret_none(usual_iterations(dynsec, login->user), &ret->secret);
         return;
     }
     ret->secret = client->secret;
     ret->mark = client->mark;
     ret->good = !client->disabled &&
-                (!client->client_id || slice_equal(slice_str(client->client_id), client_id));
+                (!client->client_id || slice_equal(slice_str(client->client_id), login->client_id));
+}
+
+static bool
+fits(const struct candidate *candidate, const struct dynsec_login *login, struct verified *verified,
+     uint64_t now_ms)
+{
+    const struct verified_login known = {
+        .mark = candidate->mark, .user = login->user, .password = login->password};
+    if (known.mark && verified && verified_has(verified, &known, now_ms))
+        return true;
+    if (!dynsec_secret_fits(&candidate->secret, login->password) || !candidate->mark)
+        return false;
+    if (verified)
+        verified_add(verified, &known, now_ms);
+    return true;
 }
 
 err_t
-dynsec_check(struct dynsec *dynsec, struct slice user, struct slice client_id,
-             struct slice password, uint64_t *ret_mark)
+dynsec_check(struct dynsec *dynsec, const struct dynsec_login *login, struct verified *verified,
+             uint64_t now_ms, uint64_t *ret_mark)
 {
     struct candidate candidate;
-    char *name = text_of(user); // MQTT's user names have no NUL
+    char *name = text_of(login->user); // MQTT's user names have no NUL
     pthread_mutex_lock(&dynsec->mutex);
-    find_candidate(dynsec, name, user, client_id, &candidate);
+    find_candidate(dynsec, name, login, &candidate);
     pthread_mutex_unlock(&dynsec->mutex);
     mem_free(name);
-    bool fits = dynsec_secret_fits(&candidate.secret, password);
+    bool good = fits(&candidate, login, verified, now_ms) && candidate.good;
     explicit_bzero(&candidate.secret, sizeof candidate.secret);
     if (!candidate.known)
         return ERR_NOT_FOUND;
-    if (!candidate.good || !fits)
+    if (!good)
         return ERR_NOT_AUTHORIZED;
     must(candidate.mark != 0);
     *ret_mark = candidate.mark;
@@ -215,11 +237,10 @@ dynsec_compile(struct dynsec *dynsec)
     return acl;
 }
 
-struct access_users *
-dynsec_users(struct dynsec *dynsec)
+void
+dynsec_add_users(struct dynsec *dynsec, struct access_users *users)
 {
     pthread_mutex_lock(&dynsec->mutex);
-    struct access_users *users = dynsec_model_users(&dynsec->model);
+    dynsec_model_users(&dynsec->model, users);
     pthread_mutex_unlock(&dynsec->mutex);
-    return users;
 }

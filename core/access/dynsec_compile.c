@@ -22,24 +22,69 @@ static const struct {
 };
 
 static void
+add_rule(struct acl_builder *builder, const struct dynsec_role *role, enum dynsec_acl_type type,
+         bool allow, struct slice filter)
+{
+    struct acl_rule rule = {
+        .actions = ACL_BIT(meanings[type].action),
+        .allow = allow,
+        .literal = meanings[type].literal,
+        .pattern = !meanings[type].literal,
+        .whole = true, // as mosquitto has it: what is denied in a wider filter is not delivered
+        .filter = filter,
+    };
+    // A filter that is none, which files may have, matches nothing.
+    err_t err = acl_builder_rule(builder, role->list, &rule);
+    must(err == OK || err == ERR_TOPIC_FILTER_INVALID);
+}
+
+// Of subscriptions, a wildcard at the beginning covers for mosquitto what begins with `$`, too.
+static void
+add_dollar_rules(struct acl_builder *builder, const struct dynsec_role *role,
+                 enum dynsec_acl_type type, const struct dynsec_acl *acl)
+{
+    static const char *const roots[] = {"$SYS", "$CONTROL"};
+    for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
+        char filter[DYNSEC_TEXT_MAX + 16];
+        const char *rest = acl->topic[0] == '#' ? "/#" : acl->topic + 1;
+        char *end = stpcpy(stpcpy(filter, roots[i]), rest);
+        add_rule(builder, role, type, acl->allow, slice_of(filter, (size_t)(end - filter)));
+    }
+}
+
+// The broker asks for the filter that is inside a shared subscription. The group may be a wildcard.
+static struct slice
+unshared(struct slice filter)
+{
+    struct slice rest = filter, level;
+    if (!topic_next_level(&rest, &level) || !slice_equal(level, slice_str("$share")) ||
+        !topic_next_level(&rest, &level))
+        return filter;
+    if (rest.data)
+        return rest;
+    return slice_equal(level, slice_str("#")) ? level : filter;
+}
+
+static void
+compile_acl(struct acl_builder *builder, const struct dynsec_role *role, enum dynsec_acl_type type,
+            const struct dynsec_acl *acl)
+{
+    bool of_filters =
+        meanings[type].action == ACL_SUBSCRIBE || meanings[type].action == ACL_UNSUBSCRIBE;
+    struct slice filter = slice_str(acl->topic);
+    add_rule(builder, role, type, acl->allow, of_filters ? unshared(filter) : filter);
+    if (of_filters && !meanings[type].literal &&
+        (acl->topic[0] == '#' || strncmp(acl->topic, "+/", 2) == 0))
+        add_dollar_rules(builder, role, type, acl);
+}
+
+static void
 compile_role(struct acl_builder *builder, struct dynsec_role *role)
 {
     role->list = acl_builder_list(builder);
-    for (uint32_t type = 0; type < DYNSEC_ACL_TYPES; type++) {
-        for (uint32_t i = 0; i < role->acls[type].count; i++) {
-            const struct dynsec_acl *acl = &role->acls[type].items[i];
-            struct acl_rule rule = {
-                .actions = ACL_BIT(meanings[type].action),
-                .allow = acl->allow,
-                .literal = meanings[type].literal,
-                .pattern = strchr(acl->topic, '%') != NULL,
-                .filter = slice_str(acl->topic),
-            };
-            // A filter that is none, which files may have, matches nothing.
-            err_t err = acl_builder_rule(builder, role->list, &rule);
-            must(err == OK || err == ERR_TOPIC_FILTER_INVALID);
-        }
-    }
+    for (enum dynsec_acl_type type = 0; type < DYNSEC_ACL_TYPES; type++)
+        for (uint32_t i = 0; i < role->acls[type].count; i++)
+            compile_acl(builder, role, type, &role->acls[type].items[i]);
 }
 
 // The lists of one client, each once: the first place decides.
@@ -114,16 +159,13 @@ dynsec_compile_model(struct dynsec_model *model)
     return acl_builder_finish(builder);
 }
 
-struct access_users *
-dynsec_model_users(const struct dynsec_model *model)
+void
+dynsec_model_users(const struct dynsec_model *model, struct access_users *users)
 {
-    struct access_users *users = access_users_new();
     for (uint32_t i = 0; i < model->clients.count; i++) {
         const struct dynsec_client *client = (const struct dynsec_client *)model->clients.items[i];
-        if (!client->disabled)
-            access_users_add(users, slice_str(client->object.name), client->mark);
+        // Disabled ones, too: nobody is connected with the mark that one has then, and its session
+        // is still its own.
+        access_users_add(users, slice_str(client->object.name), client->mark);
     }
-    if (model->anonymous)
-        access_users_add(users, slice_str(""), model->anonymous_mark);
-    return users;
 }

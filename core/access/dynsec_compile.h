@@ -7,7 +7,7 @@
 
 #include "core/access/dynsec_model.h"
 
-struct acl *dynsec_compile_model(struct dynsec_model *model);              // returns new
-struct access_users *dynsec_model_users(const struct dynsec_model *model); // returns new
+struct acl *dynsec_compile_model(struct dynsec_model *model); // returns new
+void dynsec_model_users(const struct dynsec_model *model, struct access_users *users);
 
 #endif

@@ -14,33 +14,12 @@
 #include "core/base/mem.h"
 
 #include "core/access/http_cache.h"
+#include "core/access/http_line.h"
 #include "core/access/http_reply.h"
 #include "core/access/http_settings.h"
 #include "core/acl.h"
 
 #define WAIT_MAX_MS 10000
-
-// Of each question; those before COUNT_CACHE_HITS are counted besides.
-enum count {
-#define X(name) COUNT_##name,
-    HTTP_HOOK_COUNTS(X)
-#undef X
-        COUNTS,
-};
-
-struct line {         // to the service: one request at a time
-    struct list node; // idle or busy
-    CURL *easy;
-    struct http_entry *entry;       // busy: what is asked
-    struct http_settings *settings; // busy: by which; a reference
-    enum http_ask ask;
-    struct http_body body;
-    uint8_t *data; // the answer
-    uint32_t len, cap;
-    uint32_t head_len;
-    bool too_long;
-    char error[CURL_ERROR_SIZE];
-};
 
 struct service { // behind one URL: does it answer at all?
     uint32_t failures;
@@ -49,11 +28,11 @@ struct service { // behind one URL: does it answer at all?
 };
 
 struct http_hook {
+    struct http_hook_host host;
     pthread_mutex_t mutex;
-    struct list inbox;               // under the mutex
-    struct http_settings *new_ones;  // under the mutex
-    bool closing;                    // under the mutex
-    _Atomic uint64_t counts[COUNTS]; // relaxed
+    struct list inbox;              // under the mutex
+    struct http_settings *new_ones; // under the mutex
+    bool closing;                   // under the mutex
     _Atomic uint32_t questions_max;
     CURLM *multi; // the thread's, but for curl_multi_wakeup
     // The thread's alone.
@@ -64,17 +43,14 @@ struct http_hook {
     uint32_t line_count;    // of both
     struct service services[HTTP_ASKS];
     uint8_t key[HTTP_DIGEST_SIZE];
-    struct log *log;
     struct log_limit log_limit;
-    http_hook_done *done;
-    void *arg;
     pthread_t thread;
 };
 
 static void
-count_add(struct http_hook *hook, enum count which, uint64_t n)
+count_add(struct http_hook *hook, enum access_http_count which, uint64_t n)
 {
-    atomic_fetch_add_explicit(&hook->counts[which], n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&hook->host.stats->counts[which], n, memory_order_relaxed);
 }
 
 static uint64_t
@@ -110,14 +86,14 @@ give(struct http_hook *hook, struct access_question *question, const struct http
     question->answer.acl = acl_ref(answer->acl);
     bool lasting = question->kind != ACCESS_CONNECT;
     question->answer.valid_ms = lasting ? (uint32_t)min_u64(valid_ms, UINT32_MAX) : 0;
-    count_add(hook, COUNT_under_way, (uint64_t)0 - 1);
-    hook->done(hook->arg, question);
+    count_add(hook, ACCESS_HTTP_under_way, (uint64_t)0 - 1);
+    hook->host.done(hook->host.arg, question);
 }
 
 static void
-refuse(struct http_hook *hook, struct access_question *question, enum count why)
+refuse(struct http_hook *hook, struct access_question *question, enum access_http_count why)
 {
-    must(why >= COUNT_refused_busy && why <= COUNT_refused_end);
+    must(why >= ACCESS_HTTP_refused_busy && why <= ACCESS_HTTP_refused_end);
     bool connects = question->kind == ACCESS_CONNECT;
     struct http_answer answer = {.err = connects ? ERR_SERVER_UNAVAILABLE : ERR_IMPLEMENTATION};
     count_add(hook, why, 1);
@@ -125,7 +101,7 @@ refuse(struct http_hook *hook, struct access_question *question, enum count why)
 }
 
 static void
-refuse_all(struct http_hook *hook, struct list *questions, enum count why)
+refuse_all(struct http_hook *hook, struct list *questions, enum access_http_count why)
 {
     struct list *node;
     while ((node = list_pop(questions)) != NULL)
@@ -134,16 +110,18 @@ refuse_all(struct http_hook *hook, struct list *questions, enum count why)
 
 // Ends what is under way with no answer.
 static void
-refuse_entry(struct http_hook *hook, struct http_entry *entry, enum count why)
+refuse_entry(struct http_hook *hook, struct http_entry *entry, enum access_http_count why)
 {
     refuse_all(hook, &entry->waiters, why);
     http_cache_end(hook->cache, entry, 0, 0);
 }
 
-static enum count
+static enum access_http_count
 count_of(const struct http_answer *answer)
 {
-    return answer->err == OK ? COUNT_allowed : answer->ignored ? COUNT_ignored : COUNT_denied;
+    return answer->err == OK ? ACCESS_HTTP_allowed
+           : answer->ignored ? ACCESS_HTTP_ignored
+                             : ACCESS_HTTP_denied;
 }
 
 // How long an answer holds.
@@ -162,9 +140,10 @@ ttl_ms(const struct auth_http_config *limits, enum http_ask ask, const struct ht
 
 // Ends what is under way with entry->answer.
 static void
-answer_entry(struct http_hook *hook, struct http_entry *entry, const struct line *line)
+answer_entry(struct http_hook *hook, struct http_entry *entry, const struct http_line *line)
 {
-    uint64_t ttl = ttl_ms(&line->settings->limits, line->ask, &entry->answer);
+    uint64_t ttl = // of an answer to what was asked before a reload, nothing is kept anywhere
+        entry->orphan ? 0 : ttl_ms(&line->settings->limits, line->ask, &entry->answer);
     struct list *node;
     while ((node = list_pop(&entry->waiters)) != NULL) {
         count_add(hook, count_of(&entry->answer), 1);
@@ -192,7 +171,7 @@ has_answered(struct http_hook *hook, enum http_ask ask)
 {
     struct service *service = &hook->services[ask];
     if (service->failures >= HTTP_FAILURES_MAX)
-        log_line(hook->log, LOG_T_NOTICE, "%s answers again.", http_ask_names[ask]);
+        log_line(hook->host.log, LOG_T_NOTICE, "%s answers again.", http_ask_names[ask]);
     *service = (struct service){.failures = 0};
 }
 
@@ -218,7 +197,7 @@ refuse_queued(struct http_hook *hook, enum http_ask ask)
     while ((node = list_pop(&hook->queue)) != NULL) {
         struct http_entry *entry = container_of(node, struct http_entry, node);
         if (entry_ask(entry) == ask)
-            refuse_entry(hook, entry, COUNT_refused_down);
+            refuse_entry(hook, entry, ACCESS_HTTP_refused_down);
         else
             list_push(&rest, node);
     }
@@ -234,14 +213,14 @@ has_not_answered(struct http_hook *hook, enum http_ask ask, const char *why)
     if (!was_down)
         service->failures++;
     service->trying = false;
-    log_limited(hook->log, &hook->log_limit, now_ms, LOG_T_WARNING, "%s: no answer: %s",
+    log_limited(hook->host.log, &hook->log_limit, now_ms, LOG_T_WARNING, "%s: no answer: %s",
                 http_ask_names[ask], why);
     if (service->failures < HTTP_FAILURES_MAX)
         return;
     service->retry_ms = now_ms + HTTP_PAUSE_MS;
     if (was_down)
         return;
-    log_line(hook->log, LOG_T_ERROR,
+    log_line(hook->host.log, LOG_T_ERROR,
              "%s has not answered %u times in a row: questions are refused, and one tries again "
              "every %u ms.",
              http_ask_names[ask], HTTP_FAILURES_MAX, HTTP_PAUSE_MS);
@@ -250,124 +229,41 @@ has_not_answered(struct http_hook *hook, enum http_ask ask, const char *why)
 
 // ---- A request ----------------------------------------------------------------------------------
 
-static size_t
-take_body(char *bytes, size_t size, size_t n, void *arg)
-{
-    struct line *line = arg;
-    size_t len = size * n;
-    if (len > HTTP_ANSWER_MAX - line->len) {
-        line->too_long = true;
-        return CURL_WRITEFUNC_ERROR;
-    }
-    if (len == 0)
-        return 0;
-    line->data = mem_grow(line->data, &line->cap, line->len + (uint32_t)len, 1);
-    memcpy(line->data + line->len, bytes, len);
-    line->len += (uint32_t)len;
-    return len;
-}
-
-static size_t
-take_head(char *bytes, size_t size, size_t n, void *arg)
-{
-    (void)bytes;
-    struct line *line = arg;
-    size_t len = size * n;
-    if (len > HTTP_HEAD_MAX - line->head_len) {
-        line->too_long = true;
-        return CURL_WRITEFUNC_ERROR;
-    }
-    line->head_len += (uint32_t)len;
-    return len;
-}
-
-static struct line *
-line_new(void)
-{
-    struct line *line = mem_zalloc(sizeof *line);
-    list_init(&line->node);
-    line->easy = curl_easy_init();
-    must(line->easy != NULL);
-    return line;
-}
-
 static void
-line_free(struct line *line)
+send_request(struct http_hook *hook, struct http_line *line, enum http_ask ask, uint64_t now_ms)
 {
-    must(!line->entry && list_empty(&line->node));
-    curl_easy_cleanup(line->easy);
-    mem_free(line);
-}
-
-static void
-forget_request(struct line *line)
-{
-    http_body_free(&line->body);
-    mem_free(line->data);
-    line->data = NULL;
-    line->len = line->cap = line->head_len = 0;
-    line->too_long = false;
-}
-
-#define SET(option, value) must(curl_easy_setopt(line->easy, option, value) == CURLE_OK)
-
-static void
-send_request(struct http_hook *hook, struct line *line, enum http_ask ask, uint64_t now_ms)
-{
-    must(line->entry && !list_empty(&line->entry->waiters) && line->entry->until_ms > now_ms);
-    forget_request(line);
-    line->ask = ask;
+    must(line->entry->until_ms > now_ms);
     const struct access_question *question = question_of(line->entry->waiters.next);
-    const struct http_settings *settings = line->settings;
-    must(question->listener_index < settings->place_count);
-    line->body = http_body_new(question, ask, &settings->places[question->listener_index],
-                               settings->limits.request);
-    http_settings_apply(settings, ask, line->easy);
-    SET(CURLOPT_POSTFIELDSIZE, (long)line->body.len);
-    SET(CURLOPT_POSTFIELDS, line->body.data);
-    SET(CURLOPT_TIMEOUT_MS, (long)(line->entry->until_ms - now_ms));
-    SET(CURLOPT_WRITEFUNCTION, take_body);
-    SET(CURLOPT_WRITEDATA, line);
-    SET(CURLOPT_HEADERFUNCTION, take_head);
-    SET(CURLOPT_HEADERDATA, line);
-    SET(CURLOPT_ERRORBUFFER, line->error);
-    SET(CURLOPT_PRIVATE, line);
-    line->error[0] = '\0';
-    CURLMcode rc = curl_multi_add_handle(hook->multi, line->easy);
-    must(rc == CURLM_OK);
-    count_add(hook, COUNT_requests, 1);
+    http_line_send(line, hook->multi, question, ask, (long)(line->entry->until_ms - now_ms));
+    count_add(hook, ACCESS_HTTP_requests, 1);
 }
 
 // The request is over, or given up; its line is free.
 static void
-release(struct http_hook *hook, struct line *line)
+release(struct http_hook *hook, struct http_line *line)
 {
-    line->entry = NULL;
-    forget_request(line);
-    curl_easy_reset(line->easy); // it borrows from settings
-    http_settings_unref(line->settings);
-    line->settings = NULL;
+    http_line_release(line);
     list_remove(&line->node);
     if (hook->line_count <= hook->settings->limits.connections_max) {
         list_push(&hook->idle, &line->node);
         return;
     }
     hook->line_count--;
-    line_free(line);
+    http_line_free(line);
 }
 
 // A superuser, says another URL; or this was its answer already. True: it has to be asked.
 static bool
-ask_superuser(struct http_hook *hook, struct line *line)
+ask_superuser(struct http_hook *hook, struct http_line *line)
 {
     struct http_entry *entry = line->entry;
     if (line->ask != HTTP_ASK_USER || entry->answer.err != OK || entry->answer.superuser ||
         !line->settings->urls[HTTP_ASK_SUPERUSER])
         return false;
     uint64_t now_ms = clock_mono_ms();
-    enum count why = COUNT_refused_timeout;
+    enum access_http_count why = ACCESS_HTTP_refused_timeout;
     if (entry->until_ms > now_ms) {
-        why = COUNT_refused_down;
+        why = ACCESS_HTTP_refused_down;
         if (may_ask(&hook->services[HTTP_ASK_SUPERUSER], now_ms)) {
             send_request(hook, line, HTTP_ASK_SUPERUSER, now_ms);
             return true;
@@ -380,7 +276,7 @@ ask_superuser(struct http_hook *hook, struct line *line)
 }
 
 static void
-take_reply(struct http_answer *answer, struct http_reply *reply, const struct line *line)
+take_reply(struct http_answer *answer, struct http_reply *reply, const struct http_line *line)
 {
     bool allowed = reply->verdict == HTTP_ALLOW;
     if (line->ask == HTTP_ASK_SUPERUSER) { // of one who has been let in
@@ -403,7 +299,7 @@ take_reply(struct http_answer *answer, struct http_reply *reply, const struct li
 }
 
 static void
-answered(struct http_hook *hook, struct line *line)
+answered(struct http_hook *hook, struct http_line *line)
 {
     long status = 0;
     CURLcode rc = curl_easy_getinfo(line->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -414,10 +310,11 @@ answered(struct http_hook *hook, struct line *line)
     uint64_t now_ms = clock_mono_ms();
     if (reply.verdict == HTTP_FAILED || reply.verdict == HTTP_NO_SENSE) {
         bool failed = reply.verdict == HTTP_FAILED;
-        log_limited(hook->log, &hook->log_limit, now_ms, LOG_T_WARNING,
+        log_limited(hook->host.log, &hook->log_limit, now_ms, LOG_T_WARNING,
                     "%s: the answer (status %ld) is no good: %s", http_ask_names[line->ask], status,
                     failed ? "the service has failed" : reply.problem);
-        refuse_entry(hook, line->entry, failed ? COUNT_refused_failed : COUNT_refused_no_sense);
+        refuse_entry(hook, line->entry,
+                     failed ? ACCESS_HTTP_refused_failed : ACCESS_HTTP_refused_no_sense);
         return;
     }
     take_reply(&line->entry->answer, &reply, line);
@@ -428,7 +325,7 @@ answered(struct http_hook *hook, struct line *line)
 }
 
 static void
-finish(struct http_hook *hook, struct line *line, CURLcode code)
+finish(struct http_hook *hook, struct http_line *line, CURLcode code)
 {
     CURLMcode rc = curl_multi_remove_handle(hook->multi, line->easy);
     must(rc == CURLM_OK && line->entry);
@@ -441,12 +338,13 @@ finish(struct http_hook *hook, struct line *line, CURLcode code)
         if (line->entry == entry && line->ask != ask)
             return; // the second half of its question is on its way
     } else if (line->too_long) {
-        log_limited(hook->log, &hook->log_limit, clock_mono_ms(), LOG_T_WARNING,
+        log_limited(hook->host.log, &hook->log_limit, clock_mono_ms(), LOG_T_WARNING,
                     "%s: the answer is too long.", http_ask_names[ask]);
-        refuse_entry(hook, entry, COUNT_refused_no_sense);
+        refuse_entry(hook, entry, ACCESS_HTTP_refused_no_sense);
     } else {
         bool late = code == CURLE_OPERATION_TIMEDOUT;
-        refuse_entry(hook, entry, late ? COUNT_refused_timeout : COUNT_refused_unreachable);
+        refuse_entry(hook, entry,
+                     late ? ACCESS_HTTP_refused_timeout : ACCESS_HTTP_refused_unreachable);
         has_not_answered(hook, ask, line->error[0] ? line->error : curl_easy_strerror(code));
     }
     release(hook, line);
@@ -461,7 +359,7 @@ take(struct http_hook *hook, struct access_question *question, uint64_t now_ms)
     const struct http_settings *settings = hook->settings;
     if (!settings->urls[ask]) {
         struct http_answer none = {.err = ERR_NOT_AUTHORIZED, .ignored = true};
-        count_add(hook, COUNT_ignored, 1);
+        count_add(hook, ACCESS_HTTP_ignored, 1);
         give(hook, question, &none, 0);
         return;
     }
@@ -471,17 +369,17 @@ take(struct http_hook *hook, struct access_question *question, uint64_t now_ms)
                          digest);
     struct http_entry *entry = http_cache_find(hook->cache, digest, now_ms);
     if (entry && entry->kept) {
-        count_add(hook, COUNT_cache_hits, 1);
+        count_add(hook, ACCESS_HTTP_cache_hits, 1);
         give(hook, question, &entry->answer, entry->until_ms - now_ms);
         return;
     }
     if (entry) {
-        count_add(hook, COUNT_joined, 1);
+        count_add(hook, ACCESS_HTTP_joined, 1);
         list_push(&entry->waiters, &question->node);
         return;
     }
     if (!may_ask(&hook->services[ask], now_ms)) {
-        refuse(hook, question, COUNT_refused_down);
+        refuse(hook, question, ACCESS_HTTP_refused_down);
         return;
     }
     entry = http_cache_add(hook->cache, digest);
@@ -502,7 +400,7 @@ reload(struct http_hook *hook, struct http_settings *settings)
                                      (long)settings->limits.connections_max);
     must(rc == CURLM_OK);
     while (hook->line_count > settings->limits.connections_max && !list_empty(&hook->idle)) {
-        line_free(container_of(list_pop(&hook->idle), struct line, node));
+        http_line_free(container_of(list_pop(&hook->idle), struct http_line, node));
         hook->line_count--;
     }
 }
@@ -524,7 +422,7 @@ take_inbox(struct http_hook *hook)
     uint64_t now_ms = clock_mono_ms();
     while ((node = list_pop(&inbox)) != NULL)
         if (closing)
-            refuse(hook, question_of(node), COUNT_refused_end);
+            refuse(hook, question_of(node), ACCESS_HTTP_refused_end);
         else
             take(hook, question_of(node), now_ms);
     return !closing;
@@ -542,24 +440,23 @@ start_one(struct http_hook *hook, struct http_entry *entry, uint64_t now_ms)
     enum http_ask ask = entry_ask(entry);
     if (now_ms >= entry->until_ms) {
         hook->services[ask].trying = false; // it was not tried after all
-        refuse_entry(hook, entry, COUNT_refused_timeout);
+        refuse_entry(hook, entry, ACCESS_HTTP_refused_timeout);
         return;
     }
     if (!hook->settings->urls[ask]) { // a reload took it away
         entry->answer = (struct http_answer){.err = ERR_NOT_AUTHORIZED, .ignored = true};
-        struct line none = {.settings = hook->settings, .ask = ask};
+        struct http_line none = {.settings = hook->settings, .ask = ask};
         answer_entry(hook, entry, &none);
         return;
     }
-    struct line *line;
+    struct http_line *line;
     if (list_empty(&hook->idle)) {
-        line = line_new();
+        line = http_line_new();
         hook->line_count++;
     } else {
-        line = container_of(list_pop(&hook->idle), struct line, node);
+        line = container_of(list_pop(&hook->idle), struct http_line, node);
     }
-    line->entry = entry;
-    line->settings = http_settings_ref(hook->settings);
+    http_line_hold(line, entry, hook->settings);
     list_push(&hook->busy, &line->node);
     send_request(hook, line, ask, now_ms);
 }
@@ -589,7 +486,7 @@ move(struct http_hook *hook)
         char *line;
         CURLcode code = curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &line);
         must(code == CURLE_OK && msg->msg == CURLMSG_DONE);
-        finish(hook, (struct line *)(void *)line, msg->data.result);
+        finish(hook, (struct http_line *)(void *)line, msg->data.result);
     }
 }
 
@@ -610,12 +507,12 @@ give_up(struct http_hook *hook)
 {
     struct list *node;
     while ((node = list_pop(&hook->queue)) != NULL)
-        refuse_entry(hook, container_of(node, struct http_entry, node), COUNT_refused_end);
+        refuse_entry(hook, container_of(node, struct http_entry, node), ACCESS_HTTP_refused_end);
     while (!list_empty(&hook->busy)) {
-        struct line *line = container_of(hook->busy.next, struct line, node);
+        struct http_line *line = container_of(hook->busy.next, struct http_line, node);
         CURLMcode rc = curl_multi_remove_handle(hook->multi, line->easy);
         must(rc == CURLM_OK);
-        refuse_entry(hook, line->entry, COUNT_refused_end);
+        refuse_entry(hook, line->entry, ACCESS_HTTP_refused_end);
         release(hook, line);
     }
 }
@@ -627,10 +524,10 @@ run(void *arg)
     while (take_inbox(hook)) {
         start_requests(hook);
         move(hook);
-        atomic_store_explicit(&hook->counts[COUNT_cached], http_cache_count(hook->cache),
-                              memory_order_relaxed);
-        atomic_store_explicit(&hook->counts[COUNT_cached_bytes], http_cache_bytes(hook->cache),
-                              memory_order_relaxed);
+        atomic_store_explicit(&hook->host.stats->counts[ACCESS_HTTP_cached],
+                              http_cache_count(hook->cache), memory_order_relaxed);
+        atomic_store_explicit(&hook->host.stats->counts[ACCESS_HTTP_cached_bytes],
+                              http_cache_bytes(hook->cache), memory_order_relaxed);
         CURLMcode rc = curl_multi_poll(hook->multi, NULL, 0, wait_ms(hook), NULL);
         must(rc == CURLM_OK);
     }
@@ -665,7 +562,7 @@ free_all(struct http_hook *hook)
     struct list *node;
     must(list_empty(&hook->inbox) && list_empty(&hook->queue) && list_empty(&hook->busy));
     while ((node = list_pop(&hook->idle)) != NULL)
-        line_free(container_of(node, struct line, node));
+        http_line_free(container_of(node, struct http_line, node));
     CURLMcode rc = curl_multi_cleanup(hook->multi);
     must(rc == CURLM_OK);
     http_cache_free(hook->cache);
@@ -677,11 +574,11 @@ free_all(struct http_hook *hook)
 }
 
 err_t
-http_hook_new(const struct config *config, struct log *log, http_hook_done *done, void *arg,
+http_hook_new(const struct config *config, const struct http_hook_host *host,
               struct http_hook **ret_hook, struct file_problem *ret_problem)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    must(done != NULL);
+    must(host->done != NULL && host->stats != NULL);
     pthread_once(&once, start_libcurl);
     struct http_settings *settings;
     err_t err = http_settings_new(config, &settings, ret_problem);
@@ -693,9 +590,7 @@ http_hook_new(const struct config *config, struct log *log, http_hook_done *done
     list_init(&hook->queue);
     list_init(&hook->idle);
     list_init(&hook->busy);
-    hook->log = log;
-    hook->done = done;
-    hook->arg = arg;
+    hook->host = *host;
     atomic_store(&hook->questions_max, settings->limits.requests_max);
     hook->cache = http_cache_new();
     hook->multi = curl_multi_init();
@@ -731,7 +626,7 @@ http_hook_free(struct http_hook *hook)
     pthread_mutex_unlock(&hook->mutex);
     wake(hook);
     int rc = pthread_join(hook->thread, NULL);
-    must(rc == 0 && atomic_load(&hook->counts[COUNT_under_way]) == 0);
+    must(rc == 0 && atomic_load(&hook->host.stats->counts[ACCESS_HTTP_under_way]) == 0);
     free_all(hook);
 }
 
@@ -741,15 +636,15 @@ http_hook_ask(struct http_hook *hook, struct access_question *question)
     must(question->kind == ACCESS_CONNECT || question->kind == ACCESS_PUBLISH ||
          question->kind == ACCESS_SUBSCRIBE);
     must(list_empty(&question->node));
-    count_add(hook, COUNT_questions, 1);
-    uint64_t before =
-        atomic_fetch_add_explicit(&hook->counts[COUNT_under_way], 1, memory_order_relaxed);
+    count_add(hook, ACCESS_HTTP_questions, 1);
+    uint64_t before = atomic_fetch_add_explicit(&hook->host.stats->counts[ACCESS_HTTP_under_way], 1,
+                                                memory_order_relaxed);
     if (http_question_size(question) > HTTP_QUESTION_MAX) {
-        refuse(hook, question, COUNT_refused_too_large);
+        refuse(hook, question, ACCESS_HTTP_refused_too_large);
         return;
     }
     if (before >= atomic_load_explicit(&hook->questions_max, memory_order_relaxed)) {
-        refuse(hook, question, COUNT_refused_busy);
+        refuse(hook, question, ACCESS_HTTP_refused_busy);
         return;
     }
     pthread_mutex_lock(&hook->mutex);
@@ -778,14 +673,4 @@ http_hook_reload(struct http_hook *hook, const struct config *config,
     http_settings_unref(unused);
     wake(hook);
     return OK;
-}
-
-void
-http_hook_counts(const struct http_hook *hook, struct http_hook_counts *ret_counts)
-{
-    const _Atomic uint64_t *counts = hook->counts;
-#define X(name) \
-    ret_counts->name = atomic_load_explicit(&counts[COUNT_##name], memory_order_relaxed);
-    HTTP_HOOK_COUNTS(X)
-#undef X
 }

@@ -46,11 +46,16 @@ struct http_hook;
 // Gives a question back, its answer filled in. On the hook's thread, or within http_hook_ask.
 typedef void http_hook_done(void *arg, struct access_question *question);
 
+struct http_hook_host { // all outlive the hook
+    struct log *log;    // NULL is fine
+    struct access_http_stats *stats;
+    http_hook_done *done;
+    void *arg;
+};
 // Begins its thread. Copies what it needs of config. OK: returns new. ERR_CONFIG: a URL or a file
-// is bad. ERR_IO: no thread. The problem says which and why. log: NULL is fine.
-NODISCARD err_t http_hook_new(const struct config *config, struct log *log, http_hook_done *done,
-                              void *arg, struct http_hook **ret_hook,
-                              struct file_problem *ret_problem);
+// is bad. ERR_IO: no thread. The problem says which and why.
+NODISCARD err_t http_hook_new(const struct config *config, const struct http_hook_host *host,
+                              struct http_hook **ret_hook, struct file_problem *ret_problem);
 // Refuses what is still there; done has been called for every question afterwards. Ends the
 // thread. Nobody asks any more. Takes; NULL is fine. Not from done.
 void http_hook_free(struct http_hook *hook);
@@ -62,28 +67,5 @@ void http_hook_ask(struct http_hook *hook, struct access_question *question);
 // ERR_CONFIG as above: the old one stays in force. ON_ANY but workers: it reads a file.
 NODISCARD err_t http_hook_reload(struct http_hook *hook, const struct config *config,
                                  struct file_problem *ret_problem);
-
-// Each question is counted once among what became of it, from cache_hits on.
-// clang-format off
-#define HTTP_HOOK_COUNTS(X)                                                                        \
-    X(questions) X(requests) X(joined) /* waited for the request of an equal question */           \
-    X(cache_hits) /* and, of those that were not: */                                               \
-    X(allowed) X(denied) X(ignored)                                                                \
-    X(refused_busy)        /* auth_http_max_requests */                                            \
-    X(refused_too_large)   /* HTTP_QUESTION_MAX */                                                 \
-    X(refused_timeout) X(refused_unreachable)                                                      \
-    X(refused_failed)      /* 5xx, 408, 429, a redirection */                                      \
-    X(refused_no_sense)    /* not an answer, or too long for one */                                \
-    X(refused_down)        /* taken for dead */                                                    \
-    X(refused_end)         /* http_hook_free */                                                    \
-    /* gauges */                                                                                   \
-    X(under_way) X(cached) X(cached_bytes)
-// clang-format on
-struct http_hook_counts {
-#define X(name) uint64_t name;
-    HTTP_HOOK_COUNTS(X)
-#undef X
-};
-void http_hook_counts(const struct http_hook *hook, struct http_hook_counts *ret_counts); // ON_ANY
 
 #endif

@@ -5,9 +5,9 @@
 
 #include "core/base/mem.h"
 
+#include "core/access/acl_json.h"
 #include "core/access/base64.h"
 #include "core/access/json_text.h"
-#include "core/access/jwt_acl.h"
 
 #define SECONDS_MAX 9007199254740992.0 // every whole number below is a double
 
@@ -30,10 +30,12 @@ fail(const char **ret_why, const char *why)
 static bool
 split(struct slice token, struct parts *ret_parts)
 {
+    if (token.len == 0)
+        return false;
     struct slice parts[3];
     unsigned n = 0;
     const uint8_t *at = token.data, *end = token.data + token.len, *dot;
-    while (token.len > 0 && (dot = memchr(at, '.', (size_t)(end - at))) != NULL) {
+    while ((dot = memchr(at, '.', (size_t)(end - at))) != NULL) {
         if (n == 2)
             return false;
         parts[n++] = slice_of(at, (size_t)(dot - at));
@@ -77,6 +79,7 @@ static err_t
 verify(const struct jwt_keys *keys, const struct parts *parts, const json_t *header,
        const char **ret_why)
 {
+    must(parts->signed_text.len > parts->header.len && json_is_object(header));
     enum jwt_alg alg;
     const json_t *kid = json_object_get(header, "kid");
     // Extensions that we must understand [RFC 7515 section 4.1.11]; there are none that we do.
@@ -176,12 +179,14 @@ matches(struct slice value, struct slice wanted, const struct jwt_request *reque
 {
     while (wanted.len > 0) {
         struct slice piece = slice_of(wanted.data, 1);
+        const uint32_t before = wanted.len;
         if (take(&wanted, "%c", "${clientid}"))
             piece = request->client_id;
         else if (take(&wanted, "%u", "${username}"))
             piece = request->user;
         else
             wanted = slice_of(wanted.data + 1, wanted.len - 1);
+        must(wanted.len < before);
         if (!piece.data || piece.len > value.len ||
             !slice_equal(slice_of(value.data, piece.len), piece))
             return false;
@@ -201,19 +206,19 @@ match_holds(const json_t *claims, const char *match, const struct jwt_request *r
 }
 
 static err_t
-check_audience(const json_t *claims, const struct jwt_options *options,
+check_audience(const json_t *claims, const struct auth_jwt_config *config,
                const struct jwt_request *request, const char **ret_why)
 {
     const json_t *aud = json_object_get(claims, "aud");
-    if (options->issuer &&
-        !slice_equal(json_text_of(json_object_get(claims, "iss")), slice_str(options->issuer)))
+    if (config->issuer &&
+        !slice_equal(json_text_of(json_object_get(claims, "iss")), slice_str(config->issuer)))
         return fail(ret_why, "its iss is not auth_jwt_issuer");
     // Whoever is not named must refuse it [RFC 7519 section 4.1.3].
-    if (aud && !options->audience)
+    if (aud && !config->audience)
         return fail(ret_why, "it has an aud, and auth_jwt_audience is not set");
-    if (options->audience && !is_audience(aud, options->audience))
+    if (config->audience && !is_audience(aud, config->audience))
         return fail(ret_why, "its aud is not auth_jwt_audience");
-    for (char *const *match = options->matches; match && *match; match++)
+    for (char *const *match = config->matches; match && *match; match++)
         if (!match_holds(claims, *match, request))
             return fail(ret_why, "a claim is not what auth_jwt_match wants");
     return OK;
@@ -251,25 +256,26 @@ take_user(const json_t *claims, const char *name, struct slice *ret_user, const 
 // ---- The whole ----------------------------------------------------------------------------------
 
 static err_t
-check_claims(const json_t *claims, const struct jwt_options *options,
+check_claims(const json_t *claims, const struct auth_jwt_config *config,
              const struct jwt_request *request, struct jwt_claims *found, const char **ret_why)
 {
-    err_t err = check_dates(claims, options->leeway_s, request->now_s, &found->expires_s, ret_why);
+    err_t err = check_dates(claims, config->leeway_s, request->now_s, &found->expires_s, ret_why);
     if (err == OK)
-        err = check_audience(claims, options, request, ret_why);
+        err = check_audience(claims, config, request, ret_why);
     if (err == OK)
-        err = take_user(claims, options->user_claim, &found->user, ret_why);
-    if (err != OK || !options->acl_claim || options->acl_claim[0] == '\0')
+        err = take_user(claims, config->user_claim, &found->user, ret_why);
+    if (err != OK)
         return err;
-    const json_t *acl = json_object_get(claims, options->acl_claim);
-    return acl ? jwt_acl_compile(acl, &found->acl, ret_why) : OK;
+    const json_t *acl = json_object_get(claims, config->acl_claim);
+    // A token that we cannot hold to its word lets nobody in.
+    return acl && acl_json_compile(acl, &found->acl, ret_why) != OK ? ERR_BAD_CREDENTIALS : OK;
 }
 
 err_t
-jwt_check(const struct jwt_keys *keys, const struct jwt_options *options,
+jwt_check(const struct jwt_keys *keys, const struct auth_jwt_config *config,
           const struct jwt_request *request, struct jwt_claims *ret_claims, const char **ret_why)
 {
-    must(keys != NULL && options->user_claim != NULL);
+    must(keys != NULL && config->user_claim != NULL && config->acl_claim != NULL);
     struct parts parts;
     if (!split(request->token, &parts))
         return ERR_NOT_FOUND;
@@ -283,13 +289,14 @@ jwt_check(const struct jwt_keys *keys, const struct jwt_options *options,
         return err;
     struct jwt_claims found = {0};
     json_t *claims = object_of(parts.payload);
-    err = claims ? check_claims(claims, options, request, &found, ret_why)
+    err = claims ? check_claims(claims, config, request, &found, ret_why)
                  : fail(ret_why, "its claims are not a JSON object");
     json_decref(claims);
     if (err != OK) {
         jwt_claims_clear(&found);
         return err;
     }
+    must(found.user.len > 0);
     *ret_claims = found;
     return OK;
 }

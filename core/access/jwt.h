@@ -7,26 +7,16 @@
 //
 // Signed tokens in compact form alone [RFC 7515 section 7.1]. The key decides on the algorithm, as
 // RFC 8725 asks: the header chooses among the algorithms that a key is for. Keys, and addresses of
-// keys, in a header are never looked at.
+// keys, in a header are never looked at. The configuration (auth_jwt_*) says whom a token must be
+// from and for; its leeway makes `exp` later, `nbf` and `iat` earlier.
 #ifndef TERN_CORE_ACCESS_JWT_H
 #define TERN_CORE_ACCESS_JWT_H
 
 #include "core/access/jwt_keys.h"
 #include "core/acl.h"
+#include "core/config.h"
 
 #define JWT_TOKEN_MAX 16384u
-
-// From the configuration; borrowed. NULL: as each line says.
-struct jwt_options {
-    const char *issuer;     // `iss` must be this; NULL = it does not matter
-    const char *audience;   // `aud` must be or hold this; NULL = a token that has one is not for us
-    const char *user_claim; // the user's name
-    const char *acl_claim;  // jwt_acl.h; NULL or "" = none is looked at
-    // "CLAIM VALUE": the claim must be this text, in which %c and ${clientid} stand for the client
-    // identifier, %u and ${username} for the user name of the CONNECT. A NULL ends it; NULL = none
-    char *const *matches;
-    uint32_t leeway_s; // by which clocks may differ
-};
 
 struct jwt_request {
     struct slice token;     // the password
@@ -38,12 +28,12 @@ struct jwt_request {
 struct jwt_claims {
     struct slice user;  // mem_alloc'ed
     uint64_t expires_s; // `exp` and the leeway; 0 = never
-    struct acl *acl;    // with a reference; NULL: the token says nothing
+    struct acl *acl;    // acl_json.h; with a reference; NULL: the token says nothing
 };
 
 // ERR_NOT_FOUND: this is no token at all, and may be a password. ERR_BAD_CREDENTIALS: it is one,
 // and no good; why says what is wrong with it ("it has expired"), for the log.
-NODISCARD err_t jwt_check(const struct jwt_keys *keys, const struct jwt_options *options,
+NODISCARD err_t jwt_check(const struct jwt_keys *keys, const struct auth_jwt_config *config,
                           const struct jwt_request *request, struct jwt_claims *ret_claims,
                           const char **ret_why);
 void jwt_claims_clear(struct jwt_claims *claims); // frees what is in it; a zeroed one is fine

@@ -40,9 +40,9 @@ struct jwt_keys {
 // without a file's name.
 NODISCARD err_t jwt_keys_add(struct jwt_keys *keys, const struct jwt_key *key,
                              struct file_problem *ret_problem);
-// An RSA key of two big-endian numbers. Returns the exponent and the modulus without zeros before
-// it, borrowed.
-NODISCARD err_t jwt_key_rsa(struct slice modulus, struct slice exponent, struct jwt_key *ret_key,
+// Makes an RSA key of two big-endian numbers: sets kind, exponent and, borrowed, bytes. The problem
+// as above.
+NODISCARD err_t jwt_key_rsa(struct slice modulus, struct slice exponent, struct jwt_key *key,
                             struct file_problem *ret_problem);
 
 // The forms of files. ERR_CONFIG: the problem has no file's name.

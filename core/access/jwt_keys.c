@@ -13,6 +13,7 @@ bool
 jwt_alg_find(struct slice name, enum jwt_alg *ret_alg)
 {
     for (unsigned i = 0; i < JWT_ALGS; i++) {
+        must(alg_names[i] != NULL);
         if (!slice_equal(name, slice_str(alg_names[i])))
             continue;
         *ret_alg = (enum jwt_alg)i;
@@ -81,7 +82,7 @@ without_zeros(struct slice number)
 }
 
 err_t
-jwt_key_rsa(struct slice modulus, struct slice exponent, struct jwt_key *ret_key,
+jwt_key_rsa(struct slice modulus, struct slice exponent, struct jwt_key *key,
             struct file_problem *ret_problem)
 {
     modulus = without_zeros(modulus);
@@ -101,8 +102,9 @@ jwt_key_rsa(struct slice modulus, struct slice exponent, struct jwt_key *ret_key
     if (e < 65537 || e > UINT32_MAX || !(e & 1))
         return file_fail(ret_problem, "an RSA key with a public exponent that is even, less than "
                                       "65537 or longer than 32 bits");
-    *ret_key = (struct jwt_key){
-        .kind = JWT_KEY_RSA, .algs = JWT_ANY_ALG, .exponent = (uint32_t)e, .bytes = modulus};
+    key->kind = JWT_KEY_RSA;
+    key->exponent = (uint32_t)e;
+    key->bytes = modulus;
     return OK;
 }
 
@@ -112,6 +114,7 @@ algs_of(const struct jwt_key *key)
 {
     switch (key->kind) {
     case JWT_KEY_RSA:
+        must(key->bytes.len * 8 >= JWT_RSA_BITS_MIN && key->bytes.len * 8 <= JWT_RSA_BITS_MAX);
         return JWT_BIT(JWT_RS256);
     case JWT_KEY_P256:
         must(key->bytes.len == 64);
@@ -142,6 +145,7 @@ copy(struct slice bytes)
 err_t
 jwt_keys_add(struct jwt_keys *keys, const struct jwt_key *key, struct file_problem *ret_problem)
 {
+    must(keys->count <= JWT_KEYS_MAX && key->bytes.data != NULL);
     if (keys->count == JWT_KEYS_MAX)
         return file_fail(ret_problem, "more than %u keys", JWT_KEYS_MAX);
     if (key->kind == JWT_KEY_SECRET &&
@@ -162,10 +166,17 @@ jwt_keys_add(struct jwt_keys *keys, const struct jwt_key *key, struct file_probl
     to->algs = algs;
     to->bytes = copy(key->bytes);
     to->kid = copy(key->kid);
+    must(to->bytes.data != NULL && to->bytes.len > 0);
     return OK;
 }
 
 // ---- Files --------------------------------------------------------------------------------------
+
+static bool
+is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
 
 static bool
 begins_with(struct slice text, const char *prefix)
@@ -218,7 +229,7 @@ static err_t
 from_text(struct jwt_keys *keys, struct slice text, struct file_problem *ret_problem)
 {
     struct slice begin = text;
-    while (begin.len > 0 && memchr(" \t\r\n", begin.data[0], 4) != NULL)
+    while (begin.len > 0 && is_blank(begin.data[0]))
         begin = slice_of(begin.data + 1, begin.len - 1);
     if (begins_with(begin, "{"))
         return jwt_keys_from_set(keys, text, ret_problem);
@@ -236,7 +247,7 @@ jwt_keys_parse(const char *name, struct slice text, struct jwt_keys **ret_keys,
     atomic_store(&keys->refs, 1);
     struct file_problem problem;
     err_t err = from_text(keys, text, &problem);
-    must((err == OK) == (keys->count > 0) || err != OK);
+    must(err != OK || keys->count > 0);
     if (err != OK) {
         jwt_keys_unref(keys);
         return file_fail(ret_problem, "%s: %s", name, problem.text);
@@ -271,7 +282,7 @@ err_t
 jwt_keys_verify(const struct jwt_keys *keys, enum jwt_alg alg, struct slice kid, struct slice text,
                 struct slice signature)
 {
-    must(alg < JWT_ALGS);
+    must(alg < JWT_ALGS && keys->count >= 1 && keys->count <= JWT_KEYS_MAX);
     uint32_t fitting = 0;
     for (uint32_t i = 0; i < keys->count; i++)
         fitting += fits(&keys->keys[i], alg, kid);

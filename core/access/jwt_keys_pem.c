@@ -46,6 +46,7 @@ take(struct slice *rest, uint8_t tag, struct slice *ret_body)
     if (!take_length(&at, &len))
         return false;
     *ret_body = slice_of(at.data, len);
+    must(len <= at.len);
     *rest = slice_of(at.data + len, at.len - len);
     return true;
 }
@@ -75,7 +76,7 @@ add_rsa(struct jwt_keys *keys, struct slice der, struct file_problem *ret_proble
     if (!take_whole(der, DER_SEQUENCE, &body) || !take_number(&body, &modulus) ||
         !take_number(&body, &exponent) || body.len > 0)
         return file_fail(ret_problem, "an RSA key that cannot be read");
-    struct jwt_key key;
+    struct jwt_key key = {.algs = JWT_ANY_ALG};
     err_t err = jwt_key_rsa(modulus, exponent, &key, ret_problem);
     return err == OK ? jwt_keys_add(keys, &key, ret_problem) : err;
 }
@@ -123,6 +124,7 @@ add_public_key(struct jwt_keys *keys, struct slice der, struct file_problem *ret
         !take(&body, DER_BIT_STRING, &bits) || body.len > 0 || bits.len < 1 || bits.data[0] != 0)
         return file_fail(ret_problem, "a public key that cannot be read");
     bits = slice_of(bits.data + 1, bits.len - 1);
+    must(keys->count <= JWT_KEYS_MAX);
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
         if (slice_equal(id, slice_of(kinds[i].id, kinds[i].len)))
             return kinds[i].add(keys, bits, ret_problem);
@@ -145,6 +147,7 @@ add_certificate(struct jwt_keys *keys, struct slice der, struct file_problem *re
     if (!good || !take(&tbs, DER_SEQUENCE, &skipped))
         return file_fail(ret_problem, "a certificate that cannot be read");
     key.len = (uint32_t)(tbs.data - key.data);
+    must(key.len > skipped.len && skipped.data >= key.data);
     return add_public_key(keys, key, ret_problem);
 }
 
@@ -155,10 +158,11 @@ static err_t
 decode(struct slice block, uint8_t *dst, uint32_t *ret_len)
 {
     struct slice line;
-    uint8_t *text = mem_alloc(block.len);
-    uint32_t len = 0;
+    uint32_t size = block.len, len = 0;
+    uint8_t *text = mem_alloc(size);
     bool more = line_next(&block, &line);
     while (more && (more = line_next(&block, &line)) && line.len > 0 && line.data[0] != '-') {
+        must(len + line.len <= size);
         memcpy(text + len, line.data, line.len);
         len += line.len;
     }

@@ -22,6 +22,7 @@ bytes_of(const json_t *jwk, const char *name)
         mem_free(bytes);
         return slice_of(NULL, 0);
     }
+    must(len > 0 && len <= base64_decoded_max(text.len));
     return slice_of(bytes, len);
 }
 
@@ -53,15 +54,10 @@ add_rsa(struct jwt_keys *keys, const json_t *jwk, struct jwt_key *key,
         struct file_problem *ret_problem)
 {
     struct slice modulus = bytes_of(jwk, "n"), exponent = bytes_of(jwk, "e");
-    struct jwt_key rsa;
-    err_t err = modulus.data && exponent.data ? jwt_key_rsa(modulus, exponent, &rsa, ret_problem)
+    err_t err = modulus.data && exponent.data ? jwt_key_rsa(modulus, exponent, key, ret_problem)
                                               : file_fail(ret_problem, "no n and e in base64url");
-    if (err == OK) {
-        key->kind = rsa.kind;
-        key->bytes = rsa.bytes;
-        key->exponent = rsa.exponent;
+    if (err == OK)
         err = jwt_keys_add(keys, key, ret_problem);
-    }
     wipe(modulus);
     wipe(exponent);
     return err;
@@ -72,6 +68,7 @@ add_point(struct jwt_keys *keys, const json_t *jwk, struct jwt_key *key,
           struct file_problem *ret_problem)
 {
     bool pair = key->kind == JWT_KEY_P256;
+    must(pair || key->kind == JWT_KEY_ED25519);
     const char *curve = pair ? "P-256" : "Ed25519";
     if (!slice_equal(json_text_of(json_object_get(jwk, "crv")), slice_str(curve)))
         return file_fail(ret_problem, "a crv other than %s", curve);
@@ -111,6 +108,7 @@ common(const json_t *jwk, struct jwt_key *ret_key, struct file_problem *ret_prob
 {
     const json_t *kid = json_object_get(jwk, "kid"), *alg = json_object_get(jwk, "alg");
     const json_t *use = json_object_get(jwk, "use"), *ops = json_object_get(jwk, "key_ops");
+    must(json_is_object(jwk));
     *ret_key = (struct jwt_key){.algs = JWT_ANY_ALG, .kid = json_text_of(kid)};
     if (kid && !ret_key->kid.data)
         return file_fail(ret_problem, "a kid that is not a string");
@@ -152,6 +150,7 @@ add_entry(struct jwt_keys *keys, const json_t *jwk, struct file_problem *ret_pro
 static void
 leave_out(struct jwt_keys *keys, size_t entry, const char *why)
 {
+    must(entry >= 1 && why[0] != '\0');
     struct file_problem first = keys->note;
     if (keys->left_out++ == 0)
         (void)file_fail(&keys->note, "entry %zu has %s", entry, why);

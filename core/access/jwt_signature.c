@@ -34,7 +34,7 @@ hmac_made(const struct jwt_key *key, enum jwt_alg alg, struct slice text, struct
 {
     static const int hashes[] = {
         [JWT_HS256] = WC_SHA256, [JWT_HS384] = WC_SHA384, [JWT_HS512] = WC_SHA512};
-    must(alg < ARRAY_LEN(hashes));
+    must(alg < ARRAY_LEN(hashes) && key->bytes.len >= JWT_SECRET_MIN);
     uint8_t expected[WC_MAX_DIGEST_SIZE];
     Hmac hmac;
     bool good = wc_HmacInit(&hmac, NULL, INVALID_DEVID) == 0 &&
@@ -63,6 +63,7 @@ rsa_open(const struct jwt_key *key, struct slice signature, uint8_t *block, uint
     uint8_t e[sizeof key->exponent];
     for (unsigned i = 0; i < sizeof e; i++)
         e[i] = (uint8_t)(key->exponent >> (8 * (sizeof e - 1 - i)));
+    must(key->exponent >= 65537 && size == JWT_RSA_BITS_MAX / 8);
     RsaKey rsa;
     if (wc_InitRsaKey(&rsa, NULL) != 0)
         return -1;
@@ -135,6 +136,7 @@ p256_signed(const struct jwt_key *from, struct slice text, struct slice signatur
     if (wc_Sha256Hash(text.data, text.len, hash) != 0 ||
         wc_ecc_rs_raw_to_sig(r, POINT, s, POINT, der, &der_len) != 0)
         return false;
+    must(der_len <= sizeof der);
     ecc_key key;
     if (wc_ecc_init(&key) != 0)
         return false;
@@ -195,7 +197,7 @@ bool
 jwt_key_verify(const struct jwt_key *key, enum jwt_alg alg, struct slice text,
                struct slice signature)
 {
-    must(key->algs & JWT_BIT(alg));
+    must(alg < JWT_ALGS && (key->algs & JWT_BIT(alg)) && signature.data != NULL);
     switch (key->kind) {
     case JWT_KEY_SECRET:
         return hmac_made(key, alg, text, signature);

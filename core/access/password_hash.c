@@ -4,6 +4,7 @@
 #include <argon2.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/random.h>
 
 #include "core/base/mem.h"
 
@@ -385,4 +386,39 @@ password_hash_default(enum password_form form)
     // mosquitto 2.0 reads salts of 12 bytes alone in its own forms.
     hash.salt_len = form == PASSWORD_SHA512 || form == PASSWORD_PBKDF2 ? 12 : 16;
     return hash;
+}
+
+bool
+password_form_of(const char *name, enum password_form *ret_form)
+{
+    static const char *const names[PASSWORD_FORMS] = {
+        [PASSWORD_SHA512] = "sha512",
+        [PASSWORD_ARGON2ID] = "argon2id",
+        [PASSWORD_SCRAM_SHA256] = "scram-sha-256",
+        [PASSWORD_SCRAM_SHA512] = "scram-sha-512",
+        [PASSWORD_PBKDF2] = "sha512-pbkdf2",
+    };
+    for (unsigned form = 0; form < PASSWORD_FORMS; form++) {
+        if (strcmp(name, names[form]) == 0) {
+            *ret_form = (enum password_form)form;
+            return true;
+        }
+    }
+    return false;
+}
+
+err_t
+password_hash_make(const struct password_hash *parameters, struct slice password,
+                   char dst[PASSWORD_TEXT_MAX])
+{
+    uint8_t bytes[PASSWORD_BYTES_MAX];
+    struct password_hash hash = *parameters;
+    must(hash.salt_len >= PASSWORD_SALT_MIN && hash.salt_len + hash.hash_len <= sizeof bytes);
+    if (getrandom(bytes, hash.salt_len, 0) != (ssize_t)hash.salt_len)
+        return ERR_IO;
+    hash.bytes = bytes;
+    password_hash_compute(&hash, password, bytes + hash.salt_len);
+    password_hash_write(&hash, dst);
+    explicit_bzero(bytes, sizeof bytes);
+    return OK;
 }

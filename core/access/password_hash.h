@@ -70,5 +70,11 @@ void password_hash_scram_keys(const struct password_hash *hash, uint8_t *ret_sto
 
 // What new entries of this form get: everything but bytes.
 struct password_hash password_hash_default(enum password_form form);
+// "argon2id", "sha512-pbkdf2", "sha512", "scram-sha-256", "scram-sha-512". False: no such form.
+bool password_form_of(const char *name, enum password_form *ret_form);
+// The text of a new hash: these parameters, a salt from the kernel's random source. ERR_IO: that
+// gives nothing.
+NODISCARD err_t password_hash_make(const struct password_hash *parameters, struct slice password,
+                                   char dst[PASSWORD_TEXT_MAX]);
 
 #endif

@@ -54,12 +54,15 @@ struct parser {
 
 static err_t PRINTF_LIKE(2) fail(struct parser *parser, const char *format, ...)
 {
-    char what[512];
+    int len = snprintf(parser->problem, parser->size, "%s:%u: ", parser->name, parser->line);
+    must(len > 0);
+    if ((size_t)len >= parser->size)
+        return ERR_CONFIG;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(what, sizeof what, format, args);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is started one line before
+    (void)vsnprintf(parser->problem + len, parser->size - (size_t)len, format, args);
     va_end(args);
-    (void)snprintf(parser->problem, parser->size, "%s:%u: %s", parser->name, parser->line, what);
     return ERR_CONFIG;
 }
 
@@ -84,63 +87,87 @@ mark_of(struct slice name, struct slice hash)
     return mark ? mark : 1;
 }
 
+static bool
+is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
 static struct slice
 trim(struct slice text)
 {
-    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t'))
+    while (text.len > 0 && is_blank(text.data[0]))
         text = slice_of(text.data + 1, text.len - 1);
-    while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
+    while (text.len > 0 && is_blank(text.data[text.len - 1]))
         text.len--;
     return text;
 }
 
-static err_t
-check_name(struct parser *parser, struct slice name)
+const char *
+users_name_problem(struct slice name)
 {
     if (name.len == 0)
-        return fail(parser, "no user name before the colon; name:hash expected");
+        return "no user name before the colon; name:hash expected";
     if (name.len > USERS_NAME_MAX)
-        return fail(parser, "a user name of %u bytes; at most %u expected", name.len,
-                    USERS_NAME_MAX);
+        return "a user name of more than 65535 bytes, which no client can send";
     if (!utf8_valid(name))
-        return fail(parser, "a user name that is not UTF-8, which no client can send");
+        return "a user name that is not UTF-8, which no client can send";
     for (uint32_t i = 0; i < name.len; i++)
         if (name.data[i] < ' ' || name.data[i] == 0x7f)
-            return fail(parser, "a control character in a user name; printable ones expected");
-    return OK;
+            return "a control character in a user name; printable ones expected";
+    return NULL;
+}
+
+enum users_line
+users_line_split(struct slice line, struct slice *ret_name, struct slice *ret_hash)
+{
+    line = trim(line);
+    if (line.len == 0 || line.data[0] == '#')
+        return USERS_LINE_NONE;
+    const uint8_t *colon = memchr(line.data, ':', line.len);
+    if (!colon)
+        return USERS_LINE_BAD;
+    size_t used = (size_t)(colon + 1 - line.data);
+    must(used <= line.len);
+    *ret_name = trim(slice_of(line.data, used - 1));
+    *ret_hash = trim(slice_of(colon + 1, line.len - used));
+    return USERS_LINE_USER;
+}
+
+// Its bytes go to the arena.
+static void
+add_entry(struct users *users, struct slice name, struct entry entry)
+{
+    size_t len = entry.hash.salt_len + entry.hash.hash_len;
+    uint8_t *kept = arena_take(users, name.len + len);
+    memcpy(kept, name.data, name.len);
+    memcpy(kept + name.len, entry.hash.bytes, len);
+    entry.name = slice_of(kept, name.len);
+    entry.hash.bytes = kept + name.len;
+    users->entries = mem_grow(users->entries, &users->cap, users->count + 1, sizeof entry);
+    users->entries[users->count++] = entry;
 }
 
 static err_t
 take_line(struct parser *parser, struct slice line)
 {
-    struct users *users = parser->users;
-    const uint8_t *colon = memchr(line.data, ':', line.len);
-    if (!colon)
+    struct slice name, text;
+    enum users_line kind = users_line_split(line, &name, &text);
+    if (kind == USERS_LINE_NONE)
+        return OK;
+    if (kind == USERS_LINE_BAD)
         return fail(parser, "no colon; name:hash expected");
-    struct slice name = trim(slice_of(line.data, (size_t)(colon - line.data)));
-    size_t used = (size_t)(colon + 1 - line.data);
-    struct slice text = trim(slice_of(colon + 1, line.len - used));
-    err_t err = check_name(parser, name);
-    if (err != OK)
-        return err;
+    const char *wrong = users_name_problem(name);
+    if (wrong)
+        return fail(parser, "%s", wrong);
     uint8_t bytes[PASSWORD_BYTES_MAX];
     char problem[256];
     struct entry entry = {.line = parser->line, .mark = mark_of(name, text)};
-    err = password_hash_parse(text, bytes, &entry.hash, problem, sizeof problem);
-    if (err != OK) {
-        explicit_bzero(bytes, sizeof bytes);
-        return fail(parser, "%s", problem);
-    }
-    size_t len = entry.hash.salt_len + entry.hash.hash_len;
-    uint8_t *kept = arena_take(users, name.len + len);
-    memcpy(kept, name.data, name.len);
-    memcpy(kept + name.len, bytes, len);
+    err_t err = password_hash_parse(text, bytes, &entry.hash, problem, sizeof problem);
+    if (err == OK)
+        add_entry(parser->users, name, entry);
     explicit_bzero(bytes, sizeof bytes);
-    entry.name = slice_of(kept, name.len);
-    entry.hash.bytes = kept + name.len;
-    users->entries = mem_grow(users->entries, &users->cap, users->count + 1, sizeof entry);
-    users->entries[users->count++] = entry;
-    return OK;
+    return err == OK ? OK : fail(parser, "%s", problem);
 }
 
 static err_t
@@ -153,7 +180,7 @@ take_lines(struct parser *parser, struct slice rest)
     }
     while (line_next(&rest, &line)) {
         parser->line++;
-        err_t err = line.len == 0 || line.data[0] == '#' ? OK : take_line(parser, line);
+        err_t err = take_line(parser, line);
         if (err != OK)
             return err;
     }

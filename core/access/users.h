@@ -32,6 +32,18 @@ NODISCARD err_t users_parse(const char *name, struct slice text, struct users **
 struct users *users_ref(struct users *users); // returns the same; NULL is fine
 void users_unref(struct users *users);        // takes one; NULL is fine
 
+// Why no user can have this name, or NULL. In a file it can also not begin with `#`, hold a colon,
+// or begin or end with a blank.
+const char *users_name_problem(struct slice name);
+
+enum users_line {
+    USERS_LINE_NONE, // empty, or a comment
+    USERS_LINE_USER, // the parts are borrowed, and not looked at further
+    USERS_LINE_BAD,  // no colon
+};
+// Takes a line without its end apart.
+enum users_line users_line_split(struct slice line, struct slice *ret_name, struct slice *ret_hash);
+
 enum users_verdict {
     USERS_GOOD,
     USERS_WRONG,

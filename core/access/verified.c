@@ -21,7 +21,8 @@ struct verified {
     uint64_t ttl_ms;
     uint8_t key[TAG_LEN];
     uint32_t set_mask;
-    size_t size; // of all this
+    uint32_t count; // of entries that are not free
+    size_t size;    // of all this
     struct kept entries[];
 };
 
@@ -63,7 +64,7 @@ verified_free(struct verified *verified)
 static void
 tag_of(const struct verified *verified, const struct verified_login *login, uint8_t ret[TAG_LEN])
 {
-    must(login->mark != 0 && login->password.data != NULL);
+    must(login->password.data != NULL);
     uint8_t inner[DIGEST_LEN_MAX];
     digest_hmac(DIGEST_SHA256, slice_of(verified->key, sizeof verified->key),
                 slice_of(&login->mark, sizeof login->mark), login->user, inner);
@@ -102,6 +103,7 @@ verified_add(struct verified *verified, const struct verified_login *login, uint
 {
     if (!verified)
         return;
+    must(login->mark != 0);
     uint8_t tag[TAG_LEN];
     tag_of(verified, login, tag);
     pthread_mutex_lock(&verified->mutex);
@@ -114,6 +116,7 @@ verified_add(struct verified *verified, const struct verified_login *login, uint
         to = set[i].end_ms < to->end_ms ? &set[i] : to;
     }
     must(to >= set && to < set + SET_SIZE);
+    verified->count += to->end_ms == 0;
     to->end_ms = now_ms + verified->ttl_ms;
     memcpy(to->tag, tag, sizeof tag);
     pthread_mutex_unlock(&verified->mutex);
@@ -126,9 +129,14 @@ verified_expire(struct verified *verified, uint64_t now_ms)
     if (!verified)
         return;
     pthread_mutex_lock(&verified->mutex);
-    uint32_t count = (verified->set_mask + 1) * SET_SIZE;
-    for (uint32_t i = 0; i < count; i++)
-        if (verified->entries[i].end_ms != 0 && verified->entries[i].end_ms <= now_ms)
-            explicit_bzero(&verified->entries[i], sizeof verified->entries[i]);
+    uint32_t entries = verified->count > 0 ? (verified->set_mask + 1) * SET_SIZE : 0;
+    for (uint32_t i = 0; i < entries; i++) {
+        struct kept *kept = &verified->entries[i];
+        if (kept->end_ms == 0 || kept->end_ms > now_ms)
+            continue;
+        explicit_bzero(kept, sizeof *kept);
+        must(verified->count > 0);
+        verified->count--;
+    }
     pthread_mutex_unlock(&verified->mutex);
 }

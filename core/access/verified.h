@@ -30,11 +30,12 @@ struct verified;
 NODISCARD err_t verified_new(uint32_t entries_max, uint64_t ttl_ms, struct verified **ret_verified);
 void verified_free(struct verified *verified); // wipes, takes; NULL is fine
 
-// now_ms: monotonic. mark: of the user now, not 0.
+// now_ms: monotonic.
 struct verified_login {
-    uint64_t mark;
+    uint64_t mark; // of the user now; 0 = unknown, which is never found, and not added
     struct slice user, password;
 };
+// Takes the same time whatever it finds.
 bool verified_has(struct verified *verified, const struct verified_login *login, uint64_t now_ms);
 // Good until ttl_ms from now, by its own check: being found does not prolong it.
 void verified_add(struct verified *verified, const struct verified_login *login, uint64_t now_ms);

@@ -163,8 +163,28 @@ Test(users, a_name_may_be_as_long_as_a_string_and_no_longer)
     users_unref(users);
     memset(text, 'n', USERS_NAME_MAX + 1);
     (void)snprintf(text + USERS_NAME_MAX + 1, 300, ":%s", HASH_MOSQUITTO_SHA512);
-    cr_assert(refused_text(text, "passwd:1: a user name of 65536 bytes"));
+    cr_assert(refused_text(text, "passwd:1: a user name of more than 65535 bytes"));
     mem_free(text);
+}
+
+Test(users, names_that_no_user_can_have)
+{
+    cr_assert_null(users_name_problem(slice_str("a+b/c#d")));
+    cr_assert_not_null(users_name_problem(slice_str("")));
+    cr_assert_not_null(users_name_problem(slice_str("a\nb")));
+    cr_assert_not_null(users_name_problem(slice_str("a\x7f")));
+    cr_assert_not_null(users_name_problem(slice_str("a\xc3")));
+}
+
+Test(users, a_line_and_its_parts)
+{
+    struct slice name, hash;
+    cr_assert_eq(users_line_split(slice_str(""), &name, &hash), USERS_LINE_NONE);
+    cr_assert_eq(users_line_split(slice_str(" \r"), &name, &hash), USERS_LINE_NONE);
+    cr_assert_eq(users_line_split(slice_str(" # a:b"), &name, &hash), USERS_LINE_NONE);
+    cr_assert_eq(users_line_split(slice_str("a"), &name, &hash), USERS_LINE_BAD);
+    cr_assert_eq(users_line_split(slice_str(" a b : c:d \r"), &name, &hash), USERS_LINE_USER);
+    cr_assert(slice_equal(name, slice_str("a b")) && slice_equal(hash, slice_str("c:d")));
 }
 
 Test(users, a_mark_is_of_the_name_and_its_hash)

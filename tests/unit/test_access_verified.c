@@ -34,6 +34,7 @@ Test(verified, the_same_login_and_no_other)
     verified_add(verified, &anna, 1000);
     cr_assert(has(verified, 7, "anna", "secret"));
     cr_assert_not(has(verified, 8, "anna", "secret")); // another line in the file
+    cr_assert_not(has(verified, 0, "anna", "secret")); // no line
     cr_assert_not(has(verified, 7, "bert", "secret"));
     cr_assert_not(has(verified, 7, "anna", "secre"));
     cr_assert_not(has(verified, 7, "anna", "secret "));
@@ -55,6 +56,9 @@ Test(verified, it_ends_and_being_found_does_not_prolong_it)
     cr_assert(verified_has(verified, &anna, 2499));
     verified_expire(verified, 2500);
     cr_assert_not(verified_has(verified, &anna, 2499)); // wiped
+    verified_add(verified, &anna, 3000);
+    verified_expire(verified, 3500);
+    cr_assert_not(verified_has(verified, &anna, 3000));
     verified_free(verified);
 }
 

@@ -438,7 +438,7 @@ come_with_hook(void)
 }
 
 static void
-decide(const char *topic, err_t err, uint64_t valid_ms)
+decide(const char *topic, err_t err, uint32_t valid_ms)
 {
     struct access_question *question = take();
     cr_assert(is(question->texts.topic, topic) && is(question->texts.user, "ann"));
@@ -502,4 +502,27 @@ Test(client_access, deliveries_go_on_while_a_client_waits)
     question->answer.valid_ms = 0;
     give(question);
     expect_packet(conn, MQTT_PUBACK);
+}
+
+Test(client_access, what_waits_for_a_decision_keeps_its_order_and_its_rate)
+{
+    sim->config->listeners[0].messages_in_rate = 2;
+    struct sim_conn *conn = come_with_hook();
+    conn->client.read_paused = true; // so that all comes in one piece
+    for (unsigned i = 0; i < 5; i++)
+        publish_number(conn, "t", 1, i);
+    conn->client.read_paused = false;
+    unsigned answered = 0;
+    for (unsigned ms = 0; ms < 2600; ms += 10) {
+        struct server_packet packet;
+        sim_tick(sim, 10);
+        if (access_waiting(sim->broker->desk) > 0)
+            decide("t", OK, 0);
+        while (sim_next(conn, &packet))
+            cr_assert_eq(packet.packet_id, ++answered);
+        cr_assert(ms > 450 || answered <= 2, "%u within %u ms", answered, ms);
+    }
+    cr_assert_eq(answered, 5);
+    cr_assert_eq(stat_sum(sim, publish_received), 5);
+    cr_assert_not(conn->client.read_paused);
 }

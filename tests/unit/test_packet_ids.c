@@ -39,3 +39,35 @@ Test(packet_ids, takes_all_65535)
     cr_assert_eq(set.count, 0);
     packet_ids_free(&set);
 }
+
+// One identifier in a block, and blocks that have the same home: each removal closes a gap.
+Test(packet_ids, blocks_with_one_home_come_and_go)
+{
+    static bool has[65536];
+    struct packet_ids set = {0};
+    uint32_t seed = 11, count = 0;
+    for (unsigned i = 0; i < 200000; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        uint16_t id = (uint16_t)((seed >> 8) % 64 * 1024 + (seed >> 20) % 3 * 64 + 5);
+        bool known = has[id];
+        cr_assert_eq(packet_ids_has(&set, id), known);
+        cr_assert_eq(known ? packet_ids_remove(&set, id) : packet_ids_add(&set, id), true);
+        has[id] = !known;
+        count += known ? UINT32_MAX : 1;
+        cr_assert_eq(set.count, count);
+    }
+    packet_ids_free(&set);
+}
+
+Test(packet_ids, a_window_moves_through_all_identifiers)
+{
+    struct packet_ids set = {0};
+    for (unsigned i = 0; i < 200000; i++) {
+        cr_assert(packet_ids_add(&set, (uint16_t)(i % 65535 + 1)));
+        if (i >= 400)
+            cr_assert(packet_ids_remove(&set, (uint16_t)((i - 400) % 65535 + 1)));
+    }
+    cr_assert_eq(set.count, 400);
+    cr_assert_leq(set.cap, 32, "blocks that are done with leave nothing behind");
+    packet_ids_free(&set);
+}

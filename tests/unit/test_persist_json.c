@@ -329,6 +329,17 @@ Test(persist_json, retained)
     round_trip_as(&r, "{\"type\":\"retain_clear\",\"order\":5,\"topic\":\"$x/y\"}");
 }
 
+Test(persist_json, settings)
+{
+    struct record r = {.kind = JOURNAL_SETTING,
+                       .order = 5,
+                       .msg = {.topic = BYTES("dynsec/role/r"), .payload = BYTES("{\"a\":1}")}};
+    round_trip_as(&r, "{\"type\":\"setting\",\"order\":5,\"name\":\"dynsec/role/r\","
+                      "\"payload\":\"{\\\"a\\\":1}\"}");
+    r.msg.payload = BYTES("");
+    round_trip(&r);
+}
+
 Test(persist_json, ends)
 {
     struct record r = {.kind = JOURNAL_SESSION_END, .session = 3};
@@ -426,7 +437,7 @@ Test(persist_json, broken_lines_are_told_by_number)
     refuse("{}", "line 1: no \"type\", expected \"session\", \"subscription\", \"message\", ...");
     refuse("{\"type\":\"sesion\"}",
            "line 1: \"type\" is \"sesion\", expected session, subscription, message, queued, "
-           "state, received, retained");
+           "state, received, retained, setting");
     refuse("{\"type\":\"session_end\",\"session\":3,\"session\":3}",
            "line 1: no JSON: duplicate object key near '\"session\"' (byte 43)");
     refuse("{\"type\":\"session_end\",\"session\":3} x",
