@@ -26,6 +26,7 @@ source_size(const struct msg_source *source)
 static uint8_t *
 append_source(uint8_t *p, const struct msg_source *source)
 {
+    must(source->user.len <= UINT16_MAX && source->client_id.len > 0);
     uint16_t user_len = (uint16_t)source->user.len;
     memcpy(p, &source->port, 2);
     p[2] = source->user.data != NULL;

@@ -629,6 +629,7 @@ find_share(struct shard *shard, struct slice topic, struct trie_handle share)
 static void
 place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried, bool lasting)
 {
+    must(share.generation != 0);
     const struct trie_share *group = find_share(shard, pub->topic, share);
     bool durable = false;
     for (;;) {
