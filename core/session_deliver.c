@@ -391,26 +391,36 @@ enqueue(struct session *session, struct pub *pub, const struct delivery_spec *sp
     session_pump(session);
 }
 
+// More than the client's rate allows.
+static COLD void
+hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct shard *shard = session->shard;
+    if (!shard->config->queue_qos0_messages) {
+        stat_add(&shard->stats.dropped_rate, 1);
+        tell(session, "max_messages_out_rate or max_bytes_out_rate");
+    } else if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
+        enqueue(session, pub, spec);
+    }
+}
+
 static void
 deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct shard *shard = session->shard;
     struct client *client = session->client;
     bool online = client && client->state == CLIENT_CONNECTED;
-    bool must_wait = online && unlikely(client->rates != NULL) && !client_rates_may_send(client);
-    if (shard->config->queue_qos0_messages &&
-        (!online || must_wait || session->out.sent != session->out.tail)) {
+    if (online && unlikely(client->rates != NULL) && !client_rates_may_send(client)) {
+        hold_qos0(session, pub, spec);
+        return;
+    }
+    if (shard->config->queue_qos0_messages && (!online || session->out.sent != session->out.tail)) {
         if (queue_make_room(session, pub, pub->topic.len + pub->payload.len))
             enqueue(session, pub, spec);
         return;
     }
     if (!online) {
         stat_add(&shard->stats.dropped_offline_qos0, 1);
-        return;
-    }
-    if (unlikely(must_wait)) {
-        stat_add(&shard->stats.dropped_rate, 1);
-        tell(session, "max_messages_out_rate or max_bytes_out_rate");
         return;
     }
     uint64_t max = shard->config->output_bytes_max;
