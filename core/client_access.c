@@ -34,8 +34,7 @@ client_access_free(struct client_access *access)
     for (uint32_t i = 0; i < access->decision_count; i++)
         mem_free(access->decisions[i].text);
     mem_free(access->decisions);
-    mem_wipe(access->connect, access->connect_len);
-    mem_free(access->connect);
+    access_wipe(&access->connect);
     access_wipe(&access->method);
     access_wipe(&access->exchange);
     mem_free(access);
@@ -264,12 +263,10 @@ client_auth_continue(struct client *client, const struct frame *connect,
 {
     struct client_access *access = client->access;
     must(client->state == CLIENT_AWAIT_CONNECT && answer->answer.more);
-    if (!access->connect) {
+    if (!access->connect.data) {
         // From the start of the packet, which stands right before its body.
         uint32_t head = connect->total - connect->body.len;
-        struct slice whole = slice_of(connect->body.data - head, connect->total);
-        access->connect = (uint8_t *)(uintptr_t)copy(whole).data;
-        access->connect_len = whole.len;
+        access->connect = copy(slice_of(connect->body.data - head, connect->total));
         access->method = copy(answer->texts.auth_method);
     }
     keep_exchange(access, &answer->answer);
@@ -299,8 +296,8 @@ static err_t
 finish_connect(struct client *client, struct access_question *answer)
 {
     struct client_access *access = client->access;
-    struct slice packet = slice_of(access->connect, access->connect_len);
-    access->connect = NULL;
+    struct slice packet = access->connect;
+    access->connect = slice_of(NULL, 0);
     access_wipe(&access->exchange);
     answer->kind = ACCESS_CONNECT;
     must(!access->answer);
@@ -317,7 +314,7 @@ err_t
 client_on_early_packet(struct client *client, const struct frame *frame)
 {
     struct client_access *access = client->access;
-    if (!access || !access->connect)
+    if (!access || !access->connect.data)
         return client_on_connect(client, frame);
     if (frame->type != MQTT_AUTH) // [MQTT-3.1.2-30]; DISCONNECT is the other one
         return frame->type == MQTT_DISCONNECT ? ERR_NOT_AUTHORIZED : ERR_PROTOCOL;

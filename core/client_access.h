@@ -36,8 +36,7 @@ struct client_access {
     struct client_decision *decisions; // the oldest first
     uint32_t decision_count, decision_cap;
     // Enhanced authentication [MQTT5 4.12].
-    uint8_t *connect; // the CONNECT packet, while messages go to and fro; else NULL
-    uint32_t connect_len;
+    struct slice connect;  // the CONNECT packet, while messages go to and fro; else data NULL
     struct slice method;   // that CONNECT named; data NULL = none
     struct slice exchange; // between two messages; data NULL = none is under way
     uint64_t ends_ms;      // the connection ends; UINT64_MAX = never

@@ -13,7 +13,6 @@
 #include "core/host.h"
 #include "core/keeper.h"
 #include "core/process.h"
-#include "core/record.h"
 #include "core/retained.h"
 #include "io/entry.h"
 #include "io/file_watch.h"
@@ -406,33 +405,6 @@ load_store(struct server *server)
     return err;
 }
 
-static err_t
-collect_setting(void *arg, const struct record *record)
-{
-    struct access_stored *stored = arg;
-    uint32_t size = record_size(record);
-    uint8_t *bytes = mem_alloc(size);
-    (void)record_write(bytes, record);
-    stored->records =
-        mem_grow(stored->records, &stored->cap, stored->count + 1, sizeof *stored->records);
-    stored->records[stored->count++] = slice_of(bytes, size);
-    return OK;
-}
-
-static err_t
-store_fresh(struct server *server, const struct access_stored *fresh)
-{
-    struct record *records = mem_alloc((fresh->count + 1) * sizeof *records);
-    for (uint32_t i = 0; i < fresh->count; i++) {
-        uint32_t len;
-        err_t err = record_read(fresh->records[i], &records[i], &len);
-        must(err == OK);
-    }
-    err_t err = store_put_settings(server->store, records, fresh->count);
-    mem_free(records);
-    return err;
-}
-
 // What is kept of dynamic security, or what it begins with.
 static err_t
 load_access(struct server *server)
@@ -444,7 +416,7 @@ load_access(struct server *server)
     if (server->store) {
         store_counts(server->store, &counts);
         stored.next_order = counts.next_order;
-        err = store_load_settings(server->store, collect_setting, &stored);
+        err = store_load_settings(server->store, access_stored_add, &stored);
     }
     if (err != OK) {
         access_stored_free(&stored);
@@ -457,7 +429,7 @@ load_access(struct server *server)
         log_line(server->log, fresh.doubtful ? LOG_T_WARNING : LOG_T_INFORMATION, "%s.",
                  fresh.text);
     if (err == OK && server->store && fresh.count > 0)
-        err = store_fresh(server, &fresh);
+        err = store_put_settings(server->store, fresh.records, fresh.count);
     access_stored_free(&stored);
     access_stored_free(&fresh);
     return err;

@@ -20,7 +20,7 @@ append(uint8_t *p, struct slice part)
 static uint32_t
 source_size(const struct msg_source *source)
 {
-    return source ? SOURCE_HEAD + source->user.len + source->client_id.len : 0;
+    return SOURCE_HEAD + source->user.len + source->client_id.len;
 }
 
 static uint8_t *
@@ -50,11 +50,11 @@ msg_source(const struct msg *msg, struct msg_source *ret)
 
 // ---- Messages -----------------------------------------------------------------------------------
 
-struct msg *
-msg_new(const struct pub *pub)
+static inline struct msg *
+make(const struct pub *pub, const struct msg_source *source)
 {
     must_hot(pub->topic.len <= UINT16_MAX);
-    uint32_t source_len = source_size(pub->source);
+    uint32_t source_len = source ? source_size(source) : 0;
     size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len + source_len;
     struct msg *msg = mem_alloc(sizeof *msg + body);
     *msg = (struct msg){
@@ -72,10 +72,22 @@ msg_new(const struct pub *pub)
     atomic_init(&msg->refs, 1);
     atomic_init(&msg->number, pub->number);
     uint8_t *end = append(append(append(msg->bytes, pub->topic), pub->props), pub->payload);
-    if (unlikely(pub->source != NULL))
-        end = append_source(end, pub->source);
+    if (source)
+        end = append_source(end, source);
     must_hot(end == msg->bytes + body);
     return msg;
+}
+
+static NOINLINE struct msg *
+make_with_source(const struct pub *pub)
+{
+    return make(pub, pub->source);
+}
+
+struct msg *
+msg_new(const struct pub *pub)
+{
+    return unlikely(pub->source != NULL) ? make_with_source(pub) : make(pub, NULL);
 }
 
 struct msg *

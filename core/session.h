@@ -130,7 +130,9 @@ bool session_may_read(struct session *session, struct slice topic);
 bool session_may_send(struct session *session, const struct delivery *entry);
 // May who published this retained message still do that?
 bool session_is_sourced(const struct shard *shard, const struct msg *msg);
-// The session as a source, while it has a connection.
+// May its Will be published, now?
+bool session_may_publish_will(struct session *session);
+// The session as a source; of its listener, while it has a connection.
 void session_source(const struct session *session, struct msg_source *ret);
 // Gives what waits in memory, and may not go to this session, to other members of its share groups.
 void session_pass_on(struct session *session);

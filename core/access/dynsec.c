@@ -7,6 +7,7 @@
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 
+#include "core/access/digest.h"
 #include "core/access/dynsec_command.h"
 #include "core/access/dynsec_compile.h"
 #include "core/access/dynsec_store.h"
@@ -29,6 +30,8 @@ dynsec_new(uint32_t iterations)
     dynsec_model_init(&dynsec->model);
     dynsec->iterations = iterations;
     dynsec->next_order = 1;
+    uint8_t first[DIGEST_LEN_MAX]; // before there are several threads (digest.h)
+    digest_of(DIGEST_SHA512, slice_of(NULL, 0), slice_of(NULL, 0), first);
     err_t err = hash_key_random(&dynsec->key);
     must(err == OK); // the broker itself has had a key by then
     return dynsec;

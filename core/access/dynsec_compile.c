@@ -168,6 +168,4 @@ dynsec_model_users(const struct dynsec_model *model, struct access_users *users)
         // is still its own.
         access_users_add(users, slice_str(client->object.name), client->mark);
     }
-    if (model->anonymous)
-        access_users_add(users, slice_str(""), model->anonymous_mark);
 }

@@ -265,7 +265,6 @@ dynsec_set_anonymous_group(struct dynsec_run *run)
     if (problem)
         return problem;
     run->model->anonymous = group;
-    run->model->anonymous_mark = run->model->next_mark++;
     dynsec_touch_general(run->model);
     run->changed = true;
     return NULL;

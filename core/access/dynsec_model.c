@@ -381,7 +381,7 @@ dynsec_remove_role(struct dynsec_model *model, struct dynsec_role *role)
 void
 dynsec_model_init(struct dynsec_model *model)
 {
-    *model = (struct dynsec_model){.next_mark = 1, .anonymous_mark = 1};
+    *model = (struct dynsec_model){.next_mark = 1};
 }
 
 void
@@ -440,8 +440,6 @@ dynsec_kick_client(struct dynsec_model *model, struct dynsec_client *client)
 void
 dynsec_kick_group(struct dynsec_model *model, struct dynsec_group *group)
 {
-    if (group == model->anonymous)
-        model->anonymous_mark = model->next_mark++;
     for (uint32_t i = 0; i < group->clients.count; i++)
         dynsec_kick_client(model, (struct dynsec_client *)group->clients.items[i].to);
 }

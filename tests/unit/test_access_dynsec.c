@@ -1,3 +1,5 @@
+// test_access_dynsec.c - commands of administrators, and their responses.
+//
 // Responses as mosquitto's plugin 2.0.11 gave them to the same commands, but where it ends by a
 // signal or says that it did what it did not do.
 #include "test_access_dynsec.h"
