@@ -391,17 +391,21 @@ enqueue(struct session *session, struct pub *pub, const struct delivery_spec *sp
     session_pump(session);
 }
 
-// More than the client's rate allows.
-static COLD void
+// Is it more than the client's rate allows? Then it waits in the queue, where that is wanted, or is
+// dropped.
+static COLD bool
 hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct shard *shard = session->shard;
+    if (client_rates_may_send(session->client))
+        return false;
     if (!shard->config->queue_qos0_messages) {
         stat_add(&shard->stats.dropped_rate, 1);
         tell(session, "max_messages_out_rate or max_bytes_out_rate");
     } else if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
         enqueue(session, pub, spec);
     }
+    return true;
 }
 
 static void
@@ -410,10 +414,8 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     struct shard *shard = session->shard;
     struct client *client = session->client;
     bool online = client && client->state == CLIENT_CONNECTED;
-    if (online && unlikely(client->rates != NULL) && !client_rates_may_send(client)) {
-        hold_qos0(session, pub, spec);
+    if (online && unlikely(client->rates != NULL) && hold_qos0(session, pub, spec))
         return;
-    }
     if (shard->config->queue_qos0_messages && (!online || session->out.sent != session->out.tail)) {
         if (queue_make_room(session, pub, pub->topic.len + pub->payload.len))
             enqueue(session, pub, spec);
