@@ -22,7 +22,8 @@ client_init(struct client *client, struct shard *shard, const struct client_orig
     memset(client, 0, sizeof *client);
     client->magic = CLIENT_MAGIC;
     client->shard = shard;
-    client->listener_index = origin->listener_index;
+    must(origin->listener_index < CONFIG_LISTENERS_MAX);
+    client->listener_index = (uint16_t)origin->listener_index;
     client->name = origin->name;
     client->packet_max = UINT32_MAX;
     client->receive_max = UINT16_MAX;

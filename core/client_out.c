@@ -435,7 +435,7 @@ client_close(struct client *client, err_t reason)
     if (client->state == CLIENT_CLOSING)
         return;
     client->state = CLIENT_CLOSING;
-    client->close_reason = reason;
+    client->close_reason = (uint8_t)reason;
     client->want_close = true;
     wheel_disarm(client->shard->wheel, &client->timer);
     client_mark_dirty(client);

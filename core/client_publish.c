@@ -67,13 +67,6 @@ resolve_alias(struct client *client, struct publish_view *view)
 // ---- What may be published
 // --------------------------------------------------------------------------
 
-// Has its acknowledgement a word for what is refused?
-static bool
-can_tell(const struct client *client, const struct publish_view *view)
-{
-    return view->qos > 0 && client->version == MQTT_5;
-}
-
 // Errors that end the connection.
 static err_t
 check(struct client *client, const struct publish_view *view)
@@ -87,8 +80,8 @@ check(struct client *client, const struct publish_view *view)
     if (unlikely(client->shard->level >= GOVERNOR_CLOSE && view->qos > 0 &&
                  client->version != MQTT_5))
         return ERR_NO_MEMORY;
-    // Short topics, and those whose refusal can be told, are not looked at here.
-    if (likely(view->topic.len < config->topic_levels_max || can_tell(client, view)))
+    // So many levels need so many bytes; short topics are not looked at twice.
+    if (likely(view->topic.len < config->topic_levels_max))
         return OK;
     return client_is_too_deep(client, view->topic) ? ERR_TOPIC_NAME_INVALID : OK;
 }
@@ -114,18 +107,9 @@ refusal(struct client *client, const struct publish_view *view)
     if (unlikely(view->topic.data[0] == '$' || rights) && !client_may_publish(rights, view->topic))
         return not_allowed(client, view->topic);
     const struct config *config = shard->config;
-    if (unlikely(view->topic.len >= config->topic_levels_max) &&
-        client_is_too_deep(client, view->topic))
-        return ERR_TOPIC_NAME_INVALID;
     if (unlikely(config->payload_size_max && view->payload.len > config->payload_size_max)) {
         stat_add(&shard->stats.dropped_too_large, 1);
         client_refused_by(client, "message_size_limit");
-        return ERR_QUOTA_EXCEEDED;
-    }
-    if (unlikely(view->retain && config->retained_message_max &&
-                 view->payload.len > config->retained_message_max)) {
-        stat_add(&shard->stats.dropped_too_large, 1);
-        client_refused_by(client, "max_retained_message_size");
         return ERR_QUOTA_EXCEEDED;
     }
     // Only version 5 can be told at QoS > 0; what the others send at QoS > 0 is taken, and they are
@@ -304,8 +288,9 @@ route(struct client *client, const struct publish_view *view, const struct pub_p
         pub.props = slice_of(stripped, codec_forward_props(view->raw_props, stripped));
     }
     err_t err = route_publish(shard, &pub, ret);
-    if (unlikely(err == ERR_FULL))
-        client_refused_by(client, "max_retained_messages or max_retained_bytes");
+    if (unlikely(err))
+        client_refused_by(client, err == ERR_FULL ? "max_retained_messages or max_retained_bytes"
+                                                  : "max_retained_message_size");
     pub_done(&pub);
     mem_free(stripped);
     return err;
@@ -402,6 +387,17 @@ control(struct client *client, const struct publish_view *view)
     return OK;
 }
 
+// Its acknowledgement may have a word for it; else the connection ends.
+static COLD err_t
+refuse_topic(struct client *client, const struct publish_view *view)
+{
+    if (view->qos == 0 || client->version != MQTT_5)
+        return ERR_TOPIC_NAME_INVALID;
+    stat_add(&client->shard->stats.publish_refused, 1);
+    acknowledge(client, view, &(struct ack_wait){0}, err_reason(ERR_TOPIC_NAME_INVALID));
+    return OK;
+}
+
 err_t
 client_on_publish(struct client *client, const struct frame *frame, struct slice *behind)
 {
@@ -418,7 +414,7 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
     if (err == OK)
         err = check(client, &view);
     if (unlikely(err))
-        return err;
+        return err == ERR_TOPIC_NAME_INVALID ? refuse_topic(client, &view) : err;
     if (view.qos == 2 && is_copy(client, &view))
         return OK;
     if (view.qos > 0)

@@ -558,6 +558,7 @@ publish_each(struct shard *shard, struct pub *run, struct route_result *ret)
     }
 }
 
+// ERR_FULL: there are as many as there may be. ERR_QUOTA_EXCEEDED: it is too large for one.
 static err_t
 retain(struct shard *shard, struct pub *pub)
 {
@@ -568,6 +569,9 @@ retain(struct shard *shard, struct pub *pub)
             journal_retain_clear(shard->journal, pub->topic, order); // [MQTT-3.3.1-6]
         return OK;
     }
+    uint32_t max = shard->config->retained_message_max;
+    if (max && pub->payload.len > max)
+        return ERR_QUOTA_EXCEEDED;
     struct retained_limits limits = {
         .count_max = shard->config->retained_messages_max,
         .bytes_max = shard->config->retained_bytes_max,
@@ -586,7 +590,9 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
     if (unlikely(pub->retain)) {
         err_t err = retain(shard, pub);
         if (err) {
-            stat_add(&shard->stats.dropped_retained_full, 1);
+            stat_add(err == ERR_FULL ? &shard->stats.dropped_retained_full
+                                     : &shard->stats.dropped_too_large,
+                     1);
             return err;
         }
     }

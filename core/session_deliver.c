@@ -391,26 +391,38 @@ enqueue(struct session *session, struct pub *pub, const struct delivery_spec *sp
     session_pump(session);
 }
 
+// Is it more than the client's rate allows? Then it waits in the queue, where that is wanted, or is
+// dropped.
+static COLD bool
+hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct shard *shard = session->shard;
+    if (client_rates_may_send(session->client))
+        return false;
+    if (!shard->config->queue_qos0_messages) {
+        stat_add(&shard->stats.dropped_rate, 1);
+        tell(session, "max_messages_out_rate or max_bytes_out_rate");
+    } else if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
+        enqueue(session, pub, spec);
+    }
+    return true;
+}
+
 static void
 deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct shard *shard = session->shard;
     struct client *client = session->client;
     bool online = client && client->state == CLIENT_CONNECTED;
-    bool must_wait = online && unlikely(client->rates != NULL) && !client_rates_may_send(client);
-    if (shard->config->queue_qos0_messages &&
-        (!online || must_wait || session->out.sent != session->out.tail)) {
+    if (online && unlikely(client->rates != NULL) && hold_qos0(session, pub, spec))
+        return;
+    if (shard->config->queue_qos0_messages && (!online || session->out.sent != session->out.tail)) {
         if (queue_make_room(session, pub, pub->topic.len + pub->payload.len))
             enqueue(session, pub, spec);
         return;
     }
     if (!online) {
         stat_add(&shard->stats.dropped_offline_qos0, 1);
-        return;
-    }
-    if (unlikely(must_wait)) {
-        stat_add(&shard->stats.dropped_rate, 1);
-        tell(session, "max_messages_out_rate or max_bytes_out_rate");
         return;
     }
     uint64_t max = shard->config->output_bytes_max;
