@@ -51,6 +51,7 @@ dynsec_collect(struct dynsec_model *model, struct dynsec_settings *ret)
         qsort(touched->items, touched->count, sizeof *touched->items, compare_texts);
     for (uint32_t i = 0; i < touched->count; i++) {
         char *name = touched->items[i];
+        must(strncmp(name, DYNSEC_SETTINGS, sizeof DYNSEC_SETTINGS - 1) == 0);
         if (i + 1 < touched->count && strcmp(name, touched->items[i + 1]) == 0) {
             mem_free(name);
             continue;
@@ -64,6 +65,7 @@ dynsec_collect(struct dynsec_model *model, struct dynsec_settings *ret)
             .value = text ? slice_str(text) : slice_of("", 0),
         };
     }
+    must(ret->count <= touched->count);
     touched->count = 0;
 }
 
@@ -259,6 +261,7 @@ static bool
 take_setting(struct dynsec_model *model, size_t kind, const struct dynsec_setting *setting)
 {
     uint32_t skipped;
+    must(has_prefix(setting->name, kinds[kind].prefix));
     json_t *json = dynsec_parse(setting->value, NULL);
     bool good = json && kinds[kind].take(model, json, &skipped);
     if (good && kinds[kind].take == take_client)
