@@ -2,7 +2,6 @@
 #include "core/access/dynsec.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
@@ -137,7 +136,7 @@ dynsec_execute(struct dynsec *dynsec, struct slice by, struct slice payload,
     must(text);
     must(strlen(text) <= UINT32_MAX);
     ret->reply = slice_of(mem_strdup(text), strlen(text));
-    free(text); // jansson's
+    mem_free(text);
     json_decref(reply);
     mem_free(name);
     dynsec_batch_end(&batch);

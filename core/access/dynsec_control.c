@@ -225,7 +225,7 @@ find_entry(const json_t *command)
 
 // ---- A payload ----------------------------------------------------------------------------------
 
-// The password that a command sets is hashed, and its text is wiped.
+// The password that a command sets is hashed. Its text is wiped with the payload (json_text.h).
 static const char *
 prepare(const json_t *command, uint32_t iterations, struct dynsec_secret *ret)
 {
@@ -236,7 +236,6 @@ prepare(const json_t *command, uint32_t iterations, struct dynsec_secret *ret)
         return NULL;
     if (dynsec_secret_make(slice_of(json_string_value(password), len), iterations, ret) != OK)
         return "Internal error";
-    memset(unconst(json_string_value(password)), '*', len);
     return NULL;
 }
 
@@ -251,7 +250,8 @@ dynsec_batch_begin(struct slice payload, uint32_t iterations, struct dynsec_batc
         ret->problem = "Payload too large";
         return;
     }
-    ret->root = dynsec_parse(payload, NULL);
+    struct file_problem problem;
+    ret->root = json_text_read(payload, &problem);
     const json_t *commands = dynsec_field(ret->root, "commands");
     if (!ret->root)
         ret->problem = "Payload not valid JSON";

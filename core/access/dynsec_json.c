@@ -1,7 +1,6 @@
 // dynsec_json.c - clients, groups and roles as JSON: in commands, responses, files and the store.
 #include "core/access/dynsec_json.h"
 
-#include <stdlib.h>
 #include <strings.h>
 
 #include "core/base/mem.h"
@@ -10,43 +9,6 @@
 #include "core/access/base64.h"
 
 // ---- Texts --------------------------------------------------------------------------------------
-
-// jansson recurses, so nobody else decides how deep.
-static bool
-is_flat(struct slice text)
-{
-    uint32_t depth = 0;
-    bool in_string = false;
-    for (uint32_t i = 0; i < text.len; i++) {
-        uint8_t c = text.data[i];
-        if (in_string) {
-            i += c == '\\'; // whatever is escaped does not end the string
-            in_string = c != '"';
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > DYNSEC_DEPTH_MAX)
-                return false;
-        } else if (c == ']' || c == '}') {
-            depth -= depth > 0;
-        }
-    }
-    return true;
-}
-
-json_t *
-dynsec_parse(struct slice text, json_error_t *ret_problem)
-{
-    json_error_t problem;
-    if (!ret_problem)
-        ret_problem = &problem;
-    if (!is_flat(text)) {
-        *ret_problem = (json_error_t){.text = "nested too deeply"};
-        return NULL;
-    }
-    return json_loadb(text.len ? (const char *)text.data : "", text.len,
-                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, ret_problem);
-}
 
 bool
 dynsec_text_good(const char *text)

@@ -78,7 +78,7 @@ dynsec_settings_free(struct dynsec_settings *settings)
         if (value.len == 0)
             continue;
         explicit_bzero(unconst(value.data), value.len);
-        free(unconst(value.data)); // jansson's
+        mem_free(unconst(value.data));
     }
     mem_free(settings->list);
     *settings = (struct dynsec_settings){0};
@@ -262,7 +262,8 @@ take_setting(struct dynsec_model *model, size_t kind, const struct dynsec_settin
 {
     uint32_t skipped;
     must(has_prefix(setting->name, kinds[kind].prefix));
-    json_t *json = dynsec_parse(setting->value, NULL);
+    struct file_problem problem;
+    json_t *json = json_text_read(setting->value, &problem);
     bool good = json && kinds[kind].take(model, json, &skipped);
     if (good && kinds[kind].take == take_client)
         join_groups(model, json);
@@ -282,7 +283,8 @@ dynsec_take_settings(struct dynsec_model *model, const struct dynsec_setting *li
     for (uint32_t i = 0; i < count; i++) {
         if (!slice_equal(list[i].name, slice_str(DYNSEC_SETTINGS "general")))
             continue;
-        json_t *json = dynsec_parse(list[i].value, NULL);
+        struct file_problem bad;
+        json_t *json = json_text_read(list[i].value, &bad);
         if (!json)
             return bad_setting(&list[i], problem, size);
         take_general(model, json);
@@ -345,12 +347,11 @@ err_t
 dynsec_take_file(struct dynsec_model *model, struct slice text, struct dynsec_import *ret,
                  char *problem, size_t size)
 {
-    json_error_t error = {.text = "larger than 256 MiB"};
+    struct file_problem bad = {"it is larger than 256 MiB"};
     *ret = (struct dynsec_import){0};
-    json_t *root = text.len <= DYNSEC_FILE_MAX ? dynsec_parse(text, &error) : NULL;
+    json_t *root = text.len <= DYNSEC_FILE_MAX ? json_text_read(text, &bad) : NULL;
     if (!json_is_object(root)) {
-        (void)snprintf(problem, size, "line %d: %s", root ? 1 : error.line,
-                       root ? "not an object" : error.text);
+        (void)snprintf(problem, size, "%s", root ? "it is no object" : bad.text);
         json_decref(root);
         return ERR_CONFIG;
     }
