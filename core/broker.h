@@ -92,4 +92,7 @@ broker_wall_offset(const struct broker *broker)
 // Accounted memory of all shards, bytes. ON_ANY, approximate.
 uint64_t broker_memory(const struct broker *broker);
 
+// Every filter that is subscribed to, to the log. ON_ANY.
+void broker_log_subscriptions(struct broker *broker);
+
 #endif

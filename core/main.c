@@ -595,35 +595,6 @@ reload(struct server *server)
     process_notify("READY=1");
 }
 
-// Lines of one dump: more would only push each other out of the log's queue.
-#define DUMP_LINES_MAX 2000u
-
-struct dump {
-    struct log *log;
-    uint64_t seen;
-};
-
-static void
-dump_filter(void *arg, struct slice filter, struct slice group, uint64_t shards)
-{
-    struct dump *dump = arg;
-    if (dump->seen++ >= DUMP_LINES_MAX)
-        return;
-    log_line(dump->log, LOG_T_INFORMATION, "Subscription: %s%.*s%s%.*s on workers 0x%llx",
-             group.len ? "$share/" : "", (int)group.len, (const char *)group.data,
-             group.len ? "/" : "", (int)filter.len, (const char *)filter.data,
-             (unsigned long long)shards);
-}
-
-static void
-dump_subscriptions(struct server *server)
-{
-    struct dump dump = {.log = server->log};
-    trie_each(server->broker->trie, dump_filter, &dump);
-    log_line(server->log, LOG_T_INFORMATION, "Subscriptions: %llu filters and share groups.",
-             (unsigned long long)dump.seen);
-}
-
 static void
 back_up(struct server *server)
 {
@@ -657,7 +628,7 @@ on_signal(struct server *server, int number)
         log_line(server->log, LOG_T_INFORMATION, "Log reopened.");
         return false;
     case SIGUSR2:
-        dump_subscriptions(server);
+        broker_log_subscriptions(server->broker);
         return false;
     case SIGTERM:
     case SIGINT:
