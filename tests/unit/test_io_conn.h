@@ -212,19 +212,19 @@ accept_one(void)
     conn_on_accept(conns, pair[0], 0);
 }
 
+// In a buffer as the ring's, which is wiped where a password may have been in it.
 static inline void
-event(int32_t result, const void *bytes, bool more)
+event(int32_t result, const void *data, bool more)
 {
-    // A copy, as the backend's buffers may be written to.
-    uint8_t *data = result > 0 ? mem_alloc((size_t)result) : NULL;
-    if (data)
-        memcpy(data, bytes, (size_t)result);
     cr_assert(sim.recv.armed);
     sim.recv.armed = more;
+    uint8_t *buffer = result > 0 ? mem_alloc((size_t)result) : NULL;
+    if (buffer)
+        memcpy(buffer, data, (size_t)result);
     struct io_event e = {
-        .token = sim.recv.token, .data = data, .result = result, .kind = IO_RECV, .more = more};
+        .token = sim.recv.token, .data = buffer, .result = result, .kind = IO_RECV, .more = more};
     conn_on_recv(conns, &e);
-    mem_free(data);
+    mem_free(buffer);
 }
 
 static inline void
