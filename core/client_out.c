@@ -303,6 +303,12 @@ park(struct client *client, const struct ack_wait *wait, const struct ack_out *a
 void
 client_put_ack_after(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
 {
+    // Nothing is journaled, or waited for, is the rule.
+    if (likely((wait->position | client->base_position | wait->ticket | wait->hold_ms) == 0 &&
+               client->parked_count == 0)) {
+        put_ack(client, ack);
+        return;
+    }
     struct ack_wait full = *wait;
     if (ack->type != MQTT_PUBREL) // which answers nothing that this connection asked for
         full.position = max_u64(full.position, client->base_position);

@@ -203,8 +203,19 @@ struct connack {
 uint32_t codec_put_connack(uint8_t *dst, const struct connack *connack);
 
 // PUBACK, PUBREC, PUBREL, PUBCOMP: 4 bytes, or 5 with a reason other than 0 in version 5.
-uint32_t codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id,
-                       uint8_t reason);
+static inline uint32_t
+codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id, uint8_t reason)
+{
+    must_hot(type >= MQTT_PUBACK && type <= MQTT_PUBCOMP && packet_id != 0);
+    bool tell = unlikely(reason != 0) && version == MQTT_5;
+    dst[0] = (uint8_t)(type << 4 | (type == MQTT_PUBREL ? 0x02 : 0)); // [MQTT-3.6.1-1]
+    dst[1] = tell ? 3 : 2;
+    dst[2] = (uint8_t)(packet_id >> 8);
+    dst[3] = (uint8_t)packet_id;
+    if (tell)
+        dst[4] = reason;
+    return tell ? 5 : 4;
+}
 uint32_t codec_put_pingresp(uint8_t *dst); // 2 bytes
 // Server's DISCONNECT (5.0 only). reason_string of length 0 is left out. At most 16 +
 // reason_string.len.

@@ -180,20 +180,6 @@ codec_put_connack(uint8_t *dst, const struct connack *connack)
 // ------------------------------------------------------------------------------
 
 uint32_t
-codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id, uint8_t reason)
-{
-    must_hot(type >= MQTT_PUBACK && type <= MQTT_PUBCOMP && packet_id != 0);
-    bool tell = version == MQTT_5 && reason != REASON_SUCCESS;
-    uint8_t flags = type == MQTT_PUBREL ? 0x02 : 0; // [MQTT-3.6.1-1]
-    uint8_t *at = put_header(dst, type, flags, tell ? 3 : 2);
-    at = put_u16(at, packet_id);
-    if (tell)
-        at = put_u8(at, reason);
-    must_hot((uint32_t)(at - dst) <= CODEC_ACK_MAX);
-    return (uint32_t)(at - dst);
-}
-
-uint32_t
 codec_put_pingresp(uint8_t *dst)
 {
     return (uint32_t)(put_header(dst, MQTT_PINGRESP, 0, 0) - dst);

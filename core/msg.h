@@ -1,7 +1,8 @@
 // msg.h - an Application Message, immutable, in wire form, counted.
 //
 // Job:    one allocation per message whatever its fan-out: topic, forwarded properties, payload.
-// Owner:  reference counted. Thread: any may hold and release references; contents never change.
+// Owner:  reference counted. Contents never change.
+// Thread: one shard's, until msg_share; then any may hold and release references.
 // Memory: sizeof(struct msg) + topic + properties + payload.
 // Limits: the maximum packet size bounds the body.
 #ifndef TERN_CORE_MSG_H
@@ -24,11 +25,13 @@ struct msg {
     uint32_t topic_len, props_len, payload_len;
     uint8_t qos;     // as published
     bool retain;     // RETAIN flag as published
+    bool shared;     // other threads may have references
     uint8_t bytes[]; // topic, properties (codec_forward_props form), payload
 };
 
 // A PUBLISH packet as receivers of one form get it, but for its first byte and packet identifier.
-// At QoS 0 it may be a run: packets that differ in their payload alone, one behind the other.
+// It may be a run: packets that differ in payload and packet identifier alone, one behind the
+// other.
 struct pub_packet {
     const uint8_t *bytes;
     uint32_t len;
@@ -76,12 +79,14 @@ pub_is_run(const struct pub *pub)
 {
     return pub->packet.count > 1;
 }
-// Takes the first packet off a run, until there is none left. The two have no message, and the one
-// has no copy.
-bool pub_next(struct pub *run, struct pub *ret_one);
+// For the packets of a run one after the other: what they have in common.
+struct pub pub_one_of(const struct pub *run);
+// Takes the first packet off the run, until there is none left. one: of pub_one_of, and done with.
+bool pub_next(struct pub *run, struct pub *one);
 
 struct msg *msg_new(const struct pub *pub); // returns new, one reference; copies
 struct msg *msg_ref(struct msg *msg);       // returns the same, one more reference
+struct msg *msg_share(struct msg *msg);     // the same, for a reference that goes to another thread
 void msg_unref(struct msg *msg);            // takes one reference; NULL is fine
 size_t msg_size(const struct msg *msg);     // bytes allocated
 
