@@ -301,14 +301,20 @@ park(struct client *client, const struct ack_wait *wait, const struct ack_out *a
 }
 
 void
-client_put_ack_after(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
+client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
-    // Nothing is journaled, or waited for, is the rule.
-    if (likely((wait->position | client->base_position | wait->ticket | wait->hold_ms) == 0 &&
-               client->parked_count == 0)) {
-        put_ack(client, ack);
+    if (unlikely(client->parked_count > 0 || client->base_position > 0)) {
+        struct ack_out ack = {.type = type, .reason = reason, .packet_id = packet_id};
+        client_put_ack_after(client, &(struct ack_wait){0}, &ack);
         return;
     }
+    uint8_t *dst = reserve(client, CODEC_ACK_MAX);
+    commit(client, codec_put_ack(dst, type, client->version, packet_id, reason));
+}
+
+void
+client_put_ack_after(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
+{
     struct ack_wait full = *wait;
     if (ack->type != MQTT_PUBREL) // which answers nothing that this connection asked for
         full.position = max_u64(full.position, client->base_position);

@@ -171,14 +171,18 @@ accept(struct client *client, struct flow flow, uint64_t before, const struct ro
         return;
     if (flow.qos == 2 && likely(result->outcome != OUTCOME_REFUSED))
         qos2_received(client->session, flow.packet_id);
+    uint8_t reason = result->matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
     uint64_t last = journal_last(shard->journal);
+    if (likely(last == before && result->ticket == 0 && result->outcome == OUTCOME_TAKEN)) {
+        client_put_ack(client, flow.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, flow.packet_id, reason);
+        return;
+    }
     struct ack_wait wait = {
         .position = last == before ? 0 : last,
         .shards = result->answering,
         .ticket = result->ticket,
         .hold_ms = result->outcome == OUTCOME_SLOWED ? shard->now_ms + ACK_HOLD_MS : 0,
     };
-    uint8_t reason = result->matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
     if (unlikely(result->outcome == OUTCOME_REFUSED)) {
         stat_add(&shard->stats.publish_refused, 1);
         reason = err_reason(ERR_QUOTA_EXCEEDED);
@@ -289,6 +293,16 @@ follows(const struct client *client, const struct pub *pub, const uint8_t *behin
     return !(pub->packet.form & PACKET_V5) || *behind_topic == 0;
 }
 
+// Cheaply: may the packet behind have the same topic? Three bytes tell most others from it.
+static bool
+looks_alike(const struct frame *first, struct slice behind, uint32_t same)
+{
+    uint32_t at = behind.len > 1 && behind.data[1] < 0x80 ? 2 : 3;
+    const uint8_t *topic = first->body.data;
+    return behind.len > at + same && behind.data[at + 1] == topic[1] &&
+           behind.data[at + same - 1] == topic[same - 1];
+}
+
 // Makes the publication a run, with the packets behind it that differ from it in their payload and
 // packet identifier alone. Takes them off behind.
 static void
@@ -353,7 +367,7 @@ publish(struct client *client, const struct frame *frame, const struct publish_v
     uint64_t before = journal_last(shard->journal);
     struct pub pub;
     pub_of(client, frame, view, &pub);
-    if (behind->len > 0 && may_lead(shard, view, &pub)) {
+    if (looks_alike(frame, *behind, 2 + view->topic.len) && may_lead(shard, view, &pub)) {
         gather_run(client, frame, behind, view->packet_id, &pub);
         if (pub_is_run(&pub) && pub.qos > 0)
             return publish_run(client, &pub);

@@ -16,6 +16,7 @@ append(uint8_t *p, struct slice part)
 struct msg *
 msg_new(const struct pub *pub)
 {
+    must_hot(!pub_is_run(pub)); // which is no message, but several
     size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len;
     struct msg *msg = mem_alloc(sizeof *msg + body);
     *msg = (struct msg){
@@ -91,11 +92,20 @@ msg_size(const struct msg *msg)
 struct msg *
 pub_msg(struct pub *pub)
 {
-    must_hot(!pub_is_run(pub)); // which is no message, but several
     if (pub->msg)
         must_hot(pub->msg->topic_len == pub->topic.len);
     else
         pub->msg = msg_new(pub);
+    return pub->msg;
+}
+
+struct msg *
+pub_msg_ref(struct pub *pub)
+{
+    if (pub->msg)
+        return msg_ref(pub->msg);
+    pub->msg = msg_new(pub);
+    atomic_init(&pub->msg->refs, 2); // nobody else has seen it
     return pub->msg;
 }
 

@@ -92,6 +92,8 @@ size_t msg_size(const struct msg *msg);     // bytes allocated
 
 // The pub's message, made on first need. Borrowed: msg_ref it to keep it.
 struct msg *pub_msg(struct pub *pub);
+// The same with a reference of the caller's own.
+struct msg *pub_msg_ref(struct pub *pub);
 void pub_done(struct pub *pub);
 // A pub that lives by the caller's reference to msg: without pub_done.
 void pub_borrow(struct pub *ret_pub, struct msg *msg);

@@ -231,13 +231,19 @@ struct selection {
     uint32_t ordinary, shares;
 };
 
+static inline void
+deliver_filter(struct shard *shard, struct pub *pub, struct trie_handle handle)
+{
+    struct sub_vector *vector = subs_find(shard->subs, handle);
+    if (likely(vector))
+        deliver_vector(shard, vector, pub);
+}
+
 static void
 deliver_handles(struct shard *shard, struct pub *pub, const struct selection *wanted)
 {
     if (likely(wanted->ordinary == 1)) {
-        struct sub_vector *vector = subs_find(shard->subs, wanted->handles[0]);
-        if (vector)
-            deliver_vector(shard, vector, pub);
+        deliver_filter(shard, pub, wanted->handles[0]);
     } else if (wanted->ordinary > 1) {
         shard->stamp++;
         for (uint32_t i = 0; i < wanted->ordinary; i++) {
@@ -579,12 +585,30 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
     }
     const struct match *match = match_cache_get(shard->matches, pub->topic);
     ret->matched = match->count > 0;
-    if (unlikely(match->shares && pub_is_run(pub)))
+    // One filter, of this shard alone, is the rule.
+    if (match->count == 1 && match->shards == UINT64_C(1) << shard->index)
+        deliver_filter(shard, pub, match->entries[0].handle);
+    else if (unlikely(match->shares && pub_is_run(pub)))
         publish_each(shard, pub, ret);
     else if (ret->matched)
         publish_match(shard, pub, match, ret);
     ret->outcome = shard->outcome;
     return OK;
+}
+
+// Most have one subscriber, who is then not looked for each time.
+static void
+plan_only(struct shard *shard, const struct pub *run, struct route_plan *plan)
+{
+    struct sub_vector *vector =
+        plan->handle_count == 1 ? subs_find(shard->subs, plan->handles[0]) : NULL;
+    if (!vector || subs_count(vector) != 1)
+        return;
+    const struct sub *sub = subs_items(vector);
+    if (is_own(sub, run))
+        return;
+    plan->only = sub->session;
+    plan->spec = spec_of(shard, sub, run);
 }
 
 void
@@ -604,6 +628,7 @@ route_begin(struct shard *shard, struct pub *run, struct route_plan *ret)
         struct selection wanted = select_handles(shard->scratch, match, shard->index);
         ret->handles = wanted.handles;
         ret->handle_count = wanted.ordinary;
+        plan_only(shard, run, ret);
     }
 }
 
@@ -618,7 +643,10 @@ route_next(struct shard *shard, const struct route_plan *plan, struct pub *one,
     }
     *ret = (struct route_result){.matched = plan->match->count > 0};
     shard->outcome = OUTCOME_TAKEN;
-    deliver_handles(shard, one, &(struct selection){plan->handles, plan->handle_count, 0});
+    if (likely(plan->only))
+        session_deliver(plan->only, one, &plan->spec);
+    else
+        deliver_handles(shard, one, &(struct selection){plan->handles, plan->handle_count, 0});
     ret->outcome = shard->outcome;
 }
 

@@ -11,6 +11,7 @@
 #include "core/base/spsc.h"
 
 #include "core/msg.h"
+#include "core/session.h"
 #include "core/tickets.h"
 #include "core/trie.h"
 
@@ -41,6 +42,8 @@ struct route_plan {
     const struct match *match; // NULL: each one has to be routed as if it had come alone
     const struct trie_handle *handles;
     uint32_t handle_count; // on this shard; the others have theirs
+    struct session *only;  // they lead to this one alone; NULL: to another number
+    struct delivery_spec spec;
 };
 void route_begin(struct shard *shard, struct pub *run, struct route_plan *ret);
 void route_next(struct shard *shard, const struct route_plan *plan, struct pub *one,

@@ -8,6 +8,10 @@
 static void
 put(struct session *session, uint64_t position, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
+    if (likely(position == 0)) {
+        client_put_ack(session->client, type, packet_id, reason);
+        return;
+    }
     struct ack_out ack = {.type = type, .packet_id = packet_id, .reason = reason};
     client_put_ack_after(session->client, &(struct ack_wait){.position = position}, &ack);
 }
@@ -98,7 +102,7 @@ on_pubrel(struct session *session, const struct ack_view *ack)
     return OK;
 }
 
-err_t
+FLATTEN err_t
 session_on_ack(struct session *session, uint8_t type, const struct ack_view *ack)
 {
     switch (type) {

@@ -85,22 +85,14 @@ drop_oldest(struct session *session)
     return true;
 }
 
-// True when there is room now.
-static bool
-queue_make_room(struct session *session, const struct pub *pub, size_t size)
+static NOINLINE bool
+queue_is_full(struct session *session, const struct pub *pub, size_t size)
 {
     struct shard *shard = session->shard;
-    if (unlikely(shard->over_budget && !session->client && !journal_is_on(shard->journal))) {
-        stat_add(&shard->stats.dropped_memory, 1);
-        note_outcome(shard, OUTCOME_REFUSED);
-        return false;
-    }
-    if (likely(!queue_is_over(session, size, 1)))
-        return true;
     switch (shard->config->queue_full_action) {
     case QUEUE_FULL_REJECT:
         if (session->durable)
-            return reject(session, pub, size);
+            return !reject(session, pub, size);
         break;
     case QUEUE_FULL_DROP_NEWEST:
         break;
@@ -109,7 +101,7 @@ queue_make_room(struct session *session, const struct pub *pub, size_t size)
             if (!drop_oldest(session))
                 break;
         if (!queue_is_over(session, size, 1))
-            return true;
+            return false;
         break;
     case QUEUE_FULL_DISCONNECT:
         if (session->client && session->client->state == CLIENT_CONNECTED) {
@@ -119,7 +111,20 @@ queue_make_room(struct session *session, const struct pub *pub, size_t size)
         break;
     }
     stat_add(&shard->stats.dropped_queue_full, 1);
-    return false;
+    return true;
+}
+
+// True when there is room now.
+static inline bool
+queue_make_room(struct session *session, const struct pub *pub, size_t size)
+{
+    struct shard *shard = session->shard;
+    if (unlikely(shard->over_budget && !session->client && !journal_is_on(shard->journal))) {
+        stat_add(&shard->stats.dropped_memory, 1);
+        note_outcome(shard, OUTCOME_REFUSED);
+        return false;
+    }
+    return likely(!queue_is_over(session, size, 1)) || !queue_is_full(session, pub, size);
 }
 
 // So much waits in memory that what comes now stays on the disk, whence it is fetched in time.
@@ -305,7 +310,7 @@ static inline void
 fill_entry(struct delivery *entry, struct pub *pub, const struct delivery_spec *spec)
 {
     *entry = (struct delivery){
-        .msg = msg_ref(pub_msg(pub)),
+        .msg = pub_msg_ref(pub),
         .share = spec->share,
         .qos = spec->qos,
         .state = DELIVERY_QUEUED,
