@@ -203,19 +203,8 @@ struct connack {
 uint32_t codec_put_connack(uint8_t *dst, const struct connack *connack);
 
 // PUBACK, PUBREC, PUBREL, PUBCOMP: 4 bytes, or 5 with a reason other than 0 in version 5.
-static inline uint32_t
-codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id, uint8_t reason)
-{
-    must_hot(type >= MQTT_PUBACK && type <= MQTT_PUBCOMP && packet_id != 0);
-    bool tell = unlikely(reason != 0) && version == MQTT_5;
-    dst[0] = (uint8_t)(type << 4 | (type == MQTT_PUBREL ? 0x02 : 0)); // [MQTT-3.6.1-1]
-    dst[1] = tell ? 3 : 2;
-    dst[2] = (uint8_t)(packet_id >> 8);
-    dst[3] = (uint8_t)packet_id;
-    if (tell)
-        dst[4] = reason;
-    return tell ? 5 : 4;
-}
+uint32_t codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id,
+                       uint8_t reason);
 uint32_t codec_put_pingresp(uint8_t *dst); // 2 bytes
 // Server's DISCONNECT (5.0 only). reason_string of length 0 is left out. At most 16 +
 // reason_string.len.
@@ -225,7 +214,6 @@ uint32_t codec_put_disconnect(uint8_t *dst, uint8_t reason, struct slice reason_
 uint32_t codec_put_suback(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id,
                           const uint8_t *reasons, uint32_t count);
 // AUTH is never sent before a method is configured, so there is no encoder yet.
-
 // A PUBLISH's header and properties; topic body and payload are added by the caller's copy.
 struct publish_out {
     uint8_t version, qos;
@@ -241,12 +229,7 @@ struct publish_out {
     struct slice props; // forwarded ones, as codec_forward_props left them; ignored in 3.x
     uint32_t payload_len;
 };
-// The first byte of a PUBLISH.
-static inline uint8_t
-codec_publish_first(uint8_t qos, bool retain, bool dup)
-{
-    return (uint8_t)(MQTT_PUBLISH << 4 | dup << 3 | qos << 1 | retain);
-}
+uint8_t codec_publish_first(uint8_t qos, bool retain, bool dup); // its first byte
 // Size of the whole packet, payload included. Cheap. Above CODEC_PACKET_MAX (a message near the
 // limit outgrows it by its subscription identifiers) the packet cannot be sent to anybody.
 uint32_t codec_publish_size(const struct publish_out *out);

@@ -206,6 +206,8 @@ static void
 deliver_targets(struct shard *shard, struct pub *pub)
 {
     struct route_scratch *scratch = shard->scratch;
+    scratch->copy.packet.form = 0;
+    pub->copy = scratch->target_count > 1 ? &scratch->copy : NULL;
     for (uint32_t i = 0; i < scratch->target_count; i++) {
         const struct target *target = &scratch->targets[i];
         scratch->ids =
@@ -222,6 +224,7 @@ deliver_targets(struct shard *shard, struct pub *pub)
         };
         session_deliver(target->session, pub, &spec);
     }
+    pub->copy = NULL;
     scratch->target_count = scratch->link_count = 0;
 }
 

@@ -361,21 +361,26 @@ enqueue_journaled(struct session *session, struct pub *pub, const struct deliver
     session_pump(session);
 }
 
-static void
+static NOINLINE void
+enqueue_waiting(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct delivery entry;
+    fill_entry(&entry, pub, spec);
+    deliveries_push(&session->out, &entry);
+    session_pump(session);
+}
+
+FLATTEN static void
 enqueue(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
-    struct deliveries *out = &session->out;
     if (session->durable && journal_is_on(session->shard->journal)) {
         enqueue_journaled(session, pub, spec);
     } else if (spec->qos > 0 && goes_at_once(session, pub, spec->qos)) {
-        struct delivery *place = deliveries_add_sent(out);
+        struct delivery *place = deliveries_add_sent(&session->out);
         fill_entry(place, pub, spec);
         send_at_once(session, pub, spec, place);
     } else {
-        struct delivery entry;
-        fill_entry(&entry, pub, spec);
-        deliveries_push(out, &entry);
-        session_pump(session);
+        enqueue_waiting(session, pub, spec);
     }
 }
 
