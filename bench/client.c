@@ -541,7 +541,12 @@ client_on_bytes(struct client *c, const uint8_t *data, uint32_t len)
     bool good = tunnel_read(c->tunnel, slice_of(data, len), &c->wire, on_plain, c, why);
     if (!good && c->state != CLIENT_LEAVING)
         client_lose(c, why);
-    if (c->wire.len > 0 || was_open != tunnel_is_open(c->tunnel))
+    bool opened = !was_open && tunnel_is_open(c->tunnel);
+    if (opened && c->worker->run->options->tls) {
+        counter_add(&c->worker->counters.handshakes, 1);
+        counter_add(&c->worker->counters.resumed, tunnel_resumed(c->tunnel));
+    }
+    if (c->wire.len > 0 || opened)
         (void)client_out(c); // an answer, or what has waited for the tunnel
 }
 

@@ -98,6 +98,8 @@ course_add_up(struct course *course)
     result->drops = COURSE_TOTAL(course, drops);
     result->leaves = COURSE_TOTAL(course, leaves);
     result->stormed = COURSE_TOTAL(course, stormed);
+    result->handshakes = COURSE_TOTAL(course, handshakes);
+    result->resumed = COURSE_TOTAL(course, resumed);
     result->pings = COURSE_TOTAL(course, pings);
     result->came = COURSE_TOTAL(course, came);
     uint64_t gone = result->drops + result->leaves, returned = COURSE_TOTAL(course, returned);

@@ -327,6 +327,10 @@ add_faults(struct figures *f, const struct options *options, const struct result
 {
     bool groups = options->scenario == SCENARIO_SHARED || options->shared;
     double pings = options->keep_alive_s > 0 ? (double)r->pings : NAN;
+    double tls = options->tls ? 0 : NAN, resume = options->resume ? tls : NAN;
+    add(f, (struct figure){"handshakes", "TLS handshakes", "", tls + (double)r->handshakes, 0});
+    add(f, (struct figure){"handshakes_resumed", "  that resumed a session", "",
+                           resume + (double)r->resumed, 0});
     add(f, (struct figure){"pings", "PINGREQ sent", "", pings, 0});
     add(f, (struct figure){"published_all", "published with warm-up", "", (double)r->published, 0});
     add(f, (struct figure){"lost", "messages lost", "", (double)r->missing, 0});

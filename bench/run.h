@@ -82,9 +82,10 @@ struct counters {
     _Atomic uint64_t visit_missing, visit_duplicates; // `retained`
     _Atomic uint64_t drops, leaves;                   // devices without and with DISCONNECT
     _Atomic uint64_t stormed, storm_returned;
-    _Atomic uint64_t pings;  // PINGREQ sent
-    _Atomic uint64_t p99_us; // so far
-    _Atomic uint64_t acked;  // PUBACK or PUBCOMP; or PUBREC and then the session was gone
+    _Atomic uint64_t handshakes, resumed; // of TLS
+    _Atomic uint64_t pings;               // PINGREQ sent
+    _Atomic uint64_t p99_us;              // so far
+    _Atomic uint64_t acked; // PUBACK or PUBCOMP; or PUBREC and then the session was gone
     _Atomic uint64_t resent;
     _Atomic uint64_t redelivered; // QoS 2: PUBLISH with an identifier that was held
     _Atomic uint64_t sessions_found, sessions_lost; // of subscribers, on a new connection
@@ -160,6 +161,7 @@ struct result {
     uint64_t sessions_found, sessions_lost, senders_found, senders_lost;
     uint64_t across;                               // shared: out of order between members, no fault
     uint64_t commands, drops, leaves, pings, came; // in all
+    uint64_t handshakes, resumed;                  // of TLS, in all
     uint64_t wills_missing, wills_unexpected;
     uint64_t stuck;                // comers that the broker did not answer to the end
     uint64_t stormed, away;        // devices: dropped by the storm; dropped and not back at the end

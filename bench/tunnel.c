@@ -207,6 +207,12 @@ tunnel_is_open(const struct tunnel *t)
     return t->secure && t->upgraded;
 }
 
+bool
+tunnel_resumed(const struct tunnel *t)
+{
+    return t->ssl != NULL && wolfSSL_session_reused(t->ssl) == 1;
+}
+
 // ---- WebSocket --------------------------------------------------------------------------------
 
 struct taker {

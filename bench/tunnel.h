@@ -28,6 +28,7 @@ void tunnels_free(struct tunnels *tunnels); // takes; without tunnels; NULL is f
 struct tunnel *tunnel_new(struct tunnels *tunnels, struct buffer *out);
 void tunnel_free(struct tunnel *tunnel); // takes; NULL is fine
 bool tunnel_is_open(const struct tunnel *tunnel);
+bool tunnel_resumed(const struct tunnel *tunnel); // a session of TLS; an open one
 
 // MQTT's bytes from those that arrived, one piece after the other; answers are appended to out.
 typedef void (*tunnel_take_fn)(void *arg, const uint8_t *data, uint32_t len);

@@ -3,8 +3,12 @@
 
 #include <sys/eventfd.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
+#include "core/access.h"
+#include "core/admission.h"
+#include "core/bans.h"
 #include "core/mail.h"
 #include "core/retained.h"
 #include "core/shard.h"
@@ -23,6 +27,8 @@ broker_new(const struct config *config, struct log *log, unsigned shard_count, u
     broker->rcu = rcu_new();
     broker->trie = trie_new(&broker->key);
     broker->retained = retained_new(&broker->key);
+    broker->admission = admission_new(&broker->key);
+    broker->bans = bans_new(&broker->key);
     broker->shard_count = shard_count;
     for (unsigned from = 0; from < shard_count; from++)
         for (unsigned to = 0; to < shard_count; to++)
@@ -54,8 +60,11 @@ broker_free(struct broker *broker)
             spsc_free(broker->mail[from][to]);
         }
     }
+    access_rules_free(unconst(atomic_load(&broker->access)));
     trie_free(broker->trie);
     retained_free(broker->retained);
+    admission_free(broker->admission);
+    bans_free(broker->bans);
     rcu_free(broker->rcu);
     mem_free(broker);
 }
@@ -74,6 +83,20 @@ broker_set_config(struct broker *broker, struct rcu_reader *self, struct config 
     const struct config *old = atomic_exchange(&broker->config, config);
     atomic_store(&broker->memory_max, config->memory_max);
     rcu_defer(self, unconst(old), free_config);
+}
+
+static void
+free_access(void *rules)
+{
+    access_rules_free(rules);
+}
+
+void
+broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules)
+{
+    const struct access_rules *old = atomic_exchange(&broker->access, rules);
+    if (old)
+        rcu_defer(self, unconst(old), free_access);
 }
 
 unsigned
@@ -122,4 +145,35 @@ broker_sessions(const struct broker *broker)
         if (broker->shards[i])
             count += stat_get(&broker->shards[i]->stats.sessions);
     return count;
+}
+
+// ---- What the operator asked to see -------------------------------------------------------------
+
+// Lines of one dump: more would only push each other out of the log's queue.
+#define DUMP_LINES_MAX 2000u
+
+struct dump {
+    struct log *log;
+    uint64_t seen;
+};
+
+static void
+dump_filter(void *arg, struct slice filter, struct slice group, uint64_t shards)
+{
+    struct dump *dump = arg;
+    if (dump->seen++ >= DUMP_LINES_MAX)
+        return;
+    log_line(dump->log, LOG_T_INFORMATION, "Subscription: %s%.*s%s%.*s on workers 0x%llx",
+             group.len ? "$share/" : "", (int)group.len, (const char *)group.data,
+             group.len ? "/" : "", (int)filter.len, (const char *)filter.data,
+             (unsigned long long)shards);
+}
+
+void
+broker_log_subscriptions(struct broker *broker)
+{
+    struct dump dump = {.log = broker->log};
+    trie_each(broker->trie, dump_filter, &dump);
+    log_line(broker->log, LOG_T_INFORMATION, "Subscriptions: %llu filters and share groups.",
+             (unsigned long long)dump.seen);
 }

@@ -12,9 +12,12 @@
 #include "core/base/rcu.h"
 #include "core/base/spsc.h"
 
+#include "core/access.h"
 #include "core/config.h"
 #include "core/trie.h"
 
+struct admission;
+struct bans;
 struct keeper;
 struct retained;
 struct shard;
@@ -39,19 +42,26 @@ struct broker {
     struct rcu *rcu;
     struct trie *trie;
     struct retained *retained;
+    struct admission *admission; // ON_ANY
+    struct bans *bans;           // ON_ANY
     unsigned shard_count;
     struct shard *shards[TRIE_SHARDS_MAX]; // set once by each worker before the start barrier
     struct spsc *mail[TRIE_SHARDS_MAX][TRIE_SHARDS_MAX]; // [from][to]; NULL on the diagonal
     struct broker_sleep sleep[TRIE_SHARDS_MAX];
     struct broker_answers answers[TRIE_SHARDS_MAX];
+    struct access_desk *desk; // main's, NULL = nobody is asked; set before there are shards
+    _Atomic(const struct access_rules *) access; // main replaces them; NULL = everybody may
     struct keeper *keeper; // main's, NULL = nothing is kept; set before there are shards
     _Atomic(const struct config *) config; // main replaces it; readers take it once a tick
     _Atomic uint64_t memory_max;           // budget in bytes
+    _Atomic uint32_t level;                // enum governor_level
     _Atomic uint64_t next_session_number;  // identities for No Local, the journal and the log
     _Atomic uint64_t next_message;         // numbers in the journal
     _Atomic uint64_t wall_offset_ms;       // wall clock minus monotonic clock; the keeper sets it
     _Atomic int64_t certificate_ends_s;    // the first of ours to end, since 1970; INT64_MAX = none
     _Atomic uint32_t tls_reload_failed;    // 1: the files of TLS are not those in force
+    struct access_http_stats http_stats;   // of the HTTP service that is asked
+    _Atomic uint32_t access_reload_failed; // the same of passwords and rules
     uint64_t started_ms;                   // monotonic
     uint64_t started_wall_ms;
 };
@@ -64,6 +74,8 @@ void broker_free(struct broker *broker); // takes; all shards are gone
 // Takes config in force; the old one is freed after a grace period. self: the calling thread's
 // reader.
 void broker_set_config(struct broker *broker, struct rcu_reader *self, struct config *config);
+// The same with rules; NULL = everybody may do everything.
+void broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules);
 // The shard on which this client identifier lives. ON_ANY.
 unsigned broker_home(const struct broker *broker, struct slice client_id);
 // Sessions of all shards, connected or not. ON_ANY, approximate while others come and go.
@@ -79,5 +91,8 @@ broker_wall_offset(const struct broker *broker)
 }
 // Accounted memory of all shards, bytes. ON_ANY, approximate.
 uint64_t broker_memory(const struct broker *broker);
+
+// Every filter that is subscribed to, to the log. ON_ANY.
+void broker_log_subscriptions(struct broker *broker);
 
 #endif

@@ -7,8 +7,10 @@
 
 #include "core/alias.h"
 #include "core/broker.h"
+#include "core/client_access.h"
 #include "core/client_handlers.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -20,7 +22,8 @@ client_init(struct client *client, struct shard *shard, const struct client_orig
     memset(client, 0, sizeof *client);
     client->magic = CLIENT_MAGIC;
     client->shard = shard;
-    client->listener_index = origin->listener_index;
+    must(origin->listener_index < CONFIG_LISTENERS_MAX);
+    client->listener_index = (uint16_t)origin->listener_index;
     client->name = origin->name;
     client->packet_max = UINT32_MAX;
     client->receive_max = UINT16_MAX;
@@ -128,15 +131,6 @@ on_disconnect(struct client *client, const struct frame *frame)
 }
 
 static err_t
-on_auth(struct client *client, const struct frame *frame)
-{
-    struct auth_view view;
-    err_t err = client->version == MQTT_5 ? codec_auth(frame, &view) : ERR_MALFORMED;
-    // No method was agreed in CONNECT, so there is nothing to go on with [MQTT-4.12.0-7].
-    return err ? err : ERR_PROTOCOL;
-}
-
-static err_t
 on_second_connect(struct client *client, const struct frame *frame)
 {
     (void)client;
@@ -160,11 +154,12 @@ static err_t (*const handlers[16])(struct client *client, const struct frame *fr
     [MQTT_SUBACK] = on_forbidden,   [MQTT_UNSUBSCRIBE] = client_on_unsubscribe,
     [MQTT_UNSUBACK] = on_forbidden, [MQTT_PINGREQ] = on_pingreq,
     [MQTT_PINGRESP] = on_forbidden, [MQTT_DISCONNECT] = on_disconnect,
-    [MQTT_AUTH] = on_auth,
+    [MQTT_AUTH] = client_on_auth,
 };
 
-// behind: what came after the packet; loses what was taken with it.
-static void
+// False: the packet waits for an answer, and so does all that comes behind it. behind: that; loses
+// what was taken with the packet.
+static bool
 on_frame(struct client *client, const struct frame *frame, struct slice *behind)
 {
     struct shard *shard = client->shard;
@@ -172,13 +167,20 @@ on_frame(struct client *client, const struct frame *frame, struct slice *behind)
     client->last_packet_ms = shard->now_ms;
     stat_add(&shard->stats.packets_received, 1);
     if (unlikely(client->state != CLIENT_CONNECTED))
-        err = client_on_connect(client, frame);
+        err = client_on_early_packet(client, frame);
     else if (likely(frame->type == MQTT_PUBLISH))
         err = client_on_publish(client, frame, behind);
     else
         err = handlers[frame->type](client, frame);
-    if (unlikely(err))
+    if (likely(err == OK))
+        return true;
+    if (err != ERR_WAIT) {
         client_fail(client, err);
+        return true;
+    }
+    must(client->suspended);
+    stat_sub(&shard->stats.packets_received, 1); // it will be counted when it is handled
+    return false;
 }
 
 // ---- Framing
@@ -198,7 +200,8 @@ static err_t
 next_frame(struct client *client, struct slice data, struct frame *ret_frame)
 {
     must_hot(data.len > 0);
-    if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.data[0] >> 4 != MQTT_CONNECT))
+    if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.data[0] >> 4 != MQTT_CONNECT &&
+                 !client->access))
         return ERR_PROTOCOL; // [MQTT-3.1.0-1]
     return codec_frame(data, packet_limit(client), ret_frame);
 }
@@ -235,15 +238,20 @@ in_append(struct client *client, const uint8_t *data, uint32_t len, uint32_t tot
 static uint32_t
 complete_kept(struct client *client, struct slice data)
 {
+    bool secret = client->state == CLIENT_AWAIT_CONNECT; // a CONNECT has a password
     uint32_t taken = 0;
     struct frame frame;
     for (;;) {
         err_t err = next_frame(client, slice_of(client->in, client->in_len), &frame);
-        if (err == OK) {
-            struct slice nothing = {0};
-            on_frame(client, &frame, &nothing);
+        struct slice nothing = {0};
+        if (err == OK && on_frame(client, &frame, &nothing)) {
+            mem_wipe(client->in, secret ? client->in_len : 0);
             in_free(client);
             return taken;
+        }
+        if (err == OK) {
+            in_append(client, data.data + taken, data.len - taken, 0);
+            return data.len;
         }
         if (err != ERR_NEED_MORE) {
             client_fail(client, err);
@@ -260,39 +268,94 @@ complete_kept(struct client *client, struct slice data)
     }
 }
 
+// A packet of which nothing is kept, or the part of one that is there. Returns how many bytes it
+// took.
+static inline uint32_t
+take_fresh(struct client *client, struct slice data)
+{
+    struct frame frame;
+    err_t err = next_frame(client, data, &frame);
+    if (likely(err == OK)) {
+        struct slice behind = slice_of(data.data + frame.total, data.len - frame.total);
+        if (likely(on_frame(client, &frame, &behind)))
+            return data.len - behind.len;
+        err = ERR_NEED_MORE; // it waits, with all that is behind it
+        frame.total = 0;
+    }
+    if (err == ERR_NEED_MORE)
+        in_append(client, data.data, data.len, frame.total);
+    else
+        client_fail(client, err);
+    return data.len;
+}
+
+uint32_t
+client_take_packet(struct client *client, struct slice data)
+{
+    must(data.len > 0 && client->state != CLIENT_CLOSING);
+    return client->in_len > 0 ? complete_kept(client, data) : take_fresh(client, data);
+}
+
 void
 client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
 {
     must_hot(client->magic == CLIENT_MAGIC && len <= UINT32_MAX);
     struct slice data = slice_of(bytes, len);
-    if (client->in_len > 0 && client->state != CLIENT_CLOSING) {
+    if (unlikely(client->suspended)) { // it was on its way already
+        in_append(client, data.data, data.len, 0);
+        return;
+    }
+    if (client->in_len > 0 && !client->rates && client->state != CLIENT_CLOSING) {
         uint32_t taken = complete_kept(client, data);
         data = slice_of(data.data + taken, data.len - taken);
     }
+    if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.len > 0)) {
+        uint32_t taken = take_fresh(client, data); // what is behind it may have to keep to a rate
+        data = slice_of(data.data + taken, data.len - taken);
+    }
+    if (unlikely(client->rates != NULL)) {
+        client_rates_input(client, data);
+        data.len = 0;
+    }
     while (data.len > 0 && client->state != CLIENT_CLOSING) {
-        if (is_ack(data.data[0]) && client->state == CLIENT_CONNECTED) {
-            uint32_t taken = take_acks(client, data);
-            data = slice_of(data.data + taken, data.len - taken);
-            if (likely(taken > 0))
-                continue;
-        }
-        struct frame frame;
-        err_t err = next_frame(client, data, &frame);
-        if (likely(err == OK)) {
-            data = slice_of(data.data + frame.total, data.len - frame.total);
-            on_frame(client, &frame, &data);
-        } else if (err == ERR_NEED_MORE) {
-            in_append(client, data.data, data.len, frame.total);
-            break;
-        } else {
-            client_fail(client, err);
-        }
+        uint32_t taken = 0;
+        if (is_ack(data.data[0]) && client->state == CLIENT_CONNECTED)
+            taken = take_acks(client, data);
+        if (taken == 0)
+            taken = take_fresh(client, data);
+        data = slice_of(data.data + taken, data.len - taken);
     }
     client_check_pause(client);
 }
 
+void
+client_replay(struct client *client)
+{
+    must(!client->suspended && client->in_len > 0);
+    uint8_t *bytes = client->in;
+    uint32_t len = client->in_len;
+    client->shard->in_bytes -= len;
+    client->in = NULL;
+    client->in_len = client->in_cap = 0;
+    client_on_bytes(client, bytes, len);
+    mem_wipe(bytes, len); // a CONNECT has a password
+    mem_free(bytes);
+}
+
 // ---- Timers
 // ---------------------------------------------------------------------------------------
+
+void
+client_arm_timer(struct client *client)
+{
+    struct shard *shard = client->shard;
+    uint64_t due = client->access ? client->access->ends_ms : UINT64_MAX;
+    if (client->keep_alive_ms)
+        due = min_u64(due, client->last_packet_ms + client->keep_alive_ms);
+    wheel_disarm(shard->wheel, &client->timer);
+    if (due != UINT64_MAX)
+        wheel_arm(shard->wheel, &client->timer, due);
+}
 
 void
 client_on_timer(struct client *client)
@@ -306,12 +369,17 @@ client_on_timer(struct client *client)
         client_close(client, ERR_CONNECT_TIMEOUT);
         return;
     }
+    if (client->access && client->access->ends_ms <= shard->now_ms) {
+        stat_add(&shard->stats.access_expired, 1);
+        client_fail(client, ERR_CONNECT_TIME);
+        return;
+    }
     // A client that we ourselves do not read cannot show that it lives.
-    if (!list_empty(&client->blocked_node))
+    if (!list_empty(&client->blocked_node) || client->suspended || client->rate_paused)
         client->last_packet_ms = shard->now_ms;
-    uint64_t due = client->last_packet_ms + client->keep_alive_ms;
-    if (due > shard->now_ms) {
-        wheel_arm(shard->wheel, &client->timer, due);
+    if (client->keep_alive_ms == 0 ||
+        client->last_packet_ms + client->keep_alive_ms > shard->now_ms) {
+        client_arm_timer(client);
         return;
     }
     stat_add(&shard->stats.keep_alive_timeouts, 1);
@@ -348,14 +416,28 @@ close_text(err_t reason, int error)
     }
 }
 
+static bool
+is_peers_fault(err_t reason)
+{
+    return reason == ERR_MALFORMED || reason == ERR_PROTOCOL || reason == ERR_PACKET_TOO_LARGE ||
+           reason == ERR_TOPIC_NAME_INVALID || reason == ERR_TOPIC_FILTER_INVALID;
+}
+
 static void
 log_end(struct client *client, int error)
 {
     struct shard *shard = client->shard;
     if (client->session) {
-        if (shard->config->connection_messages)
+        const char *why = close_text(client->close_reason, error);
+        if (!shard->config->connection_messages)
+            return;
+        // Whoever comes again and again with bad packets does not fill the log with them.
+        if (is_peers_fault(client->close_reason))
+            log_limited(shard->log, &shard->log_bad, shard->now_ms, LOG_T_NOTICE,
+                        "Client %s [%s] disconnected: %s.", client->session->id, client->peer, why);
+        else
             log_line(shard->log, LOG_T_NOTICE, "Client %s [%s] disconnected: %s.",
-                     client->session->id, client->peer, close_text(client->close_reason, error));
+                     client->session->id, client->peer, why);
         return;
     }
     // Before CONNECT anybody can make lines, so they are limited; a mere probe makes none.
@@ -399,6 +481,8 @@ client_on_closed(struct client *client, int error)
 {
     must(client->magic == CLIENT_MAGIC);
     struct shard *shard = client->shard;
+    if (error == 0)
+        client_rates_finish(client); // its last word may be a DISCONNECT
     if (client->session || client->version == 0)
         log_end(client, error);
     client->state = CLIENT_CLOSING;
@@ -409,6 +493,9 @@ client_on_closed(struct client *client, int error)
     client_drop_parked(client);
     outq_free(&client->out, &shard->pool);
     in_free(client);
+    client_access_free(client->access);
+    client->access = NULL;
+    client_rates_free(client);
     alias_table_free(client->aliases_in);
     alias_table_free(client->aliases_out);
     client->magic = 0;

@@ -27,6 +27,8 @@
 struct shard;
 struct session;
 struct alias_table;
+struct client_access;
+struct client_rates;
 
 #define CLIENT_MAGIC 0x434c4921u
 
@@ -49,22 +51,27 @@ struct client {
     uint8_t version;  // enum mqtt_version; 0 before CONNECT
     bool read_paused; // the transport stops reading while set (back-pressure)
     bool want_close;
-    bool problem_info;  // Request Problem Information [MQTT5 3.1.2.11.7]
-    bool blocked;       // set by the transport: the socket takes no more; its outq waits
-    bool will_on_close; // publish the Will when this connection ends
-    err_t close_reason; // why core closes; OK = the peer went
+    bool problem_info;    // Request Problem Information [MQTT5 3.1.2.11.7]
+    bool blocked;         // set by the transport: the socket takes no more; its outq waits
+    bool will_on_close;   // publish the Will when this connection ends
+    bool suspended;       // a packet waits for an answer (client_access.h): `in` begins with it
+    bool replayed;        // what is being handled was suspended before
+    bool decided_outside; // what it publishes and subscribes to: ask_publish, ask_subscribe
+    bool rate_paused;     // read_paused because of a rate of its listener
+    uint8_t close_reason; // err_t: why core closes; OK = the peer went
     struct shard *shard;
-    struct session *session;  // NULL before CONNECT and after takeover
-    struct list dirty;        // in shard->dirty
-    struct list blocked_node; // in shard->blocked_reads while paused for the outbox or memory
-    struct timer timer;       // time to CONNECT, then keep alive
-    uint64_t last_packet_ms;  // the last complete Control Packet
-    uint32_t keep_alive_ms;   // 1.5 x Keep Alive; 0 = none
+    struct session *session;      // NULL before CONNECT and after takeover
+    struct client_access *access; // NULL until something is asked about it
+    struct list dirty;            // in shard->dirty
+    struct list blocked_node;     // in shard->blocked_reads while paused for the outbox or memory
+    struct timer timer;           // time to CONNECT, then keep alive
+    uint64_t last_packet_ms;      // the last complete Control Packet
     struct outq out;
     uint8_t *in; // incomplete packet
     uint32_t in_len, in_cap;
-    uint32_t listener_index; // in shard->config->listeners; a reload keeps the order
+    uint32_t keep_alive_ms;  // 1.5 x Keep Alive; 0 = none
     uint32_t packet_max;     // Maximum Packet Size of the client
+    uint16_t listener_index; // in shard->config->listeners; a reload keeps the order
     uint16_t window;         // max_inflight_messages auto: what it may have unacknowledged by now
     uint16_t receive_max;    // of the client
     uint16_t alias_max_out;  // Topic Alias Maximum of the client, bounded
@@ -74,8 +81,9 @@ struct client {
     uint32_t parked_quota;                        // of them: PUBACK and PUBCOMP, owed to the client
     struct list parked_node;                      // in shard->parked
     struct alias_table *aliases_in, *aliases_out; // NULL until used
+    struct client_rates *rates;                   // NULL: its listener has none
     const char *name; // who it has proved to be to the transport, borrowed from it; or NULL
-    char peer[64];    // "1.2.3.4:5" for the log
+    char peer[56];    // "1.2.3.4:5" for the log and for what counts by address
 };
 
 // Where a client comes from, as the transport knows. Borrowed.
@@ -96,6 +104,10 @@ void client_on_bytes(struct client *client, const uint8_t *bytes, size_t len);
 void client_on_closed(struct client *client, int error);
 // Time to CONNECT or keep alive may have passed. Called by the shard.
 void client_on_timer(struct client *client);
+// When the present packet's answer has come: it and what came behind it are handled.
+void client_replay(struct client *client);
+// For the earlier of keep alive and the end of what it was granted.
+void client_arm_timer(struct client *client);
 // The transport sent everything that was in the way: pending deliveries continue.
 void client_on_writable(struct client *client);
 // Next of shard->dirty, or NULL.

@@ -4,13 +4,19 @@
 #include "core/base/mem.h"
 #include "core/base/utf8.h"
 
+#include "core/access.h"
+#include "core/acl.h"
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_access.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/registry.h"
+#include "core/review.h"
 #include "core/session.h"
 #include "core/shard.h"
 
@@ -24,6 +30,8 @@ struct connecting {
     uint16_t keep_alive_s;
     bool has_keep_alive;     // Server Keep Alive is sent
     uint64_t journal_before; // where the journal stood: an older session may end for this one
+    struct access_question *answer; // of whoever was asked about the client; NULL: nobody was
+    struct rights *rights;          // what it may do; NULL: everything
 };
 
 static const struct listener_config *
@@ -38,7 +46,7 @@ listener_of(const struct client *client)
 // --------------------------------------------------------------------------------------
 
 static err_t
-check_will(const struct client *client, const struct connect_view *view)
+check_will(struct client *client, const struct connect_view *view)
 {
     if (!view->has_will)
         return OK;
@@ -46,24 +54,32 @@ check_will(const struct client *client, const struct connect_view *view)
         return ERR_QOS_NOT_SUPPORTED; // [MQTT-3.2.2-12]
     if (view->will.retain && !client->shard->config->retain_available)
         return ERR_RETAIN_NOT_SUPPORTED; // [MQTT-3.2.2-13]
+    if (client_is_too_deep(client, view->will.topic))
+        return ERR_TOPIC_NAME_INVALID;
     return topic_is_reserved(view->will.topic) ? ERR_NOT_AUTHORIZED : OK;
 }
 
 static err_t
-check_limits(const struct client *client, bool new_session)
+check_limits(struct client *client, bool new_session)
 {
     struct shard *shard = client->shard;
     const struct config *config = shard->config;
-    if (shard->over_budget)
-        return ERR_SERVER_BUSY;
-    if (!new_session)
-        return OK;
-    uint64_t sessions = broker_sessions(shard->broker);
+    if (shard->level >= (new_session ? GOVERNOR_REFUSE : GOVERNOR_FULL)) {
+        stat_add(&shard->stats.refused_memory, 1);
+        client_refused_by(client, "memory_limit");
+        return shard->level >= GOVERNOR_FULL ? ERR_SERVER_BUSY : ERR_QUOTA_EXCEEDED;
+    }
+    uint64_t sessions = new_session ? broker_sessions(shard->broker) : 0;
+    const char *key = NULL;
     if (config->sessions_max && sessions >= config->sessions_max)
-        return ERR_QUOTA_EXCEEDED;
-    if (config->clients_max && sessions >= config->clients_max)
-        return ERR_QUOTA_EXCEEDED;
-    return OK;
+        key = "max_sessions";
+    else if (config->clients_max && sessions >= config->clients_max)
+        key = "global_max_clients";
+    if (likely(!key))
+        return OK;
+    stat_add(&shard->stats.refused_sessions, 1);
+    client_refused_by(client, key);
+    return ERR_QUOTA_EXCEEDED;
 }
 
 static err_t
@@ -132,16 +148,9 @@ static err_t
 check(struct client *client, struct connecting *c)
 {
     const struct connect_view *view = &c->view;
-    const struct listener_config *listener = listener_of(client);
-    if (view->auth_method.data)
-        return ERR_BAD_AUTH_METHOD; // none is configured [MQTT-4.12.0-1]
-    err_t err = client_identify(listener, client->name, &c->view);
-    // No password file exists in this version: a certificate or a pre-shared key is the one way to
-    // be known by name.
-    bool known =
-        listener->entry.use_identity_as_username || listener->entry.use_subject_as_username;
-    if (err == OK && !known && !listener->allow_anonymous)
-        return ERR_NOT_AUTHORIZED;
+    err_t err = client_identify(listener_of(client), client->name, &c->view);
+    if (err == OK && !client->replayed)
+        err = client_check_bans(client, view);
     if (err == OK)
         err = check_will(client, view);
     if (err == OK)
@@ -152,6 +161,90 @@ check(struct client *client, struct connecting *c)
         return ERR_CLIENT_ID;
     assign_id(client, c);
     return OK;
+}
+
+// ---- Who is it?
+// --------------------------------------------------------------------------------------
+
+static bool
+is_asked_about(const struct client *client)
+{
+    const struct access_rules *rules = client->shard->access;
+    return rules && rules->listeners[client->listener_index].ask;
+}
+
+// Its certificate, or its pre-shared key, says who it is.
+static bool
+is_known(const struct listener_config *listener)
+{
+    return listener->entry.use_identity_as_username || listener->entry.use_subject_as_username;
+}
+
+static err_t
+ask(struct client *client, struct connecting *c)
+{
+    const struct connect_view *view = &c->view;
+    struct slice none = {0};
+    // Refused now rather than after the hashing.
+    if (client->shard->level >= GOVERNOR_FULL)
+        return ERR_SERVER_BUSY;
+    return client_ask(client, ACCESS_CONNECT,
+                      &(struct access_texts){
+                          .client_id = view->client_id,
+                          .user = view->has_user ? view->user : none,
+                          .password = view->has_password ? view->password : none,
+                          .name = client->name ? slice_str(client->name) : none,
+                          .peer = slice_str(client->peer),
+                          .auth_method = view->auth_method,
+                          .auth_data = view->auth_data,
+                      });
+}
+
+// ERR_WAIT: somebody else is asked, and the packet comes again.
+static err_t
+authenticate(struct client *client, struct connecting *c)
+{
+    struct connect_view *view = &c->view;
+    const struct listener_config *listener = listener_of(client);
+    bool asked = is_asked_about(client);
+    if (view->auth_method.data && !asked)
+        return ERR_BAD_AUTH_METHOD; // none is configured [MQTT-4.12.0-1]
+    if (!view->auth_method.data) {
+        if (is_known(listener))
+            return OK;
+        if (!asked || !(view->has_user || view->has_password))
+            return listener->allow_anonymous ? OK : ERR_NOT_AUTHORIZED;
+    }
+    c->answer = client_take_answer(client, ACCESS_CONNECT);
+    if (!c->answer)
+        return ask(client, c);
+    if (c->assigned && c->answer->texts.client_id.len > 0)
+        view->client_id = c->answer->texts.client_id; // which was made the first time
+    const struct access_answer *answer = &c->answer->answer;
+    if (answer->err == OK && answer->user.data) {
+        view->has_user = true;
+        view->user = answer->user;
+    }
+    return answer->err;
+}
+
+// What it may do; its Will first [MQTT5 3.1.3.2].
+static err_t
+authorize(struct client *client, struct connecting *c)
+{
+    const struct connect_view *view = &c->view;
+    const struct access_rules *rules = client->shard->access;
+    const struct access_answer *answer = c->answer ? &c->answer->answer : NULL;
+    if (answer && answer->superuser)
+        return OK;
+    struct acl *acl = rules ? rules->listeners[client->listener_index].acl : NULL;
+    if (answer && answer->acl)
+        acl = answer->acl;
+    if (!acl)
+        return OK;
+    c->rights = rights_new(acl, view->has_user ? view->user : slice_of(NULL, 0), view->client_id);
+    bool may = !view->has_will || rights_allow(c->rights, ACL_PUBLISH, view->will.topic);
+    return may ? OK : ERR_NOT_AUTHORIZED;
 }
 
 // ---- The session
@@ -170,6 +263,35 @@ take_over(struct session *session)
     client_detach(old);
 }
 
+// A session is its user's: nobody else finds it. One that an anonymous client left is anybody's.
+static bool
+is_others(const struct client *client, const struct session *session,
+          const struct connect_view *view)
+{
+    if (!is_asked_about(client) || !session->user)
+        return false;
+    return !view->has_user || !slice_equal(slice_str(session->user), view->user);
+}
+
+// Nobody can log in by that name any more.
+static bool
+owner_is_gone(const struct client *client, const struct session *session)
+{
+    const struct access_rules *rules = client->shard->access;
+    uint32_t i = client->listener_index;
+    return !session->client && rules->listeners[i].users_are_all &&
+           access_users_mark(rules->listeners[i].users, slice_str(session->user)) == 0;
+}
+
+static void
+log_others(const struct client *client, const struct session *session)
+{
+    struct shard *shard = client->shard;
+    log_limited(shard->log, &shard->log_refused, shard->now_ms, LOG_T_NOTICE,
+                "Client [%s] refused: the session %.64s is user %.64s's.", client->peer,
+                session->id, session->user);
+}
+
 // The client's session, ready but not yet told of the connection. NULL with ret_err at a limit.
 static struct session *
 find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
@@ -181,6 +303,15 @@ find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
     *ret_err = check_limits(client, !session);
     if (*ret_err)
         return NULL;
+    if (session && is_others(client, session, &c->view)) {
+        if (!owner_is_gone(client, session)) {
+            log_others(client, session);
+            *ret_err = ERR_NOT_AUTHORIZED;
+            return NULL;
+        }
+        session_end(session);
+        session = NULL;
+    }
     if (session && session->client) {
         take_over(session);
         session = registry_find(shard->registry, id, hash); // it may have ended with its connection
@@ -207,6 +338,12 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     session->expiry_s = min_u32(view->session_expiry_s, shard->config->session_expiry_max_s);
     mem_free(session->user);
     session->user = view->has_user ? mem_strndup(view->user.data, view->user.len) : NULL;
+    const struct access_answer *answer = c->answer ? &c->answer->answer : NULL;
+    session->own_rights = answer && (answer->superuser || answer->acl);
+    session_set_rights(session, c->rights);
+    if (answer)
+        client_access_granted(client, answer);
+    review_client(client);
     if (view->has_will)
         session_set_will(session, &view->will);
     client->receive_max = view->receive_max;
@@ -222,9 +359,8 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     client->problem_info = view->request_problem_info;
     client->alias_max_out = (uint16_t)min_u32(view->topic_alias_max, ALIAS_OUT_MAX);
     client->keep_alive_ms = c->keep_alive_s * 1500u;
-    wheel_disarm(shard->wheel, &client->timer);
-    if (client->keep_alive_ms)
-        wheel_arm(shard->wheel, &client->timer, shard->now_ms + client->keep_alive_ms);
+    client_arm_timer(client);
+    client_rates_begin(client);
     stat_add(&shard->stats.clients_connected, 1);
     stat_add(&shard->stats.connections_accepted, 1);
 }
@@ -254,6 +390,10 @@ put_connack(struct client *client, const struct session *session, const struct c
     };
     if (c->assigned)
         connack.assigned_id = c->view.client_id;
+    if (c->answer && c->view.auth_method.data) {
+        connack.auth_method = c->view.auth_method;
+        connack.auth_data = c->answer->answer.auth_data;
+    }
     client_put_connack(client, &connack);
 }
 
@@ -271,14 +411,33 @@ log_start(const struct client *client, const struct session *session,
              client->peer, session->id, client->version, view->clean, view->keep_alive_s, user);
 }
 
-static err_t
-refuse(struct client *client, err_t err)
+static void
+refuse(struct client *client, err_t err, const char *why)
 {
     struct shard *shard = client->shard;
     stat_add(&shard->stats.connections_refused, 1);
+    if (err == ERR_BAD_CREDENTIALS || err == ERR_NOT_AUTHORIZED || err == ERR_BAD_AUTH_METHOD)
+        stat_add(&shard->stats.access_refused, 1);
+    if (err == ERR_BAD_CREDENTIALS)
+        client_login_failed(client);
     log_limited(shard->log, &shard->log_refused, shard->now_ms, LOG_T_NOTICE,
-                "Client [%s] refused: %s.", client->peer, err_text(err));
-    return err;
+                "Client [%s] refused: %s%s%s.", client->peer, err_text(err), why ? ": " : "",
+                why ? why : "");
+}
+
+static err_t
+admit(struct client *client, struct connecting *c)
+{
+    err_t err = OK;
+    c->journal_before = journal_last(client->shard->journal);
+    struct session *session = find_or_make(client, c, &err);
+    if (!session)
+        return err;
+    adopt(client, session, c);
+    log_start(client, session, &c->view);
+    put_connack(client, session, c);
+    session_resume(session);
+    return OK;
 }
 
 err_t
@@ -291,16 +450,24 @@ client_on_connect(struct client *client, const struct frame *frame)
     client->version = c.view.version;
     if (err)
         return err;
-    err = check(client, &c);
-    if (err)
-        return refuse(client, err);
-    c.journal_before = journal_last(client->shard->journal);
-    struct session *session = find_or_make(client, &c, &err);
-    if (!session)
-        return refuse(client, err);
-    adopt(client, session, &c);
-    log_start(client, session, &c.view);
-    put_connack(client, session, &c);
-    session_resume(session);
-    return OK;
+    if (!client->replayed) // it counts once
+        err = client_check_connect_rate(client);
+    if (err == OK)
+        err = check(client, &c);
+    if (err == OK)
+        err = authenticate(client, &c);
+    if (err == OK && c.answer && c.answer->answer.more) {
+        client_auth_continue(client, frame, c.answer);
+        return OK;
+    }
+    if (err == OK)
+        err = authorize(client, &c);
+    if (err == OK)
+        err = admit(client, &c);
+    if (err && err != ERR_WAIT) {
+        rights_free(c.rights);
+        refuse(client, err, c.answer ? c.answer->answer.why : NULL);
+    }
+    access_question_free(c.answer);
+    return err;
 }

@@ -21,8 +21,14 @@ NODISCARD err_t client_on_unsubscribe(struct client *client, const struct frame 
 // what it has proved to be, where the listener asks for that. name: see struct client_origin.
 NODISCARD err_t client_identify(const struct listener_config *listener, const char *name,
                                 struct connect_view *view);
+// One packet, or the part of one that is there, of data, which is not empty; not for one that is
+// CLIENT_CLOSING. Returns how many bytes it took.
+uint32_t client_take_packet(struct client *client, struct slice data);
 // Topics that clients may not publish to: the broker's own.
 bool topic_is_reserved(struct slice topic);
+struct rights;
+// May somebody with these rights (NULL: all of them) publish to the topic, now or by a Will?
+bool client_may_publish(struct rights *rights, struct slice topic);
 // The session leaves the connection, whoever ends it. Does nothing without a session.
 void client_detach(struct client *client);
 

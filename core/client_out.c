@@ -37,7 +37,7 @@ client_check_pause(struct client *client)
         return;
     }
     if (bytes < RESUME_AT && client->parked_count < PARKED_RESUME &&
-        list_empty(&client->blocked_node)) {
+        list_empty(&client->blocked_node) && !client->suspended && !client->rate_paused) {
         client->read_paused = false;
         client_mark_dirty(client);
     }
@@ -246,11 +246,23 @@ put_suback(struct client *client, const struct ack_out *ack)
                                     ack->count));
 }
 
+// A message that waited, as a packet.
+static void
+put_whole(struct client *client, struct slice packet)
+{
+    memcpy(reserve(client, packet.len), packet.data, packet.len);
+    outq_commit(&client->out, packet.len);
+    count_publish(client, 1, packet.len);
+}
+
 static void
 put_ack(struct client *client, const struct ack_out *ack)
 {
     if (unlikely(ack->count > 0)) {
-        put_suback(client, ack);
+        if (ack->type == MQTT_PUBLISH)
+            put_whole(client, slice_of(ack->codes, ack->count));
+        else
+            put_suback(client, ack);
         return;
     }
     uint8_t *dst = reserve(client, CODEC_ACK_MAX);
@@ -332,6 +344,26 @@ client_put_ack_after(struct client *client, const struct ack_wait *wait, const s
         park(client, &full, ack);
 }
 
+void
+client_put_message_after(struct client *client, const struct ack_wait *wait, struct slice topic,
+                         struct slice payload)
+{
+    struct publish_out out = {
+        .version = client->version, .topic = topic, .payload_len = payload.len};
+    uint32_t size = codec_publish_size(&out);
+    if (size > client->packet_max) {
+        stat_add(&client->shard->stats.dropped_too_large, 1);
+        return;
+    }
+    uint8_t *packet = mem_alloc(size);
+    uint32_t head = codec_put_publish_head(packet, &out);
+    must(head + payload.len == size);
+    memcpy(packet + head, payload.data, payload.len);
+    struct ack_out message = {.type = MQTT_PUBLISH, .codes = packet, .count = size};
+    client_put_ack_after(client, wait, &message);
+    mem_free(packet);
+}
+
 // The other shards' answer was more than "taken". True: goes on waiting.
 static bool
 follow_outcome(struct client *client, struct parked_ack *parked, enum outcome outcome)
@@ -406,6 +438,13 @@ client_put_pingresp(struct client *client)
     commit(client, codec_put_pingresp(dst));
 }
 
+void
+client_put_auth(struct client *client, uint8_t reason, struct slice method, struct slice data)
+{
+    uint8_t *dst = reserve(client, 16 + method.len + data.len);
+    commit(client, codec_put_auth(dst, reason, method, data));
+}
+
 // ---- The end
 // --------------------------------------------------------------------------------------
 
@@ -415,7 +454,7 @@ client_close(struct client *client, err_t reason)
     if (client->state == CLIENT_CLOSING)
         return;
     client->state = CLIENT_CLOSING;
-    client->close_reason = reason;
+    client->close_reason = (uint8_t)reason;
     client->want_close = true;
     wheel_disarm(client->shard->wheel, &client->timer);
     client_mark_dirty(client);

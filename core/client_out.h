@@ -29,8 +29,8 @@ struct ack_wait {
     uint64_t hold_ms; // not before (monotonic)
 };
 // Sends an acknowledgement once its time has come, and that of what the client's CONNECT changed;
-// in order with those before it. SUBACK and
-// UNSUBACK have reason codes (copied), the others one reason and count 0.
+// in order with those before it. SUBACK and UNSUBACK have reason codes (copied), the others one
+// reason and count 0.
 struct ack_out {
     uint8_t type, reason;
     uint16_t packet_id;
@@ -41,11 +41,16 @@ struct ack_out {
 void client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason);
 void client_put_ack_after(struct client *client, const struct ack_wait *wait,
                           const struct ack_out *ack);
+// The same with a message at QoS 0, which belongs to no subscription. Too large for the client: it
+// is dropped.
+void client_put_message_after(struct client *client, const struct ack_wait *wait,
+                              struct slice topic, struct slice payload);
 // Sends those whose time has come.
 void client_release_parked(struct client *client);
 void client_drop_parked(struct client *client);
 void client_put_connack(struct client *client, const struct connack *connack);
 void client_put_pingresp(struct client *client);
+void client_put_auth(struct client *client, uint8_t reason, struct slice method, struct slice data);
 // Ends the connection because of err: DISCONNECT or CONNACK with its reason where the version has
 // one, then close. The Will stays due unless the caller takes it away. Does nothing when it is
 // closing already.

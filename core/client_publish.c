@@ -1,12 +1,18 @@
 // client_publish.c - PUBLISH from a client: checks, alias, routing, acknowledgement.
 #include "core/base/mem.h"
 
+#include "core/access.h"
+#include "core/acl.h"
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_access.h"
+#include "core/client_control.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/journal.h"
+#include "core/review.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -28,6 +34,14 @@ topic_is_reserved(struct slice topic)
             return true;
     }
     return false;
+}
+
+bool
+client_may_publish(struct rights *rights, struct slice topic)
+{
+    if (unlikely(topic.data[0] == '$' && topic_is_reserved(topic)))
+        return false;
+    return !rights || rights_allow(rights, ACL_PUBLISH, topic);
 }
 
 // ---- Topic Alias
@@ -55,7 +69,7 @@ resolve_alias(struct client *client, struct publish_view *view)
 
 // Errors that end the connection.
 static err_t
-check(const struct client *client, const struct publish_view *view)
+check(struct client *client, const struct publish_view *view)
 {
     const struct config *config = client->shard->config;
     if (view->qos > config->listeners[client->listener_index].maximum_qos)
@@ -63,32 +77,48 @@ check(const struct client *client, const struct publish_view *view)
     if (view->retain && !config->retain_available)
         return ERR_RETAIN_NOT_SUPPORTED;
     // Not acknowledged, so the client has it still and brings it again.
-    if (unlikely(client->shard->far_over_budget && view->qos > 0 && client->version != MQTT_5))
+    if (unlikely(client->shard->level >= GOVERNOR_CLOSE && view->qos > 0 &&
+                 client->version != MQTT_5))
         return ERR_NO_MEMORY;
     // So many levels need so many bytes; short topics are not looked at twice.
-    if (unlikely(view->topic.len >= TOPIC_LEVELS_MAX))
-        return topic_name_check(view->topic);
-    return OK;
+    if (likely(view->topic.len < config->topic_levels_max))
+        return OK;
+    return client_is_too_deep(client, view->topic) ? ERR_TOPIC_NAME_INVALID : OK;
 }
 
-// Refused with a reason, the connection goes on. OK: go ahead.
+static NOINLINE err_t
+not_allowed(const struct client *client, struct slice topic)
+{
+    struct shard *shard = client->shard;
+    stat_add(&shard->stats.dropped_not_allowed, 1);
+    log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
+                "Client %.64s [%s] may not publish to %.*s.", client->session->id, client->peer,
+                (int)min_u32(topic.len, 128), (const char *)topic.data);
+    return ERR_NOT_AUTHORIZED;
+}
+
+// Refused with a reason, the connection goes on. OK: go ahead. A QoS 2 message is asked about here
+// and routed at once [MQTT-4.3.3, method B]: nothing of it waits for its PUBREL.
 static err_t
 refusal(struct client *client, const struct publish_view *view)
 {
     struct shard *shard = client->shard;
-    if (unlikely(view->topic.data[0] == '$' && topic_is_reserved(view->topic))) {
-        stat_add(&shard->stats.dropped_not_allowed, 1);
-        return ERR_NOT_AUTHORIZED;
-    }
-    uint32_t max = shard->config->payload_size_max;
-    if (unlikely(max && view->payload.len > max)) {
+    struct rights *rights = client->session->rights;
+    if (unlikely(view->topic.data[0] == '$' || rights) && !client_may_publish(rights, view->topic))
+        return not_allowed(client, view->topic);
+    const struct config *config = shard->config;
+    if (unlikely(config->payload_size_max && view->payload.len > config->payload_size_max)) {
         stat_add(&shard->stats.dropped_too_large, 1);
+        client_refused_by(client, "message_size_limit");
         return ERR_QUOTA_EXCEEDED;
     }
     // Only version 5 can be told at QoS > 0; what the others send at QoS > 0 is taken, and they are
     // paused.
-    if (unlikely(shard->over_budget && (view->qos == 0 || client->version == MQTT_5))) {
+    // What clears a retained message is welcome: it makes room.
+    if (unlikely(shard->level >= GOVERNOR_FULL && (view->qos == 0 || client->version == MQTT_5)) &&
+        !(view->retain && view->payload.len == 0)) {
         stat_add(&shard->stats.dropped_memory, 1);
+        client_refused_by(client, "memory_limit");
         return ERR_QUOTA_EXCEEDED;
     }
     // The disk is full, or fails. Others wait for their acknowledgement, and are paused.
@@ -101,12 +131,29 @@ refusal(struct client *client, const struct publish_view *view)
     return OK;
 }
 
+// The HTTP hook is asked about the topic. ERR_WAIT: the packet comes again, and is counted then.
+static err_t
+decide_outside(struct client *client, const struct publish_view *view)
+{
+    struct shard *shard = client->shard;
+    if (!shard->access || !shard->access->listeners[client->listener_index].ask_publish)
+        return OK;
+    err_t err = client_decide(client, ACCESS_PUBLISH, view->topic, view->qos, view->retain);
+    if (err == ERR_WAIT) {
+        stat_sub(&shard->stats.publish_received, 1);
+        stat_sub(&shard->stats.publish_bytes_received, view->payload.len);
+    } else if (err) {
+        stat_add(&shard->stats.dropped_not_allowed, 1);
+    }
+    return err;
+}
+
 // The publisher makes work faster than it can be passed on: not read until that is better.
 static void
 check_pressure(struct client *client)
 {
     struct shard *shard = client->shard;
-    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && !shard->over_budget &&
+    if (likely(shard->outbox_bytes < OUTBOX_PAUSE && shard->level < GOVERNOR_SLOW &&
                !shard_keeper_lags(shard)))
         return;
     if (!list_empty(&client->blocked_node))
@@ -139,6 +186,12 @@ struct flow {
     uint16_t packet_id; // QoS > 0
 };
 
+static struct flow
+flow_of(const struct publish_view *view)
+{
+    return (struct flow){view->qos, view->packet_id};
+}
+
 static void
 qos2_received(struct session *session, uint16_t packet_id)
 {
@@ -159,6 +212,15 @@ acknowledge(struct client *client, struct flow flow, const struct ack_wait *wait
         .packet_id = flow.packet_id,
     };
     client_put_ack_after(client, wait, &ack);
+}
+
+// The version decides whether it is told.
+static err_t
+refuse(struct client *client, const struct publish_view *view, err_t err)
+{
+    stat_add(&client->shard->stats.publish_refused, 1);
+    acknowledge(client, flow_of(view), &(struct ack_wait){0}, err_reason(err));
+    return OK;
 }
 
 // The rule at QoS 1: nothing has to be waited for, or told.
@@ -237,6 +299,18 @@ goes_as_it_is(const struct client *client, const struct publish_view *view)
            !(view->retain && client->shard->config->retain_expiry_s);
 }
 
+// What it leaves is sent only as long as it may publish it. Rights that came with the client are
+// not known when it has gone.
+static const struct msg_source *
+source_of(const struct client *client, const struct publish_view *view, struct msg_source *ret)
+{
+    const struct session *session = client->session;
+    if (likely(!view->retain) || !session->rights || session->own_rights)
+        return NULL;
+    session_source(session, ret);
+    return ret;
+}
+
 static void
 pub_of(const struct client *client, const struct frame *frame, const struct publish_view *view,
        struct pub *ret)
@@ -283,10 +357,11 @@ route_stripped(struct shard *shard, struct pub *pub, struct route_result *ret)
 
 // Would what is decided for this packet be decided for others that differ in their payload alone?
 static bool
-may_lead(const struct shard *shard, const struct publish_view *view, const struct pub *pub)
+may_lead(const struct client *client, const struct publish_view *view, const struct pub *pub)
 {
+    const struct config *config = client->shard->config;
     return pub->packet.form != 0 && !view->retain && !view->dup && view->raw_props.len == 0 &&
-           !shard->config->queue_qos0_messages && !shard->config->upgrade_outgoing_qos;
+           !client->rates && !config->queue_qos0_messages && !config->upgrade_outgoing_qos;
 }
 
 // The identifier is the next one, as clients number, and at QoS 2 it is no copy. No properties.
@@ -376,11 +451,12 @@ publish(struct client *client, const struct frame *frame, const struct publish_v
         struct slice *behind)
 {
     struct shard *shard = client->shard;
-    struct flow flow = {view->qos, view->packet_id};
     uint64_t before = journal_last(shard->journal);
+    struct msg_source source;
     struct pub pub;
     pub_of(client, frame, view, &pub);
-    if (looks_alike(frame, *behind, 2 + view->topic.len) && may_lead(shard, view, &pub)) {
+    pub.source = source_of(client, view, &source);
+    if (looks_alike(frame, *behind, 2 + view->topic.len) && may_lead(client, view, &pub)) {
         gather_run(client, frame, behind, view->packet_id, &pub);
         if (pub_is_run(&pub) && pub.qos > 0)
             return publish_run(client, &pub);
@@ -390,11 +466,45 @@ publish(struct client *client, const struct frame *frame, const struct publish_v
                                       : route_publish(shard, &pub, &result);
     pub_done(&pub);
     if (likely(err == OK)) {
-        accept(client, flow, before, &result);
+        accept(client, flow_of(view), before, &result);
         return OK;
     }
-    stat_add(&shard->stats.publish_refused, 1);
-    acknowledge(client, flow, &(struct ack_wait){0}, err_reason(err));
+    client_refused_by(client, err == ERR_FULL ? "max_retained_messages or max_retained_bytes"
+                                              : "max_retained_message_size");
+    return refuse(client, view, err);
+}
+
+// For an authority. Nobody else gets it.
+static NOINLINE err_t
+control(struct client *client, const struct publish_view *view)
+{
+    struct stats *stats = &client->shard->stats;
+    struct ack_wait wait = {0};
+    err_t err = client_control(client, view, &wait);
+    if (err == ERR_WAIT) { // the packet comes again, and is counted then
+        stat_sub(&stats->publish_received, 1);
+        stat_sub(&stats->publish_bytes_received, view->payload.len);
+        return err;
+    }
+    if (err) {
+        stat_add(&stats->publish_refused, 1);
+    } else if (view->qos == 2) {
+        qos2_received(client->session, view->packet_id);
+        wait.position = journal_last(client->shard->journal);
+    }
+    acknowledge(client, flow_of(view), &wait, err_reason(err));
+    review_client(client); // by the rules that it has made
+    return OK;
+}
+
+// Its acknowledgement may have a word for it; else the connection ends.
+static COLD err_t
+refuse_topic(struct client *client, const struct publish_view *view)
+{
+    if (view->qos == 0 || client->version != MQTT_5)
+        return ERR_TOPIC_NAME_INVALID;
+    stat_add(&client->shard->stats.publish_refused, 1);
+    acknowledge(client, flow_of(view), &(struct ack_wait){0}, err_reason(ERR_TOPIC_NAME_INVALID));
     return OK;
 }
 
@@ -413,23 +523,25 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
     if (err == OK)
         err = check(client, &view);
     if (unlikely(err))
-        return err;
-    struct flow flow = {view.qos, view.packet_id};
-    if (view.qos > 0 && is_copy(client, flow))
+        return err == ERR_TOPIC_NAME_INVALID ? refuse_topic(client, &view) : err;
+    if (view.qos > 0 && is_copy(client, flow_of(&view)))
         return OK;
     if (view.qos > 0)
         err = check_receive_max(client);
     if (unlikely(err))
         return err;
+    if (unlikely(view.topic.data[0] == '$' && client_is_control(client, view.topic)))
+        return control(client, &view);
     err = refusal(client, &view);
-    if (likely(err == OK)) {
-        err = publish(client, frame, &view, behind);
-    } else {
-        stat_add(&stats->publish_refused, 1);
-        // The version decides whether it is told.
-        acknowledge(client, flow, &(struct ack_wait){0}, err_reason(err));
-        err = OK;
+    if (unlikely(client->decided_outside) && err == OK) {
+        err = decide_outside(client, &view);
+        if (err == ERR_WAIT)
+            return err;
     }
+    if (likely(err == OK))
+        err = publish(client, frame, &view, behind);
+    else
+        err = refuse(client, &view, err);
     check_pressure(client);
     return err;
 }

@@ -126,6 +126,7 @@ put_connack_props(uint8_t *at, const struct connack *connack)
     bool refused = connack->reason >= REASON_FAILURE;
     bool assigned = !refused && connack->assigned_id.len > 0;
     bool method = !refused && connack->auth_method.data != NULL;
+    bool data = method && connack->auth_data.data != NULL; // [MQTT5 3.2.2.3.18]
     if (!refused)
         numbers_len = (uint32_t)(put_connack_numbers(numbers, connack) - numbers);
     must(numbers_len <= sizeof(numbers));
@@ -134,6 +135,8 @@ put_connack_props(uint8_t *at, const struct connack *connack)
         props_len += string_prop_size(connack->assigned_id);
     if (method)
         props_len += string_prop_size(connack->auth_method);
+    if (data)
+        props_len += string_prop_size(connack->auth_data);
     // Worth having only if the client takes a packet of that size [MQTT-3.2.2-19].
     uint32_t with_reason = props_len + string_prop_size(connack->reason_string);
     bool explain =
@@ -151,6 +154,8 @@ put_connack_props(uint8_t *at, const struct connack *connack)
         at = put_prop_string(at, PROP_ASSIGNED_CLIENT_ID, connack->assigned_id);
     if (method) // [MQTT-4.12.0-5]
         at = put_prop_string(at, PROP_AUTH_METHOD, connack->auth_method);
+    if (data)
+        at = put_prop_string(at, PROP_AUTH_DATA, connack->auth_data);
     if (explain)
         at = put_prop_string(at, PROP_REASON_STRING, connack->reason_string);
     must((uint32_t)(at - start) == props_len);
@@ -213,6 +218,20 @@ codec_put_disconnect(uint8_t *dst, uint8_t reason, struct slice reason_string)
         at = put_u8(put_header(dst, MQTT_DISCONNECT, 0, 1), reason);
     }
     must((uint32_t)(at - dst) <= 16 + reason_string.len);
+    return (uint32_t)(at - dst);
+}
+
+uint32_t
+codec_put_auth(uint8_t *dst, uint8_t reason, struct slice method, struct slice data)
+{
+    must(method.data != NULL && method.len <= MQTT_STRING_MAX && data.len <= MQTT_STRING_MAX);
+    uint32_t props_len = string_prop_size(method) + (data.data ? string_prop_size(data) : 0);
+    uint8_t *at = put_header(dst, MQTT_AUTH, 0, 1 + codec_varint_size(props_len) + props_len);
+    at = put_varint(put_u8(at, reason), props_len);
+    at = put_prop_string(at, PROP_AUTH_METHOD, method); // [MQTT5 3.15.2.2.2]
+    if (data.data)
+        at = put_prop_string(at, PROP_AUTH_DATA, data);
+    must((uint32_t)(at - dst) <= 16 + method.len + data.len);
     return (uint32_t)(at - dst);
 }
 

@@ -55,6 +55,8 @@ config_free(struct config *config)
     for (uint32_t i = 0; i < config_key_count; i++)
         if (config_keys[i].type == TYPE_STRING && config_keys[i].scope == SCOPE_GLOBAL)
             mem_free(*config_value_string(&config_keys[i], config));
+    config_auth_http_clear(&config->auth_http);
+    config_auth_jwt_clear(&config->auth_jwt);
     mem_free(*config_log_file(config));
     mem_free(config->file);
     mem_free(config);
@@ -160,6 +162,16 @@ finish_listeners(struct config_loader *loader, const struct config_options *opti
         config_entry_finish(loader, &config->listeners[i]);
 }
 
+// Can anybody connect there?
+static bool
+config_admits(const struct config *config, const struct listener_config *listener)
+{
+    const struct listener_entry *entry = &listener->entry;
+    return config->auth_http.url || config->auth_jwt.key_file || config->dynamic_security ||
+           listener->allow_anonymous || entry->password_file || entry->use_identity_as_username ||
+           entry->use_subject_as_username;
+}
+
 // With SO_REUSEPORT the kernel would open both and share out the clients.
 static void
 check_listeners(struct config_loader *loader)
@@ -168,7 +180,7 @@ check_listeners(struct config_loader *loader)
     bool open = false;
     for (uint32_t i = 0; i < config->listener_count; i++) {
         const struct listener_config *a = &config->listeners[i];
-        open = open || a->allow_anonymous;
+        open = open || config_admits(config, a);
         for (uint32_t j = 0; j < i; j++) {
             const struct listener_config *b = &config->listeners[j];
             bool families = a->socket_domain == 0 || b->socket_domain == 0 ||
@@ -181,8 +193,9 @@ check_listeners(struct config_loader *loader)
         }
     }
     if (!open)
-        config_warning(loader, "no listener admits anonymous clients, and this version knows no "
-                               "others: nobody can connect (allow_anonymous true changes that)");
+        config_warning(loader,
+                       "no listener admits anonymous clients, and nothing says who else may "
+                       "come: nobody can connect (allow_anonymous true changes that)");
 }
 
 static void
@@ -206,6 +219,9 @@ finish(struct config_loader *loader, const struct config_options *options)
     loader->here = (struct config_origin){loader->config->file, 0};
     finish_listeners(loader, options);
     check_listeners(loader);
+    config_auth_http_finish(loader);
+    config_auth_jwt_finish(loader);
+    config_dynsec_finish(loader);
     finish_logging(loader, options);
 }
 
@@ -228,6 +244,8 @@ loader_end(struct config_loader *loader, struct config **ret_config)
 {
     config_listener_clear(&loader->default_listener);
     mem_free(loader->psk_file);
+    mem_free(loader->password_file);
+    mem_free(loader->acl_file);
     for (uint32_t i = 0; i < loader->file_count; i++)
         mem_free(loader->files[i]);
     if (loader->report->error_count > 0) {
@@ -270,7 +288,8 @@ config_load(const struct config_options *options, char *const *env, struct confi
     if (config->memory_max == 0) {
         struct host host;
         host_probe("", &host);
-        config->memory_max = host.memory_bytes / 4 * 3;
+        config->memory_max = host_memory_budget(&host);
+        config->memory_follows = true;
         must(config->memory_max > 0);
     }
     err_t err = loader_end(loader, ret_config);

@@ -43,12 +43,14 @@ struct network {         // addresses that share their first bits
     bool ipv6;
 };
 
-// Ways in: what core itself never reads. Files are read by io; NULL = not set.
+// Ways in: what core itself never reads. Files are read by io where it does not say another; NULL =
+// not set.
 struct listener_entry {
     char *cert_file, *key_file;            // certfile, keyfile
     char *ca_file, *ca_path, *crl_file;    // cafile, capath, crlfile
     char *ciphers, *ciphers_tls13;         // ciphers, ciphers_tls1.3
     char *psk_file, *psk_hint;             // psk_file: all listeners', or each one's own
+    char *password_file, *acl_file;        // likewise; read by core/access
     char *ticket_key_file, *ocsp_file;     // ticket_keyfile, ocspfile
     char *websockets_path;                 // NULL = any
     char **websockets_origins;             // websockets_origin; a NULL ends it; NULL = any
@@ -71,12 +73,46 @@ struct listener_config {
     char *unix_path;          // NULL = TCP
     char *mount_point;        // NULL = none
     uint32_t connections_max; // max_connections; 0 = unlimited
+    // Of each client, a second; 0 = no limit (client_rates.h).
+    uint32_t messages_in_rate, messages_out_rate;
+    uint64_t bytes_in_rate, bytes_out_rate;
     uint16_t port;            // 0 with a unix socket
     uint16_t topic_alias_max; // max_topic_alias
     uint8_t socket_domain;    // 0 both, 4 ipv4, 6 ipv6
     uint8_t maximum_qos;      // max_qos, 0..2
     bool allow_anonymous;
     bool loopback_only; // nothing in the configuration says where to listen
+};
+
+enum auth_http_request { AUTH_HTTP_JSON, AUTH_HTTP_FORM };
+enum auth_http_response { AUTH_HTTP_SAYS, AUTH_HTTP_STATUS };
+
+// auth_http_*: the service outside that decides. What core itself never reads.
+struct auth_http_config {
+    char *url, *superuser_url, *acl_url; // NULL = not asked
+    char *ca_file;                       // NULL = the system's
+    char **headers;                      // "NAME: VALUE", secret; a NULL ends it; NULL = none
+    enum auth_http_request request;      // json
+    enum auth_http_response response;    // json
+    uint32_t timeout_ms;                 // 5000
+    uint32_t connect_timeout_ms;         // 2000
+    uint32_t connections_max;            // auth_http_connections, 16
+    uint32_t requests_max;               // auth_http_max_requests, 1000
+    uint64_t cache_bytes_max;            // auth_http_cache_size, 8 MiB; 0 = no cache
+    uint32_t cache_ttl_s;                // 10
+    uint32_t cache_deny_ttl_s;           // 2
+    uint32_t cache_connect_ttl_s;        // 0
+};
+
+// auth_jwt_*: JSON Web Tokens as passwords. What core itself never reads.
+struct auth_jwt_config {
+    char *key_file;    // NULL = no tokens
+    char *issuer;      // what `iss` must be; NULL = it does not matter
+    char *audience;    // what `aud` must be or hold; NULL = a token that has one is not for us
+    char *user_claim;  // "sub"
+    char *acl_claim;   // "acl"
+    char **matches;    // auth_jwt_match: "CLAIM VALUE"; a NULL ends it; NULL = none
+    uint32_t leeway_s; // 10
 };
 
 #define INFLIGHT_AUTO UINT32_MAX // the window of client.h
@@ -104,18 +140,36 @@ struct config {
     uint16_t keep_alive_max_s;        // max_keepalive, 0 = no limit
     uint32_t connect_timeout_s;       // connect_timeout, 10
     uint64_t connections_max;         // global_max_connections
+    uint32_t handshakes_max;          // max_pending_handshakes, 10000
     uint64_t clients_max;             // global_max_clients: sessions, connected or not
-    bool allow_zero_length_clientid;  // true
-    char *auto_id_prefix;             // "auto-"
-    bool allow_duplicate_messages;    // accepted, ignored with a warning
-    bool retain_available;            // true
-    uint64_t retained_messages_max;   // max_retained_messages, 0
-    uint64_t retained_bytes_max;      // max_retained_bytes, 0
-    uint32_t retain_expiry_s;         // retained_message_expiry, 0 = none
-    bool upgrade_outgoing_qos;        // false
-    uint64_t memory_max;              // memory_limit, bytes; 0 = 3/4 of the cgroup's limit
-    uint32_t sys_interval_s;          // sys_interval, 10; 0 = no $SYS
-    bool set_tcp_nodelay;             // true
+    uint32_t address_connections_max; // max_connections_per_address, 0
+    uint32_t connect_rate, address_connect_rate; // CONNECTs a second: in all, per address; 0
+    uint32_t flapping_max; // CONNECTs of a client in flapping_window_s; 0 = no bans
+    uint32_t flapping_window_s, flapping_ban_s;
+    uint32_t login_failures_max; // of an address in login_failure_window_s; 0 = no bans
+    uint32_t login_failure_window_s, login_failure_ban_s;
+    uint32_t topic_levels_max;       // max_topic_levels, TOPIC_LEVELS_MAX
+    uint32_t subscribe_filters_max;  // max_subscribe_filters, 10000; of one SUBSCRIBE
+    bool allow_zero_length_clientid; // true
+    char *auto_id_prefix;            // "auto-"
+    bool retain_available;           // true
+    uint64_t retained_messages_max;  // max_retained_messages, 0
+    uint64_t retained_bytes_max;     // max_retained_bytes, 0
+    uint32_t retained_message_max;   // max_retained_message_size, 0; bytes of payload
+    uint32_t retain_expiry_s;        // retained_message_expiry, 0 = none
+    bool upgrade_outgoing_qos;       // false
+    uint64_t memory_max;             // memory_limit, bytes; 0 = 3/4 of the cgroup's limit
+    bool memory_follows;             // ... which main follows as it changes
+    uint32_t sys_interval_s;         // sys_interval, 10; 0 = no $SYS
+    bool set_tcp_nodelay;            // true
+
+    // Who may connect.
+    uint32_t login_threads; // 0 = half of the CPUs
+    uint32_t logins_max;    // max_pending_logins, 1000
+    struct auth_http_config auth_http;
+    struct auth_jwt_config auth_jwt;
+    bool dynamic_security;       // false
+    char *dynamic_security_file; // taken when the store has nothing of it; NULL = none
 
     // Persistence.
     bool persistence;                // false

@@ -21,6 +21,8 @@ each_string(struct listener_config *listener, void (*fn)(char **string))
             fn(config_value_string(key, listener));
     }
     fn(&listener->entry.psk_file);
+    fn(&listener->entry.password_file);
+    fn(&listener->entry.acl_file);
 }
 
 static void
@@ -109,11 +111,40 @@ config_set_tls_version(struct config_loader *loader, struct slice value)
     entry->tls_asked = true;
 }
 
+// Files that are all listeners', the last one said, or with per_listener_settings each one's own.
+
 void
 config_set_psk_file(struct config_loader *loader, struct slice value)
 {
     config_string(&loader->psk_file, value);
     config_string(&loader->block->entry.psk_file, value);
+}
+
+void
+config_set_password_file(struct config_loader *loader, struct slice value)
+{
+    config_string(&loader->password_file, value);
+    config_string(&loader->block->entry.password_file, value);
+}
+
+void
+config_set_acl_file(struct config_loader *loader, struct slice value)
+{
+    config_string(&loader->acl_file, value);
+    config_string(&loader->block->entry.acl_file, value);
+}
+
+static void
+share_files(struct config_loader *loader, struct listener_entry *entry)
+{
+    if (loader->config->per_listener_settings)
+        return;
+    if (loader->psk_file)
+        config_string(&entry->psk_file, slice_str(loader->psk_file));
+    if (loader->password_file)
+        config_string(&entry->password_file, slice_str(loader->password_file));
+    if (loader->acl_file)
+        config_string(&entry->acl_file, slice_str(loader->acl_file));
 }
 
 // ---- WebSockets ---------------------------------------------------------------------------------
@@ -243,8 +274,7 @@ config_entry_finish(struct config_loader *loader, struct listener_config *listen
     struct listener_entry *entry = &listener->entry;
     char name[128];
     name_of(listener, name, sizeof name);
-    if (!loader->config->per_listener_settings && loader->psk_file)
-        config_string(&entry->psk_file, slice_str(loader->psk_file));
+    share_files(loader, entry);
     // Any of these says that clients are to come by TLS. Without a certificate io will refuse to
     // open the listener, rather than open it without TLS.
     entry->tls_asked = entry->tls_asked || entry->cert_file || entry->key_file || entry->ca_file ||

@@ -1,9 +1,13 @@
 // config_keys.c - every key that a configuration may hold, in one table.
 #include "core/config_loader.h"
+#include "core/topic.h"
 
 const char *const config_group_names[CONFIG_GROUPS] = {
     [GROUP_LISTENERS] = "Listeners",
     [GROUP_ENTRY] = "TLS, WebSockets, PROXY protocol",
+    [GROUP_ACCESS] = "Who may connect, and do what",
+    [GROUP_AUTH_HTTP] = "Clients: an HTTP service decides",
+    [GROUP_AUTH_JWT] = "Clients: JSON Web Tokens",
     [GROUP_SESSIONS] = "Sessions, queues and flow",
     [GROUP_LIMITS] = "Limits",
     [GROUP_RETAINED] = "Retained messages",
@@ -16,6 +20,8 @@ const char *const config_group_names[CONFIG_GROUPS] = {
 #define U32 UINT32_MAX
 // Far above any machine, far below an overflow when bytes are added up.
 #define BYTES_MAX (1ull << 60)
+// A terabyte a second: bucket.h counts thousandths of it.
+#define RATE_MAX (1ull << 40)
 // The largest MQTT packet: five bytes of fixed header and the largest remaining length.
 #define PACKET_MAX  268435460ull
 #define PAYLOAD_MAX 268435455ull
@@ -40,6 +46,10 @@ const char *const config_group_names[CONFIG_GROUPS] = {
 #define ENTRY(n)                .name = (n), .group = GROUP_ENTRY, .scope = SCOPE_LISTENER
 #define ENTRY_FIELD(t, field) .type = TYPE_##t, MEMBER(listener_config, entry.field)
 #define ENTRY_OWN(fn)         .type = TYPE_OWN, .set = (fn)
+#define HTTP(n)               .name = "auth_http_" n, .group = GROUP_AUTH_HTTP
+#define HTTP_FIELD(t, field)  GLOBAL(t, auth_http.field)
+#define JWT(n)              .name = "auth_jwt_" n, .group = GROUP_AUTH_JWT
+#define JWT_FIELD(t, field) GLOBAL(t, auth_jwt.field)
 #define BRIDGE(n)                                                                                  \
     {.name = (n), .status = KEY_BRIDGE, .type = TYPE_OWN, .repeats = true, .help = "bridges"}
 
@@ -66,6 +76,21 @@ const struct config_key config_keys[] = {
     {KEY(LISTENERS, "max_connections"), LISTENER(UINT, connections_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "connections",
      .help = "Connections of this listener; 0 or -1: no limit."},
+    {KEY(LISTENERS, "max_messages_in_rate"), LISTENER(UINT, messages_in_rate), RANGE(0, U32),
+     .fallback = "0", .unit = "messages",
+     .help = "Messages a second from each client of this listener; beyond it, the client is not "
+             "read until its time has come, and nothing is lost. As many may come at once. "
+             "0: no limit."},
+    {KEY(LISTENERS, "max_bytes_in_rate"), LISTENER(UINT, bytes_in_rate), RANGE(0, RATE_MAX),
+     .fallback = "0", .unit = "bytes", .help = "The same in bytes of all packets; 0: no limit."},
+    {KEY(LISTENERS, "max_messages_out_rate"), LISTENER(UINT, messages_out_rate), RANGE(0, U32),
+     .fallback = "0", .unit = "messages",
+     .help = "Messages a second to each client of this listener; beyond it, those of QoS 1 and 2 "
+             "wait in its queue, and those of QoS 0 are dropped, or wait with "
+             "queue_qos0_messages. 0: no limit."},
+    {KEY(LISTENERS, "max_bytes_out_rate"), LISTENER(UINT, bytes_out_rate), RANGE(0, RATE_MAX),
+     .fallback = "0", .unit = "bytes",
+     .help = "The same in bytes of topics and payloads; 0: no limit."},
     {KEY(LISTENERS, "max_qos"), LISTENER(UINT, maximum_qos), RANGE(0, 2), .fallback = "2",
      .unit = "QoS", .help = "The highest QoS that clients of this listener may publish with."},
     {KEY(LISTENERS, "max_topic_alias"), LISTENER(UINT, topic_alias_max), RANGE(0, U16),
@@ -147,6 +172,113 @@ const struct config_key config_keys[] = {
      .help = "The proxies; repeat it for several. Others are refused. Whoever comes by a unix "
              "socket is one."},
 
+    {KEY(ACCESS, "password_file"), .scope = SCOPE_LISTENER, .type = TYPE_OWN,
+     .set = config_set_password_file, .repeats = true, .example = "/etc/ternmq/passwd",
+     .unit = "path",
+     .help = "Users and what their passwords are checked with, as mosquitto_passwd and "
+             "ternmq-passwd write them. Holds for all listeners, or for the one it stands under "
+             "with per_listener_settings. Read again when it changes, and on HUP."},
+    {KEY(ACCESS, "acl_file"), .scope = SCOPE_LISTENER, .type = TYPE_OWN,
+     .set = config_set_acl_file, .repeats = true, .example = "/etc/ternmq/acl", .unit = "path",
+     .help = "Who may publish and subscribe to what, in mosquitto's form. Without it everybody who "
+             "is connected may do everything; with it, what it does not allow is denied. Holds for "
+             "all listeners, or for the one it stands under with per_listener_settings. Read again "
+             "when it changes, and on HUP."},
+    {KEY(ACCESS, "login_threads"), GLOBAL(UINT, login_threads), RANGE(0, 64), .fixed = true,
+     .fallback = "0", .unit = "threads",
+     .help = "Threads that check passwords. 0: half of the CPUs, at least one. A check with "
+             "argon2id, as ternmq-passwd has it, takes 7 MiB for some 15 ms."},
+    {KEY(ACCESS, "max_pending_logins"), GLOBAL(UINT, logins_max), RANGE(1, 1000000),
+     .fixed = true, .fallback = "1000", .unit = "clients",
+     .help = "How many clients may wait for such a check. More are told that the server is busy "
+             "(0x89)."},
+    {KEY(ACCESS, "dynamic_security"), GLOBAL(BOOL, dynamic_security), .fixed = true,
+     .fallback = "false",
+     .help = "Clients, groups, roles and their rules are kept in the store and changed with "
+             "mosquitto_ctrl dynsec while the broker runs. Instead of acl_file; beside it, "
+             "password_file and the others are asked about names that are not in it."},
+    {KEY(ACCESS, "dynamic_security_file"), GLOBAL(STRING, dynamic_security_file), .fixed = true,
+     .example = "/etc/ternmq/dynamic-security.json", .unit = "path",
+     .help = "What dynamic security begins with, as mosquitto_ctrl dynsec init makes it: taken at "
+             "a start at which the store has nothing of it, and not looked at again."},
+    {KEY(ACCESS, "plugin"), GLOBAL_OWN(config_set_plugin), .repeats = true, .fixed = true,
+     .example = "/usr/lib/mosquitto_dynamic_security.so", .unit = "path",
+     .help = "As in mosquitto.conf, for that name alone: the same as dynamic_security true."},
+    {KEY(ACCESS, "plugin_opt_config_file"), GLOBAL_OWN(config_set_plugin_file), .fixed = true,
+     .repeats = true, .example = "/etc/ternmq/dynamic-security.json", .unit = "path",
+     .help = "As in mosquitto.conf: the same as dynamic_security_file."},
+    {HTTP("url"), HTTP_FIELD(STRING, url), .example = "https://auth.example.org/mqtt/user",
+     .unit = "URL",
+     .help = "Who connects is decided by this service, which gets a POST with user name and "
+             "password."},
+    {HTTP("superuser_url"), HTTP_FIELD(STRING, superuser_url),
+     .example = "https://auth.example.org/mqtt/superuser", .unit = "URL",
+     .help = "Asked about whoever auth_http_url has let in: a superuser, for whom no rules hold? "
+             "For services that do not say so in their first answer."},
+    {HTTP("acl_url"), HTTP_FIELD(STRING, acl_url),
+     .example = "https://auth.example.org/mqtt/acl", .unit = "URL",
+     .help = "Asked before a client publishes to a topic or subscribes to a filter."},
+    {HTTP("ca_file"), HTTP_FIELD(STRING, ca_file), .example = "/etc/ternmq/certs/auth.pem",
+     .unit = "path",
+     .help = "The CAs to trust with the service's certificate, in PEM. Default: the system's."},
+    {HTTP("header"), GLOBAL_OWN(config_set_auth_http_header), .repeats = true,
+     .example = "Authorization: Bearer abc", .unit = "NAME: VALUE",
+     .help = "A header of every request; repeat it for several. It is never logged."},
+    {HTTP("request"), HTTP_FIELD(CHOICE, request), .choices = "json|form", .fallback = "json",
+     .help = "How the question is written: as a JSON object, or as the fields of a form."},
+    {HTTP("response"), HTTP_FIELD(CHOICE, response), .choices = "json|status",
+     .fallback = "json",
+     .help = "json: 200 with a JSON object that says, or an empty answer with 200 or 204: yes. "
+             "status: any 2xx is a yes, whatever comes with it. Both: 4xx is a no."},
+    {HTTP("timeout"), HTTP_FIELD(UINT, timeout_ms), RANGE(10, 60000), .fallback = "5000",
+     .unit = "milliseconds",
+     .help = "How long a question may take, with its wait for a connection. Then the answer is "
+             "no."},
+    {HTTP("connect_timeout"), HTTP_FIELD(UINT, connect_timeout_ms), RANGE(10, 60000),
+     .fallback = "2000", .unit = "milliseconds",
+     .help = "How long a connection to the service may take of that."},
+    {HTTP("connections"), HTTP_FIELD(UINT, connections_max), RANGE(1, 256), .fallback = "16",
+     .unit = "connections",
+     .help = "Connections to the service, which is as many requests at a time. They are kept."},
+    {HTTP("max_requests"), HTTP_FIELD(UINT, requests_max), RANGE(1, 1000000),
+     .fallback = "1000", .unit = "questions",
+     .help = "Questions that are under way or wait; to more the answer is no."},
+    {HTTP("cache_size"), HTTP_FIELD(UINT, cache_bytes_max), RANGE(0, BYTES_MAX),
+     .fallback = "8388608", .unit = "bytes",
+     .help = "Memory for answers that are kept, about 300 bytes each."},
+    {HTTP("cache_ttl"), HTTP_FIELD(UINT, cache_ttl_s), RANGE(0, 86400), .fallback = "10",
+     .unit = "seconds",
+     .help = "How long a yes to a topic or filter holds; 0: it is asked for each message."},
+    {HTTP("cache_deny_ttl"), HTTP_FIELD(UINT, cache_deny_ttl_s), RANGE(0, 86400),
+     .fallback = "2", .unit = "seconds", .help = "The same for a no."},
+    {HTTP("cache_connect_ttl"), HTTP_FIELD(UINT, cache_connect_ttl_s), RANGE(0, 86400),
+     .fallback = "0", .unit = "seconds",
+     .help = "How long an answer to a connecting client holds for one that brings the same; 0: "
+             "each is asked about."},
+    {JWT("key_file"), JWT_FIELD(STRING, key_file), .example = "/etc/ternmq/tokens.jwks",
+     .unit = "path",
+     .help = "Takes JSON Web Tokens as passwords, signed by one of the keys in this file: a JWK "
+             "Set, public keys or certificates in PEM, or a line with a secret. RS256, ES256, "
+             "EdDSA, HS256, HS384 and HS512. The file is read again when it changes."},
+    {JWT("issuer"), JWT_FIELD(STRING, issuer), .example = "https://id.example.org",
+     .unit = "text", .help = "What a token's iss must be. Default: it does not matter."},
+    {JWT("audience"), JWT_FIELD(STRING, audience), .example = "mqtt", .unit = "text",
+     .help = "What a token's aud must be, or hold. Default: tokens with an aud are for others, "
+             "and refused."},
+    {JWT("user_claim"), JWT_FIELD(STRING, user_claim), .fallback = "sub", .unit = "claim",
+     .help = "The claim that holds the user name. The client goes by it, whatever name it gave."},
+    {JWT("acl_claim"), JWT_FIELD(STRING, acl_claim), .fallback = "acl", .unit = "claim",
+     .help = "The claim that holds what the client may publish and receive. What it does not "
+             "allow is denied; a token without it leaves that to the other rules."},
+    {JWT("match"), GLOBAL_OWN(config_set_auth_jwt_match), .repeats = true,
+     .example = "client_id %c", .unit = "CLAIM VALUE",
+     .help = "A claim that must be this text, with %c for the client identifier and %u for the "
+             "user name that the client gave; repeat it for several."},
+    {JWT("leeway"), JWT_FIELD(UINT, leeway_s), RANGE(0, 3600), .fallback = "10",
+     .unit = "seconds",
+     .help = "By how much the clocks of issuer and broker may differ: exp, nbf and iat are taken "
+             "so much later or earlier."},
+
     {KEY(SESSIONS, "max_inflight_messages"), GLOBAL(UINT, inflight_messages_max), RANGE(0, U16),
      .unset = INFLIGHT_AUTO, .fallback = "auto", .unit = "messages",
      .help = "QoS 1 and 2 messages on their way to one client; 0: no limit but the client's. auto: "
@@ -191,10 +323,52 @@ const struct config_key config_keys[] = {
     {KEY(LIMITS, "memory_limit"), GLOBAL(UINT, memory_max), RANGE(0, BYTES_MAX), .fallback = "0",
      .unit = "bytes",
      .help = "Budget of all sessions, queues and retained messages; 0: three quarters of what "
-             "the cgroup or the machine has."},
+             "the cgroup or the machine has, also when that changes."},
     {KEY(LIMITS, "global_max_connections"), GLOBAL(UINT, connections_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "connections",
      .help = "Connections of all listeners; 0 or -1: no limit."},
+    {KEY(LIMITS, "max_pending_handshakes"), GLOBAL(UINT, handshakes_max), RANGE(0, U32),
+     .fallback = "10000", .unit = "connections",
+     .help = "Connections whose TLS handshake, upgrade to a WebSocket or PROXY header is not "
+             "complete, shared evenly by the workers. Beyond, the one that has waited longest for "
+             "its peer makes room; 0: no limit."},
+    {KEY(LIMITS, "max_connections_per_address"), GLOBAL(UINT, address_connections_max),
+     RANGE(0, U32), .fallback = "0", .unit = "connections",
+     .help = "Connections of one IPv4 address, or of one /64 of IPv6; behind a proxy that speaks "
+             "the PROXY protocol, of the client's. For connections that come after it was set. "
+             "0: no limit, because thousands may share the address of a gateway."},
+    {KEY(LIMITS, "connect_rate"), GLOBAL(UINT, connect_rate), RANGE(0, U32), .fallback = "0",
+     .unit = "CONNECTs",
+     .help = "CONNECTs a second, and as many at once; more are refused. 0: no limit, because "
+             "after a restart all clients come at once, and are best served at once."},
+    {KEY(LIMITS, "connect_rate_per_address"), GLOBAL(UINT, address_connect_rate), RANGE(0, U32),
+     .fallback = "0", .unit = "CONNECTs",
+     .help = "The same for one address, as max_connections_per_address takes it."},
+    {KEY(LIMITS, "flapping_max"), GLOBAL(UINT, flapping_max), RANGE(0, U32), .fallback = "0",
+     .unit = "CONNECTs",
+     .help = "A client identifier that connects from one address more often than this within "
+             "flapping_window is banned from there. 0: never, because a bad network looks the "
+             "same."},
+    {KEY(LIMITS, "flapping_window"), GLOBAL(UINT, flapping_window_s), RANGE(1, 86400),
+     .fallback = "60", .unit = "seconds", .help = "See flapping_max."},
+    {KEY(LIMITS, "flapping_ban"), GLOBAL(UINT, flapping_ban_s), RANGE(1, U32), .fallback = "300",
+     .unit = "seconds", .help = "How long such a client is banned."},
+    {KEY(LIMITS, "max_login_failures"), GLOBAL(UINT, login_failures_max), RANGE(0, U32),
+     .fallback = "1000", .unit = "failures",
+     .help = "An address from which more logins than this fail within login_failure_window is "
+             "banned, before anything is computed for it. More than any person mistypes, and "
+             "room for many devices behind one address. 0: never."},
+    {KEY(LIMITS, "login_failure_window"), GLOBAL(UINT, login_failure_window_s), RANGE(1, 86400),
+     .fallback = "60", .unit = "seconds", .help = "See max_login_failures."},
+    {KEY(LIMITS, "login_failure_ban"), GLOBAL(UINT, login_failure_ban_s), RANGE(1, U32),
+     .fallback = "60", .unit = "seconds", .help = "How long such an address is banned."},
+    {KEY(LIMITS, "max_topic_levels"), GLOBAL(UINT, topic_levels_max), RANGE(1, TOPIC_LEVELS_MAX),
+     .fallback = "200", .unit = "levels",
+     .help = "Levels that a topic or a filter may have. What a match costs grows with them."},
+    {KEY(LIMITS, "max_subscribe_filters"), GLOBAL(UINT, subscribe_filters_max), RANGE(0, U32),
+     .fallback = "10000", .unit = "filters",
+     .help = "Filters that one SUBSCRIBE may bring; those beyond are refused. So many take some "
+             "10 ms, for which others wait. 0: no limit."},
     {KEY(LIMITS, "global_max_clients"), GLOBAL(UINT, clients_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "clients",
      .help = "Clients, connected or with a stored session; 0 or -1: no limit."},
@@ -220,6 +394,9 @@ const struct config_key config_keys[] = {
      .help = "Retained messages that are kept; 0: no limit."},
     {KEY(RETAINED, "max_retained_bytes"), GLOBAL(UINT, retained_bytes_max), RANGE(0, BYTES_MAX),
      .fallback = "0", .unit = "bytes", .help = "The same in bytes; 0: no limit."},
+    {KEY(RETAINED, "max_retained_message_size"), GLOBAL(UINT, retained_message_max),
+     RANGE(0, PAYLOAD_MAX), .fallback = "0", .unit = "bytes",
+     .help = "The largest payload of a retained message; 0: message_size_limit's."},
     {KEY(RETAINED, "retained_message_expiry"), GLOBAL(DURATION, retain_expiry_s), .never = 0,
      .fallback = "never", .help = "How long a retained message is kept at most."},
 
@@ -299,13 +476,11 @@ const struct config_key config_keys[] = {
     IGNORED("retain_expiry_interval", "expired retained messages are removed when they expire"),
     IGNORED("retry_interval", "messages are sent again when a client reconnects, as MQTT asks"),
     IGNORED("store_clean_interval", "messages are freed when nobody needs them"),
-    IGNORED("websockets_log_level", "there is no WebSocket listener"),
+    IGNORED("websockets_log_level", "there is no libwebsockets whose messages it would choose"),
     IGNORED("dhparamfile", "keys are exchanged over elliptic curves alone"),
     IGNORED("enable_control_api", "there is no control API"),
 
     // Whoever writes these expects them to hold; to go on without would be less safe than asked.
-    LATER("password_file", "password files"),
-    LATER("acl_file", "access control lists"),
     LATER("tls_engine", "engines of OpenSSL"),
     LATER("tls_engine_kpass_sha1", "engines of OpenSSL"),
     LATER("tls_keyform", "engines of OpenSSL"),
@@ -315,7 +490,6 @@ const struct config_key config_keys[] = {
     LATER("auth_plugin", "plugins"),
     LATER("auth_opt_*", "plugins"),
     LATER("auth_plugin_deny_special_chars", "plugins"),
-    LATER("plugin", "plugins"),
     LATER("plugin_load", "plugins"),
     LATER("plugin_use", "plugins"),
     LATER("plugin_opt_*", "plugins"),

@@ -15,6 +15,9 @@
 enum config_group {
     GROUP_LISTENERS,
     GROUP_ENTRY,
+    GROUP_ACCESS,
+    GROUP_AUTH_HTTP,
+    GROUP_AUTH_JWT,
     GROUP_SESSIONS,
     GROUP_LIMITS,
     GROUP_RETAINED,
@@ -87,8 +90,8 @@ struct config_loader {
     char stray[160];     // the first listener key before any listener, and where it stands
     // Under per_listener_settings each listener has its own, else the last one said counts.
     enum config_answer anonymous, anonymous_default, anonymous_in[CONFIG_LISTENERS_MAX];
-    bool dests_said, types_said; // the defaults are gone
-    char *psk_file;              // the last one said
+    bool dests_said, types_said;               // the defaults are gone
+    char *psk_file, *password_file, *acl_file; // the last ones said
     bool in_bridge;
     bool follow_includes;
     uint32_t depth; // of include_dir
@@ -146,6 +149,8 @@ void config_set_include_dir(struct config_loader *loader, struct slice value);
 // ---- config_entry.c: TLS, WebSockets, PROXY
 void config_set_tls_version(struct config_loader *loader, struct slice value);
 void config_set_psk_file(struct config_loader *loader, struct slice value);
+void config_set_password_file(struct config_loader *loader, struct slice value);
+void config_set_acl_file(struct config_loader *loader, struct slice value);
 void config_set_websockets_origin(struct config_loader *loader, struct slice value);
 void config_set_proxy_protocol(struct config_loader *loader, struct slice value);
 void config_set_proxy_from(struct config_loader *loader, struct slice value);
@@ -153,6 +158,21 @@ void config_set_proxy_from(struct config_loader *loader, struct slice value);
 void config_entry_finish(struct config_loader *loader, struct listener_config *listener);
 void config_entry_copy(const struct listener_entry *from, struct listener_entry *to); // a deep one
 void config_entry_clear(struct listener_entry *entry); // frees what it owns
+
+// ---- config_auth_http.c
+void config_set_auth_http_header(struct config_loader *loader, struct slice value);
+void config_auth_http_finish(struct config_loader *loader);
+void config_auth_http_clear(struct auth_http_config *http); // what the key table does not know of
+// ---- config_auth_jwt.c
+void config_set_auth_jwt_match(struct config_loader *loader, struct slice value);
+void config_auth_jwt_finish(struct config_loader *loader);
+
+// ---- config_dynsec.c ----------------------------------------------------------------------------
+
+void config_set_plugin(struct config_loader *loader, struct slice value);
+void config_set_plugin_file(struct config_loader *loader, struct slice value);
+void config_dynsec_finish(struct config_loader *loader);
+void config_auth_jwt_clear(struct auth_jwt_config *jwt); // what the key table does not know of
 
 // ---- config_file.c
 // One key with its value, wherever it comes from.

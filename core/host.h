@@ -17,5 +17,12 @@ struct host {
 
 // root stands before /proc and /sys: "" but in tests.
 void host_probe(const char *root, struct host *ret_host);
+// What memory_limit is where nothing else is said: three quarters. The rest is for buffers of the
+// kernel, which count in a cgroup, and for what the account does not know.
+static inline uint64_t
+host_memory_budget(const struct host *host)
+{
+    return host->memory_bytes / 4 * 3;
+}
 
 #endif

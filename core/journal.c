@@ -383,7 +383,13 @@ journal_retain(struct journal *journal, const struct msg *msg)
     if (!journal->on)
         return 0;
     struct record record = {.kind = JOURNAL_RETAIN, .order = msg->order};
+    struct msg_source source;
     fill_msg(journal, msg, &record.msg);
+    if (msg_source(msg, &source)) {
+        record.user = source.user;
+        record.id = source.client_id;
+        record.port = source.port;
+    }
     return put(journal, &record);
 }
 
@@ -392,6 +398,14 @@ journal_retain_clear(struct journal *journal, struct slice topic, uint64_t order
 {
     return put(journal, &(struct record){
                             .kind = JOURNAL_RETAIN_CLEAR, .order = order, .msg = {.topic = topic}});
+}
+
+uint64_t
+journal_setting(struct journal *journal, struct slice name, struct slice value, uint64_t order)
+{
+    return put(journal, &(struct record){.kind = JOURNAL_SETTING,
+                                         .order = order,
+                                         .msg = {.topic = name, .payload = value}});
 }
 
 uint64_t

@@ -53,6 +53,10 @@ uint64_t journal_released(struct journal *journal, const struct session *session
 uint64_t journal_retain(struct journal *journal, const struct msg *msg);
 uint64_t journal_retain_clear(struct journal *journal, struct slice topic, uint64_t order);
 
+// A setting of the broker's own; value empty: deleted. order: see record.h.
+uint64_t journal_setting(struct journal *journal, struct slice name, struct slice value,
+                         uint64_t order);
+
 // The records that follow, of one publication, reach the disk together with those of other shards
 // (struct journal_bond). gave: to those shards, with this ticket; else shards is the one that gave
 // it.

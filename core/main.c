@@ -6,7 +6,10 @@
 #include "core/base/mem.h"
 #include "core/base/thread.h"
 
+#include "core/access.h"
+#include "core/access/service.h"
 #include "core/broker.h"
+#include "core/governor.h"
 #include "core/host.h"
 #include "core/keeper.h"
 #include "core/process.h"
@@ -19,8 +22,8 @@
 #include "persist/command.h"
 #include "persist/store.h"
 
-#define IDLE_MS 60000 // nothing to do but to wait for signals
-#define FREE_MS 100   // an old configuration waits for its grace period
+#define FREE_MS 100  // an old configuration waits for its grace period
+#define HOST_MS 5000 // how often it is looked whether the host grants something else by now
 
 // Read by jemalloc, which is malloc here: what a burst needed goes back to the system within a
 // second or two, also from a worker that sleeps afterwards. Not static: jemalloc looks the name up.
@@ -34,10 +37,12 @@ struct server {
     struct worker_features features;
     struct log *log;
     struct listen_set *listeners;
-    struct file_watch *watch; // of the files of TLS
-    struct store *store;      // NULL: nothing is kept
-    struct keeper *keeper;    // between the store and the shards
+    struct file_watch *watch; // of the files of TLS, passwords and rules
+    struct access_service *access;
+    struct store *store;   // NULL: nothing is kept
+    struct keeper *keeper; // between the store and the shards
     struct broker *broker;
+    struct access_desk *desk;
     struct rcu_reader *rcu;
     unsigned worker_count, started;
     struct worker *workers[TRIE_SHARDS_MAX];
@@ -71,16 +76,34 @@ log_problems(const struct server *server)
 }
 
 static bool
-has_files(const struct config *config)
+has_tls(const struct config *config)
 {
     const char *files[ENTRY_FILES_MAX];
     return entry_files(config, files) > 0;
 }
 
+#define FILES_MAX   (ENTRY_FILES_MAX + ACCESS_FILES_MAX)
+#define PROBLEM_MAX (ENTRY_PROBLEM_MAX + ACCESS_PROBLEM_MAX) // room for either
+
+// Those that are watched. Borrowed from the configuration.
+static uint32_t
+files_of(const struct config *config, const char *ret_files[FILES_MAX])
+{
+    uint32_t count = entry_files(config, ret_files);
+    return count + access_service_files(config, ret_files + count);
+}
+
+static bool
+has_files(const struct config *config)
+{
+    const char *files[FILES_MAX];
+    return files_of(config, files) > 0;
+}
+
 static void
 log_library(const struct server *server)
 {
-    if (!has_files(server->config))
+    if (!has_tls(server->config))
         return;
     log_line(server->log, LOG_T_INFORMATION, "TLS by %s.", tls_library());
     if (!tls_library_is_tuned())
@@ -127,7 +150,14 @@ log_running(const struct server *server)
              server->worker_count, server->worker_count == 1 ? "" : "s");
 }
 
-// ---- TLS ----------------------------------------------------------------------------------------
+// ---- Files that change --------------------------------------------------------------------------
+
+static void
+wake_all(const struct server *server)
+{
+    for (unsigned i = 0; i < server->started; i++)
+        worker_wake(server->workers[i]);
+}
 
 static void
 on_files_changed(void *arg)
@@ -140,8 +170,8 @@ on_files_changed(void *arg)
 static void
 watch_files(struct server *server, const struct config *config)
 {
-    const char *files[ENTRY_FILES_MAX];
-    file_watch_set(server->watch, files, entry_files(config, files));
+    const char *files[FILES_MAX];
+    file_watch_set(server->watch, files, files_of(config, files));
 }
 
 // What the operator should know of the contexts in force.
@@ -196,13 +226,12 @@ exchange_context(struct server *server, uint32_t listener, struct tls_context *c
         log_context(server, listener, context);
 }
 
-// The files of TLS have changed: each listener whose new ones are good gets them.
+// Each listener whose new files are good gets them.
 static void
-reload_files(struct server *server)
+reload_tls(struct server *server)
 {
     bool failed = false;
     char problem[ENTRY_PROBLEM_MAX];
-    watch_files(server, server->config);
     for (uint32_t i = 0; i < server->config->listener_count; i++) {
         struct tls_context *context;
         if (entry_context_new(server->config, i, server->worker_count, &context, problem) == OK) {
@@ -216,6 +245,41 @@ reload_files(struct server *server)
     note_ends(server);
     if (!failed)
         log_line(server->log, LOG_T_INFORMATION, "Certificates and keys reloaded.");
+}
+
+// ---- Passwords and rules ------------------------------------------------------------------------
+
+static void
+exchange_rules(struct server *server)
+{
+    access_service_enforce(server->access);
+    atomic_store(&server->broker->access_reload_failed, 0);
+}
+
+// All of them, or none.
+static void
+reload_access(struct server *server)
+{
+    char problem[ACCESS_PROBLEM_MAX];
+    if (access_service_reload(server->access, server->config, problem) != OK) {
+        atomic_store(&server->broker->access_reload_failed, 1);
+        log_line(server->log, LOG_T_ERROR, "Error: %s; what was loaded before holds", problem);
+        return;
+    }
+    exchange_rules(server);
+    wake_all(server);
+    log_line(server->log, LOG_T_INFORMATION, "Passwords and access rules reloaded.");
+}
+
+static void
+reload_files(struct server *server)
+{
+    const char *files[ACCESS_FILES_MAX];
+    watch_files(server, server->config);
+    if (has_tls(server->config))
+        reload_tls(server);
+    if (access_service_files(server->config, files) > 0)
+        reload_access(server);
 }
 
 // ---- Start --------------------------------------------------------------------------------------
@@ -242,12 +306,22 @@ open_listeners(struct server *server)
     return err;
 }
 
+static err_t
+open_access(struct server *server)
+{
+    char problem[ACCESS_PROBLEM_MAX];
+    err_t err = access_service_new(server->config, &server->access, problem);
+    if (err != OK)
+        (void)fprintf(stderr, "Error: %s\n", problem);
+    return err;
+}
+
 // What needs the rights of whoever started the broker, and standard error.
 static err_t
 take_resources(struct server *server)
 {
     const struct config *config = server->config;
-    (void)process_raise_descriptors();
+    process_raise_descriptors();
     process_block_signals(&server->signals);
     if (!worker_probe(&server->features)) {
         (void)fprintf(stderr, "Error: %s\n", server->features.text);
@@ -258,8 +332,9 @@ take_resources(struct server *server)
     must(config->listener_count > 0);
     server->worker_count = min_u32(config->workers ? config->workers : host.cpus, TRIE_SHARDS_MAX);
     must(server->worker_count >= 1);
-    if (open_listeners(server) != OK)
+    if (open_listeners(server) != OK || open_access(server) != OK)
         return ERR_IO;
+    listen_set_descriptors(server->listeners, process_descriptors());
     if (config->daemon) {
         server->ready = process_daemon();
         if (server->ready < 0) {
@@ -330,6 +405,36 @@ load_store(struct server *server)
     return err;
 }
 
+// What is kept of dynamic security, or what it begins with.
+static err_t
+load_access(struct server *server)
+{
+    struct access_stored stored = {0}, fresh;
+    struct store_counts counts = {0};
+    char problem[ACCESS_PROBLEM_MAX];
+    err_t err = OK;
+    if (server->store) {
+        store_counts(server->store, &counts);
+        stored.next_order = counts.next_order;
+        err = store_load_settings(server->store, access_stored_add, &stored);
+    }
+    if (err != OK) {
+        access_stored_free(&stored);
+        return err; // it told
+    }
+    err = access_service_open(server->access, server->config, &stored, &fresh, problem);
+    if (err != OK)
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
+    else if (fresh.text[0] != '\0')
+        log_line(server->log, fresh.doubtful ? LOG_T_WARNING : LOG_T_INFORMATION, "%s.",
+                 fresh.text);
+    if (err == OK && server->store && fresh.count > 0)
+        err = store_put_settings(server->store, fresh.records, fresh.count);
+    access_stored_free(&stored);
+    access_stored_free(&fresh);
+    return err;
+}
+
 static bool
 load_shard(void *arg, struct shard *shard)
 {
@@ -354,6 +459,19 @@ start_workers(struct server *server)
 }
 
 static err_t
+start_access(struct server *server)
+{
+    unsigned threads = server->config->login_threads;
+    if (threads == 0)
+        threads = (unsigned)max_u32(server->worker_count / 2, 1);
+    char problem[ACCESS_PROBLEM_MAX] = "";
+    err_t err = access_service_start(server->access, server->broker, threads, problem);
+    if (err != OK)
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
+    return err;
+}
+
+static err_t
 start(struct server *server)
 {
     must(server->config != NULL && server->broker == NULL);
@@ -369,6 +487,9 @@ start(struct server *server)
     if (err != OK)
         return err;
     log_store(server);
+    err = load_access(server);
+    if (err != OK)
+        return err;
     server->keeper = keeper_new(server->worker_count, server->store != NULL);
     if (server->store) {
         struct store_counts counts;
@@ -384,8 +505,13 @@ start(struct server *server)
     server->rcu = rcu_register(server->broker->rcu);
     rcu_offline(server->rcu); // main holds no reference but in reload
     server->broker->keeper = server->keeper;
+    server->desk = access_desk_new(server->worker_count, server->config->logins_max);
+    server->broker->desk = server->desk;
+    atomic_store(&server->broker->access, access_service_rules(server->access));
     if (server->store)
         err = load_store(server);
+    if (err == OK)
+        err = start_access(server);
     if (err == OK)
         err = start_workers(server);
     if (err == OK && server->store)
@@ -407,28 +533,26 @@ start(struct server *server)
 // ---- Signals ------------------------------------------------------------------------------------
 
 static void
-wake_all(const struct server *server)
-{
-    for (unsigned i = 0; i < server->started; i++)
-        worker_wake(server->workers[i]);
-}
-
-static void
 reopen_log(const struct server *server)
 {
     if (log_reopen(server->log, &server->config->log) != OK)
         log_line(server->log, LOG_T_ERROR, "Error: cannot reopen the log; the old one goes on");
 }
 
-// Takes fresh. With its certificates and keys, or not at all.
+// Takes fresh. With its certificates, keys, passwords and rules, or not at all.
 static err_t
 take_config(struct server *server, struct config *fresh)
 {
     must(fresh->listener_count == server->config->listener_count);
-    char problem[ENTRY_PROBLEM_MAX];
+    char problem[PROBLEM_MAX];
     struct entry_contexts contexts;
     watch_files(server, fresh);
     err_t err = entry_contexts_new(fresh, server->worker_count, &contexts, problem);
+    if (err == OK) {
+        err = access_service_reload(server->access, fresh, problem);
+        if (err != OK)
+            entry_contexts_free(&contexts);
+    }
     if (err != OK) {
         log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
         watch_files(server, server->config);
@@ -440,6 +564,7 @@ take_config(struct server *server, struct config *fresh)
     rcu_online(server->rcu);
     broker_set_config(server->broker, server->rcu, fresh); // frees the old one in time
     rcu_offline(server->rcu);
+    exchange_rules(server);
     server->config = fresh;
     atomic_store(&server->broker->tls_reload_failed, 0);
     note_ends(server);
@@ -468,35 +593,6 @@ reload(struct server *server)
     }
     reopen_log(server); // also where only the log file was moved away
     process_notify("READY=1");
-}
-
-// Lines of one dump: more would only push each other out of the log's queue.
-#define DUMP_LINES_MAX 2000u
-
-struct dump {
-    struct log *log;
-    uint64_t seen;
-};
-
-static void
-dump_filter(void *arg, struct slice filter, struct slice group, uint64_t shards)
-{
-    struct dump *dump = arg;
-    if (dump->seen++ >= DUMP_LINES_MAX)
-        return;
-    log_line(dump->log, LOG_T_INFORMATION, "Subscription: %s%.*s%s%.*s on workers 0x%llx",
-             group.len ? "$share/" : "", (int)group.len, (const char *)group.data,
-             group.len ? "/" : "", (int)filter.len, (const char *)filter.data,
-             (unsigned long long)shards);
-}
-
-static void
-dump_subscriptions(struct server *server)
-{
-    struct dump dump = {.log = server->log};
-    trie_each(server->broker->trie, dump_filter, &dump);
-    log_line(server->log, LOG_T_INFORMATION, "Subscriptions: %llu filters and share groups.",
-             (unsigned long long)dump.seen);
 }
 
 static void
@@ -532,7 +628,7 @@ on_signal(struct server *server, int number)
         log_line(server->log, LOG_T_INFORMATION, "Log reopened.");
         return false;
     case SIGUSR2:
-        dump_subscriptions(server);
+        broker_log_subscriptions(server->broker);
         return false;
     case SIGTERM:
     case SIGINT:
@@ -542,20 +638,35 @@ on_signal(struct server *server, int number)
     }
 }
 
+// What the host grants may change while we run: a container's memory, and the descriptors.
+static void
+follow_host(struct server *server)
+{
+    listen_set_descriptors(server->listeners, process_descriptors());
+    if (server->config->memory_follows && governor_follow_host(server->broker))
+        wake_all(server);
+}
+
 static void
 serve(struct server *server)
 {
     must(server->started == server->worker_count);
     uint64_t watchdog_ms = process_watchdog_ms();
+    uint64_t host_ms = clock_mono_ms();
     bool stop = false;
     while (!stop) {
-        uint64_t wait_ms = rcu_deferred(server->rcu) > 0 ? FREE_MS : IDLE_MS;
+        uint64_t wait_ms = rcu_deferred(server->rcu) > 0 ? FREE_MS : HOST_MS;
         if (watchdog_ms > 0)
             wait_ms = min_u64(wait_ms, watchdog_ms);
         stop = on_signal(server, process_wait(&server->signals, wait_ms));
         rcu_online(server->rcu);
         rcu_quiescent(server->rcu);
         rcu_offline(server->rcu);
+        if (clock_mono_ms() - host_ms >= HOST_MS) {
+            host_ms = clock_mono_ms();
+            follow_host(server);
+            access_service_tidy(server->access);
+        }
         if (watchdog_ms > 0)
             process_notify("WATCHDOG=1");
     }
@@ -584,6 +695,8 @@ stop(struct server *server)
         log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " terminating");
     file_watch_free(server->watch);
     process_end_on_signal(); // who asks twice does not want to wait
+    if (server->access)
+        access_service_stop(server->access);
     stop_workers(server);
     if (server->store)
         store_stop(server->store);
@@ -592,6 +705,8 @@ stop(struct server *server)
         rcu_unregister(server->rcu);
     }
     broker_free(server->broker);
+    access_desk_free(server->desk);
+    access_service_free(server->access);
     keeper_free(server->keeper);
     store_close(server->store);
     listen_close(server->listeners);
@@ -606,12 +721,20 @@ static int
 test_config(const struct server *server, err_t err)
 {
     print_problems(&server->report, stderr);
-    char problem[ENTRY_PROBLEM_MAX];
+    char problem[PROBLEM_MAX];
     struct entry_contexts contexts;
+    struct access_service *access;
     if (err == OK) {
         err = entry_contexts_new(server->config, 1, &contexts, problem);
         if (err == OK)
             entry_contexts_free(&contexts);
+        else
+            (void)fprintf(stderr, "Error: %s\n", problem);
+    }
+    if (err == OK) {
+        err = access_service_new(server->config, &access, problem);
+        if (err == OK)
+            access_service_free(access);
         else
             (void)fprintf(stderr, "Error: %s\n", problem);
     }

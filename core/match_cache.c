@@ -401,7 +401,8 @@ match_cache_get(struct match_cache *cache, struct slice topic)
 // ---- Share groups ---------------------------------------------------------------------------
 
 int
-trie_share_pick(const struct trie_share *share, uint32_t *rotor, bool *ret_durable)
+trie_share_pick(const struct trie_share *share, uint64_t without, uint32_t *rotor,
+                bool *ret_durable)
 {
     // Weights may change meanwhile; what was read once is what counts.
     uint64_t weights[TRIE_SHARDS_MAX], connected = 0, members = 0;
@@ -410,6 +411,8 @@ trie_share_pick(const struct trie_share *share, uint32_t *rotor, bool *ret_durab
     const struct share_cell *cell = atomic_load_explicit(&share->cells, memory_order_acquire);
     for (; cell; cell = atomic_load_explicit(&cell->next, memory_order_acquire)) {
         must_hot(n < TRIE_SHARDS_MAX);
+        if (without >> cell->shard & 1)
+            continue;
         weights[n] = atomic_load_explicit(&cell->weight, memory_order_relaxed);
         cells[n] = cell;
         connected += weights[n] >> 32;

@@ -8,33 +8,87 @@
 static uint8_t *
 append(uint8_t *p, struct slice part)
 {
-    if (part.len > 0)
+    if (part.data && part.len > 0)
         memcpy(p, part.data, part.len);
     return p + part.len;
 }
 
-struct msg *
-msg_new(const struct pub *pub)
+// ---- Who published it ---------------------------------------------------------------------------
+
+#define SOURCE_HEAD 5u // u16 port, u8 whether there is a user, u16 its length; user, client id
+
+static uint32_t
+source_size(const struct msg_source *source)
 {
-    must_hot(!pub_is_run(pub)); // which is no message, but several
-    size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len;
+    return SOURCE_HEAD + source->user.len + source->client_id.len;
+}
+
+static uint8_t *
+append_source(uint8_t *p, const struct msg_source *source)
+{
+    must(source->user.len <= UINT16_MAX && source->client_id.len > 0);
+    uint16_t user_len = (uint16_t)source->user.len;
+    memcpy(p, &source->port, 2);
+    p[2] = source->user.data != NULL;
+    memcpy(p + 3, &user_len, 2);
+    return append(append(p + SOURCE_HEAD, source->user), source->client_id);
+}
+
+bool
+msg_source(const struct msg *msg, struct msg_source *ret)
+{
+    if (msg->source_len == 0)
+        return false;
+    const uint8_t *p = msg->bytes + msg->topic_len + msg->props_len + msg->payload_len;
+    uint16_t user_len;
+    memcpy(&ret->port, p, 2);
+    memcpy(&user_len, p + 3, 2);
+    must(msg->source_len >= SOURCE_HEAD + user_len);
+    ret->user = p[2] ? slice_of(p + SOURCE_HEAD, user_len) : (struct slice){0};
+    ret->client_id = slice_of(p + SOURCE_HEAD + user_len, msg->source_len - SOURCE_HEAD - user_len);
+    return true;
+}
+
+// ---- Messages -----------------------------------------------------------------------------------
+
+static inline struct msg *
+make(const struct pub *pub, const struct msg_source *source)
+{
+    must_hot(pub->topic.len <= UINT16_MAX && !pub_is_run(pub)); // which is several messages
+    uint32_t source_len = source ? source_size(source) : 0;
+    size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len + source_len;
     struct msg *msg = mem_alloc(sizeof *msg + body);
     *msg = (struct msg){
         .magic = MSG_MAGIC,
         .expires_ms = pub->expires_ms,
         .publisher = pub->publisher,
         .arrived_ms = pub->arrived_ms,
-        .topic_len = pub->topic.len,
+        .topic_len = (uint16_t)pub->topic.len,
         .props_len = pub->props.len,
         .payload_len = pub->payload.len,
+        .source_len = source_len,
         .qos = pub->qos,
         .retain = pub->retain,
     };
     atomic_init(&msg->refs, 1);
     atomic_init(&msg->number, pub->number);
-    const uint8_t *end = append(append(append(msg->bytes, pub->topic), pub->props), pub->payload);
+    uint8_t *end = append(append(append(msg->bytes, pub->topic), pub->props), pub->payload);
+    if (source)
+        end = append_source(end, source);
     must_hot(end == msg->bytes + body);
     return msg;
+}
+
+static NOINLINE struct msg *
+make_with_source(const struct pub *pub)
+{
+    return make(pub, pub->source);
+}
+
+struct msg *
+msg_new(const struct pub *pub)
+{
+    return unlikely(pub->source != NULL) ? make_with_source(pub) : make(pub, NULL);
 }
 
 struct msg *
@@ -86,7 +140,7 @@ msg_unref(struct msg *msg)
 size_t
 msg_size(const struct msg *msg)
 {
-    return sizeof *msg + msg->topic_len + msg->props_len + msg->payload_len;
+    return sizeof *msg + msg->topic_len + msg->props_len + msg->payload_len + msg->source_len;
 }
 
 struct msg *

@@ -3,7 +3,9 @@
 // Job:    one allocation per message whatever its fan-out: topic, forwarded properties, payload.
 // Owner:  reference counted. Contents never change.
 // Thread: one shard's, until msg_share; then any may hold and release references.
-// Memory: sizeof(struct msg) + topic + properties + payload.
+// Memory: sizeof(struct msg) + topic + properties + payload, and of a retained message who
+// published
+//         it, where there are rules for that.
 // Limits: the maximum packet size bounds the body.
 #ifndef TERN_CORE_MSG_H
 #define TERN_CORE_MSG_H
@@ -22,11 +24,21 @@ struct msg {
     uint64_t arrived_ms;     // monotonic
     _Atomic uint64_t number; // in the journal, of whatever shard; 0 = not there (journal.h)
     uint64_t order;          // as retained message: later ones are higher (retained.h)
-    uint32_t topic_len, props_len, payload_len;
+    uint32_t props_len, payload_len;
+    uint32_t source_len; // 0 = it does not matter who published it
+    uint16_t topic_len;
     uint8_t qos;     // as published
-    bool retain;     // RETAIN flag as published
-    bool shared;     // other threads may have references
-    uint8_t bytes[]; // topic, properties (codec_forward_props form), payload
+    bool retain : 1; // RETAIN flag as published
+    bool shared : 1; // other threads may have references
+    uint8_t bytes[]; // topic, properties (codec_forward_props form), payload, source (msg.c)
+};
+_Static_assert(sizeof(struct msg) == 64, "there is one for each message that waits");
+
+// Who published a retained message: whether he still may is asked when it is sent.
+struct msg_source {
+    struct slice user; // data NULL = none
+    struct slice client_id;
+    uint16_t port; // of the listener that he came by; 0 = not known
 };
 
 // A PUBLISH packet as receivers of one form get it, but for its first byte and packet identifier.
@@ -70,6 +82,7 @@ struct pub {
     bool bonded;   // what is journaled for it, on whatever shard, is on the disk at once (keeper.h)
     bool may_wait; // its publisher cannot be refused: a full queue slows it instead (session.h)
     struct pub_packet packet; // as it came, where it may go on so; payload is that of a run's first
+    const struct msg_source *source; // borrowed; NULL: it does not matter. Only with retain
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
     struct publish_copy *copy; // borrowed; NULL: one receiver, or not known to be more
 };
@@ -89,6 +102,8 @@ struct msg *msg_ref(struct msg *msg);       // returns the same, one more refere
 struct msg *msg_share(struct msg *msg);     // the same, for a reference that goes to another thread
 void msg_unref(struct msg *msg);            // takes one reference; NULL is fine
 size_t msg_size(const struct msg *msg);     // bytes allocated
+// False: it does not matter who published it. Borrows from msg.
+bool msg_source(const struct msg *msg, struct msg_source *ret);
 
 // The pub's message, made on first need. Borrowed: msg_ref it to keep it.
 struct msg *pub_msg(struct pub *pub);

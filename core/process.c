@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,16 +21,21 @@
 
 #define PASSWD_BUFFER 16384 // of one entry; getpwnam_r refuses longer ones
 
-uint64_t
+void
 process_raise_descriptors(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 0;
+        return;
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit); // up to the hard limit it is allowed to everybody
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur;
+}
+
+uint64_t
+process_descriptors(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
 }
 
 // ---- Signals ------------------------------------------------------------------------------------
@@ -195,6 +202,17 @@ drop_root(const char *user, char text[PROCESS_TEXT_MAX])
     return ERR_CONFIG;
 }
 
+// A service manager may have given some to an ordinary user, to open a port below 1024, say. They
+// are of no use any more.
+static bool
+drop_capabilities(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 &&
+           syscall(SYS_capset, &head, none) == 0;
+}
+
 err_t
 process_drop_privileges(const char *user, char ret_text[PROCESS_TEXT_MAX])
 {
@@ -202,6 +220,10 @@ process_drop_privileges(const char *user, char ret_text[PROCESS_TEXT_MAX])
     err_t err = geteuid() == 0 ? drop_root(user, ret_text) : OK;
     if (err != OK)
         return err;
+    if (geteuid() != 0 && !drop_capabilities()) {
+        (void)snprintf(ret_text, PROCESS_TEXT_MAX, "cannot give up capabilities: %m");
+        return ERR_CONFIG;
+    }
     // What clients send and own passes through this memory: no core files, no debugger of the same
     // user, no set-user-id program that would bring root back.
     int rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) | prctl(PR_SET_DUMPABLE, PROCESS_DUMPABLE);

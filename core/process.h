@@ -27,8 +27,10 @@
 // Sent by the process to itself: certificates or the like have changed on the disk.
 #define PROCESS_SIGNAL_FILES (SIGRTMIN + 1)
 
-// The soft limit of descriptors becomes the hard one. Returns it.
-uint64_t process_raise_descriptors(void);
+// The soft limit of descriptors becomes the hard one, where that is allowed.
+void process_raise_descriptors(void);
+// How many the process may have; 0: not known.
+uint64_t process_descriptors(void);
 
 // Blocks the signals that main waits for, in this thread and in all that it will start; ignores
 // PIPE. Fills ret_set for process_wait.

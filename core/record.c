@@ -55,6 +55,26 @@ put_msg(uint8_t *dst, const struct record_msg *msg)
     return put_text(put_text(put_text(dst, msg->topic), msg->props), msg->payload);
 }
 
+// Who published a retained message, where that matters: the record goes on after the message.
+#define SOURCE_BYTES (1u + 2u + 2u * 4u)
+
+static uint32_t
+source_bytes(const struct record *r)
+{
+    return r->id.len > 0 ? SOURCE_BYTES + r->user.len + r->id.len : 0;
+}
+
+static uint8_t *
+put_source(uint8_t *dst, const struct record *r)
+{
+    if (r->id.len == 0)
+        return dst;
+    must(r->user.data || r->user.len == 0);
+    dst = put_int(dst, r->user.data ? FLAG_USER : 0, 1);
+    dst = put_int(dst, r->port, 2);
+    return put_text(put_text(dst, r->user), r->id);
+}
+
 static uint32_t
 body_size(const struct record *r)
 {
@@ -69,8 +89,9 @@ body_size(const struct record *r)
     case JOURNAL_UNSUBSCRIBE:
         return 8 + 4;
     case JOURNAL_MESSAGE:
-    case JOURNAL_RETAIN:
         return 8 + msg_bytes(&r->msg);
+    case JOURNAL_RETAIN:
+        return 8 + msg_bytes(&r->msg) + source_bytes(r);
     case JOURNAL_ENQUEUE:
         return 8 + 8 + 8 + 4 + 1 + 4 + r->ids.len;
     case JOURNAL_STATE:
@@ -78,6 +99,8 @@ body_size(const struct record *r)
     case JOURNAL_RECEIVED:
     case JOURNAL_RELEASED:
         return 8 + 2;
+    case JOURNAL_SETTING:
+        return 8 + 4 + r->msg.topic.len + 4 + r->msg.payload.len;
     default:
         must(r->kind == JOURNAL_RETAIN_CLEAR);
         return 8 + 4 + r->msg.topic.len;
@@ -155,8 +178,10 @@ record_write(uint8_t *dst, const struct record *r)
         dst = put_int(dst, r->ordinal, 4);
         break;
     case JOURNAL_MESSAGE:
-    case JOURNAL_RETAIN:
         dst = put_msg(dst, &r->msg);
+        break;
+    case JOURNAL_RETAIN:
+        dst = put_source(put_msg(dst, &r->msg), r);
         break;
     case JOURNAL_ENQUEUE:
         dst = write_enqueue(dst, r);
@@ -170,6 +195,10 @@ record_write(uint8_t *dst, const struct record *r)
         break;
     case JOURNAL_RETAIN_CLEAR:
         dst = put_text(dst, r->msg.topic);
+        break;
+    case JOURNAL_SETTING:
+        must(r->msg.topic.len > 0 && r->msg.topic.len <= RECORD_SETTING_NAME_MAX);
+        dst = put_text(put_text(dst, r->msg.topic), r->msg.payload);
         break;
     default:
         must(r->kind == JOURNAL_SESSION_END);
@@ -233,6 +262,22 @@ get_msg(struct fields *f, struct record_msg *msg)
               msg->topic.len > MQTT_STRING_MAX;
 }
 
+// Those that were written before there were rules for topics have none.
+static void
+read_source(struct fields *f, struct record *r)
+{
+    if (f->at == f->end)
+        return;
+    uint64_t flags = get_int(f, 1);
+    r->port = (uint16_t)get_int(f, 2);
+    r->user = get_text(f);
+    r->id = get_text(f);
+    f->bad |= flags > FLAG_USER || r->id.len == 0 || r->id.len > MQTT_STRING_MAX ||
+              r->user.len > MQTT_STRING_MAX || (!flags && r->user.len > 0);
+    if (!flags)
+        r->user = (struct slice){0};
+}
+
 static void
 read_session(struct fields *f, struct record *r)
 {
@@ -294,7 +339,7 @@ read_body(struct fields *f, struct record *r)
     uint64_t number = get_int(f, 8);
     if (r->kind == JOURNAL_MESSAGE)
         r->message = number;
-    else if (r->kind == JOURNAL_RETAIN || r->kind == JOURNAL_RETAIN_CLEAR)
+    else if (r->kind >= JOURNAL_RETAIN && r->kind <= JOURNAL_SETTING)
         r->order = number;
     else
         r->session = number;
@@ -311,8 +356,11 @@ read_body(struct fields *f, struct record *r)
         r->ordinal = (uint32_t)get_int(f, 4);
         return;
     case JOURNAL_MESSAGE:
+        get_msg(f, &r->msg);
+        return;
     case JOURNAL_RETAIN:
         get_msg(f, &r->msg);
+        read_source(f, r);
         return;
     case JOURNAL_ENQUEUE:
         read_enqueue(f, r);
@@ -330,6 +378,11 @@ read_body(struct fields *f, struct record *r)
     case JOURNAL_RETAIN_CLEAR:
         r->msg.topic = get_text(f);
         f->bad |= r->msg.topic.len == 0 || r->msg.topic.len > MQTT_STRING_MAX;
+        return;
+    case JOURNAL_SETTING:
+        r->msg.topic = get_text(f);
+        r->msg.payload = get_text(f);
+        f->bad |= r->msg.topic.len == 0 || r->msg.topic.len > RECORD_SETTING_NAME_MAX;
         return;
     default:
         f->bad = true;

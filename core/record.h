@@ -17,19 +17,24 @@
 #define RECORD_BYTES_MAX (UINT32_C(1) << 30)
 
 enum journal_kind {
-    JOURNAL_VOID = 0,         // cancelled before it was taken: never reaches the disk
-    JOURNAL_SESSION = 1,      // session, id, user ...: made or changed
-    JOURNAL_SESSION_END = 2,  // session
-    JOURNAL_SUBSCRIBE = 3,    // session, ordinal, options, subscription_id, filter, group
-    JOURNAL_UNSUBSCRIBE = 4,  // session, ordinal
-    JOURNAL_MESSAGE = 5,      // message, msg: before the ENQUEUE records that name it
-    JOURNAL_ENQUEUE = 6,      // session, seq, message, size, qos, retain, ordinal, ids
-    JOURNAL_STATE = 7,        // session, seq, state
-    JOURNAL_RECEIVED = 8,     // session, packet_id: a QoS 2 PUBLISH was taken
-    JOURNAL_RELEASED = 9,     // session, packet_id: its PUBREL came
-    JOURNAL_RETAIN = 10,      // order, msg
-    JOURNAL_RETAIN_CLEAR = 11 // order, msg.topic
+    JOURNAL_VOID = 0,          // cancelled before it was taken: never reaches the disk
+    JOURNAL_SESSION = 1,       // session, id, user ...: made or changed
+    JOURNAL_SESSION_END = 2,   // session
+    JOURNAL_SUBSCRIBE = 3,     // session, ordinal, options, subscription_id, filter, group
+    JOURNAL_UNSUBSCRIBE = 4,   // session, ordinal
+    JOURNAL_MESSAGE = 5,       // message, msg: before the ENQUEUE records that name it
+    JOURNAL_ENQUEUE = 6,       // session, seq, message, size, qos, retain, ordinal, ids
+    JOURNAL_STATE = 7,         // session, seq, state
+    JOURNAL_RECEIVED = 8,      // session, packet_id: a QoS 2 PUBLISH was taken
+    JOURNAL_RELEASED = 9,      // session, packet_id: its PUBREL came
+    JOURNAL_RETAIN = 10,       // order, msg; id, user and port of who published it
+    JOURNAL_RETAIN_CLEAR = 11, // order, msg.topic
+    JOURNAL_SETTING = 12,      // order, msg.topic: its name, msg.payload: its value; empty: deleted
+    JOURNAL_KINDS
 };
+
+// What the broker itself keeps (dynamic security), by name.
+#define RECORD_SETTING_NAME_MAX 480u // bytes: a key of the state has room for it
 
 // STATE: what became of an entry of a session's queue.
 enum entry_state {
@@ -52,9 +57,10 @@ struct record {
     uint8_t kind;                       // enum journal_kind
     uint64_t session, seq;              // seq: place in the session's queue
     uint64_t message;                   // number of the message
-    uint64_t order;                     // retained: the later of two changes of a topic is higher
-    struct record_msg msg;              // MESSAGE, RETAIN, RETAIN_CLEAR; SESSION: the Will
-    struct slice id, user;              // SESSION; user.data NULL = none
+    uint64_t order;                     // retained, SETTING: the later of two changes is higher
+    struct record_msg msg;              // MESSAGE, RETAIN, RETAIN_CLEAR, SETTING; SESSION: the Will
+    struct slice id, user;              // SESSION, RETAIN; user.data NULL = none
+    uint16_t port;                      // RETAIN: of the listener; 0 = not known
     uint8_t version;                    // SESSION: enum mqtt_version
     bool connected;                     // SESSION: it has a connection
     bool has_will;                      // SESSION

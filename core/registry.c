@@ -96,14 +96,26 @@ registry_count(const struct registry *registry)
     return registry->count;
 }
 
-void
-registry_each(struct registry *registry, void (*fn)(struct session *session))
+// A table that grows between two calls splits a bucket i into i and i + cap: what was seen may come
+// again, and nothing is left out.
+uint32_t
+registry_each_from(struct registry *registry, uint32_t from, uint32_t count,
+                   void (*fn)(struct session *session))
 {
-    for (uint32_t i = 0; i < registry->cap; i++) {
+    uint32_t end =
+        count < registry->cap - min_u32(from, registry->cap) ? from + count : registry->cap;
+    for (uint32_t i = from; i < end; i++) {
         struct session *next;
         for (struct session *s = registry->buckets[i]; s; s = next) {
             next = s->chain;
             fn(s);
         }
     }
+    return end == registry->cap ? UINT32_MAX : end;
+}
+
+void
+registry_each(struct registry *registry, void (*fn)(struct session *session))
+{
+    (void)registry_each_from(registry, 0, UINT32_MAX, fn);
 }

@@ -19,5 +19,9 @@ void registry_remove(struct registry *registry, struct session *session);
 size_t registry_count(const struct registry *registry);
 // fn may end the session it is given, no other.
 void registry_each(struct registry *registry, void (*fn)(struct session *session));
+// The same for the sessions of count buckets from `from` on. Returns where to go on, UINT32_MAX at
+// the end. Sessions may come and go between two calls: those that are there throughout are seen.
+uint32_t registry_each_from(struct registry *registry, uint32_t from, uint32_t count,
+                            void (*fn)(struct session *session));
 
 #endif

@@ -126,6 +126,8 @@ restore_retained(struct broker *broker, struct rcu_reader *reader, const struct 
     const struct record_msg *stored = &record->msg;
     if (stored->payload.len == 0 || topic_name_check(stored->topic) != OK)
         return;
+    struct msg_source source = {
+        .user = record->user, .client_id = record->id, .port = record->port};
     // One that has expired is nobody's any more, and the sweep removes it from the disk as well.
     struct pub pub = {
         .topic = stored->topic,
@@ -136,6 +138,7 @@ restore_retained(struct broker *broker, struct rcu_reader *reader, const struct 
         .arrived_ms = mono_ms(stored->arrived_ms, now_ms, wall_ms),
         .qos = stored->qos,
         .retain = true,
+        .source = record->id.len > 0 ? &source : NULL,
     };
     struct msg *msg = msg_new(&pub);
     static const struct retained_limits none;

@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/acl.h"
 #include "core/broker.h"
 #include "core/journal.h"
 #include "core/mail.h"
@@ -73,10 +74,19 @@ effective_qos(const struct shard *shard, const struct sub *sub, const struct pub
     return sub->options.qos < pub->qos ? sub->options.qos : pub->qos;
 }
 
-static bool
-is_own(const struct sub *sub, const struct pub *pub)
+// Its own, and it does not want that [MQTT-3.8.3-3]; or it may not read it.
+static NOINLINE bool
+is_kept_from(const struct sub *sub, const struct pub *pub)
 {
-    return sub->options.no_local && sub->session->number == pub->publisher; // [MQTT-3.8.3-3]
+    if (sub->options.no_local && sub->session->number == pub->publisher)
+        return true;
+    return sub->options.partly && !session_may_read(sub->session, pub->topic);
+}
+
+static inline bool
+is_for(const struct sub *sub, const struct pub *pub)
+{
+    return likely(!(sub->options.no_local | sub->options.partly)) || !is_kept_from(sub, pub);
 }
 
 static struct delivery_spec
@@ -106,7 +116,7 @@ deliver_run(struct shard *shard, const struct sub *items, uint32_t count, struct
     uint32_t others = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct delivery_spec spec = spec_of(shard, &items[i], run);
-        if (unlikely(is_own(&items[i], run)))
+        if (!is_for(&items[i], run))
             continue;
         if (!session_deliver_run(items[i].session, run, &spec))
             scratch->others[others++] = i;
@@ -135,23 +145,42 @@ deliver_vector(struct shard *shard, struct sub_vector *vector, struct pub *pub)
     scratch->copy.packet.form = 0;
     pub->copy = count > 1 ? &scratch->copy : NULL;
     for (uint32_t i = 0; i < count; i++)
-        if (likely(!is_own(&items[i], pub)))
+        if (likely(is_for(&items[i], pub)))
             deliver_sub(shard, &items[i], pub);
     pub->copy = NULL;
 }
 
-// The member whose turn it is: connected ones only, while there are any; of those, one with room.
+// Of count members the one whose turn it is, or a later one: one that may read it, with room for it
+// if there is one. NULL: none may.
+static const struct sub *
+pick_member(const struct sub *members, uint32_t count, uint32_t turn, const struct pub *pub)
+{
+    const struct sub *picked = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sub *sub = &members[(turn + i) % count];
+        if (unlikely(sub->options.partly) &&
+            !rights_allow(sub->session->rights, ACL_RECEIVE, pub->topic))
+            continue;
+        if (likely(session_has_room(sub->session, pub)))
+            return sub;
+        picked = picked ? picked : sub;
+    }
+    return picked;
+}
+
+// To one that has a connection, while there are any that may read it. False: nobody here may.
 static bool
 deliver_share(struct shard *shard, struct trie_handle share, struct pub *pub)
 {
     struct sub_vector *vector = subs_find(shard->subs, share);
     if (!vector)
         return false;
-    uint32_t connected = subs_connected(vector);
-    uint32_t among = connected ? connected : subs_count(vector), turn = subs_turn(vector);
-    const struct sub *items = subs_items(vector), *sub = &items[turn % among];
-    for (uint32_t i = 1; i < among && !session_has_room(sub->session, pub); i++)
-        sub = &items[(turn + i) % among];
+    uint32_t connected = subs_connected(vector), turn = subs_turn(vector);
+    const struct sub *items = subs_items(vector), *sub = pick_member(items, connected, turn, pub);
+    if (!sub)
+        sub = pick_member(items + connected, subs_count(vector) - connected, turn, pub);
+    if (!sub)
+        return false;
     struct delivery_spec spec = spec_of(shard, sub, pub);
     spec.share = share;
     spec.ordinal = sub->session->subs[sub->back].ordinal;
@@ -184,7 +213,7 @@ merge_vector(struct shard *shard, struct sub_vector *vector, const struct pub *p
     for (uint32_t i = 0, count = subs_count(vector); i < count; i++) {
         const struct sub *sub = &items[i];
         struct session *session = sub->session;
-        if (is_own(sub, pub))
+        if (!is_for(sub, pub))
             continue;
         uint8_t qos = effective_qos(shard, sub, pub);
         if (session->stamp != shard->stamp) {
@@ -232,7 +261,11 @@ deliver_targets(struct shard *shard, struct pub *pub)
 struct selection {
     const struct trie_handle *handles;
     uint32_t ordinary, shares;
+    uint64_t tried; // bit i: shard i had no member for it
 };
+
+static void place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried,
+                  bool lasting);
 
 static inline void
 deliver_filter(struct shard *shard, struct pub *pub, struct trie_handle handle)
@@ -258,8 +291,8 @@ deliver_handles(struct shard *shard, struct pub *pub, const struct selection *wa
     }
     for (uint32_t i = 0; i < wanted->shares; i++) {
         struct trie_handle share = wanted->handles[wanted->ordinary + i];
-        if (!deliver_share(shard, share, pub))
-            route_redispatch(shard, pub_msg(pub), share, false);
+        if (unlikely(!deliver_share(shard, share, pub)))
+            place(shard, pub, share, wanted->tried | UINT64_C(1) << shard->index, false);
     }
 }
 
@@ -272,6 +305,7 @@ deliver_handles(struct shard *shard, struct pub *pub, const struct selection *wa
 struct record_head {
     uint64_t expires_ms, publisher, arrived_ms, number;
     uint64_t ticket; // the receiver answers with it; 0 = no answer is wanted
+    uint64_t tried;  // for one share group that is on its way: struct selection
     struct msg *msg; // RECORD_PUBLISH_REF: with a reference; else NULL
     uint32_t topic_len, props_len, payload_at, payload_len;
     uint32_t run_payload_len; // of all packets
@@ -318,6 +352,7 @@ post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,
         .arrived_ms = pub->arrived_ms,
         .number = pub->number,
         .ticket = ticket,
+        .tried = wanted->tried,
         .msg = by_ref ? msg_share(pub_msg(pub)) : NULL,
         .topic_len = pub->topic.len,
         .props_len = pub->props.len,
@@ -408,7 +443,7 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
         journal_bond(shard->journal, false, head.ticket, UINT64_C(1) << from);
     // Records are 8-byte aligned and the head is a multiple of 8.
     const void *handles = record->data + sizeof head;
-    struct selection wanted = {handles, head.ordinary, head.shares};
+    struct selection wanted = {handles, head.ordinary, head.shares, head.tried};
     if (pub_is_run(&pub) && pub.qos > 0)
         deliver_each(shard, &pub, &wanted);
     else
@@ -444,7 +479,7 @@ static struct selection
 select_handles(struct route_scratch *scratch, const struct match *match, unsigned to)
 {
     if (likely(match->count == 1 && match->shares == 0)) // one filter is the rule
-        return (struct selection){&match->entries[0].handle, 1, 0};
+        return (struct selection){&match->entries[0].handle, 1, 0, 0};
     struct selection ret = {0};
     uint32_t n = 0, plain = match->count - match->shares;
     scratch->handles = mem_grow(scratch->handles, &scratch->handle_cap, match->count + 1,
@@ -473,7 +508,7 @@ pick_shares(struct shard *shard, const struct match *match, uint64_t *durable)
     for (uint32_t i = 0; i < match->shares; i++) {
         const struct match_entry *entry = &match->entries[match->count - match->shares + i];
         bool lasting;
-        int to = trie_share_pick(entry->share, &shard->share_rotor, &lasting);
+        int to = trie_share_pick(entry->share, 0, &shard->share_rotor, &lasting);
         scratch->share_shard[i] = to < 0 ? NO_SHARD : (uint8_t)to;
         if (to < 0)
             continue;
@@ -554,6 +589,7 @@ publish_each(struct shard *shard, struct pub *run, struct route_result *ret)
     }
 }
 
+// ERR_FULL: there are as many as there may be. ERR_QUOTA_EXCEEDED: it is too large for one.
 static err_t
 retain(struct shard *shard, struct pub *pub)
 {
@@ -564,6 +600,9 @@ retain(struct shard *shard, struct pub *pub)
             journal_retain_clear(shard->journal, pub->topic, order); // [MQTT-3.3.1-6]
         return OK;
     }
+    uint32_t max = shard->config->retained_message_max;
+    if (max && pub->payload.len > max)
+        return ERR_QUOTA_EXCEEDED;
     struct retained_limits limits = {
         .count_max = shard->config->retained_messages_max,
         .bytes_max = shard->config->retained_bytes_max,
@@ -582,7 +621,9 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
     if (unlikely(pub->retain)) {
         err_t err = retain(shard, pub);
         if (err) {
-            stat_add(&shard->stats.dropped_retained_full, 1);
+            stat_add(err == ERR_FULL ? &shard->stats.dropped_retained_full
+                                     : &shard->stats.dropped_too_large,
+                     1);
             return err;
         }
     }
@@ -608,7 +649,7 @@ plan_only(struct shard *shard, const struct pub *run, struct route_plan *plan)
     if (!vector || subs_count(vector) != 1)
         return;
     const struct sub *sub = subs_items(vector);
-    if (is_own(sub, run))
+    if (!is_for(sub, run))
         return;
     plan->only = sub->session;
     plan->spec = spec_of(shard, sub, run);
@@ -649,12 +690,13 @@ route_next(struct shard *shard, const struct route_plan *plan, struct pub *one,
     if (likely(plan->only))
         session_deliver(plan->only, one, &plan->spec);
     else
-        deliver_handles(shard, one, &(struct selection){plan->handles, plan->handle_count, 0});
+        deliver_handles(shard, one, &(struct selection){plan->handles, plan->handle_count, 0, 0});
     ret->outcome = shard->outcome;
 }
 
 static void
-post_share(struct shard *shard, unsigned to, struct pub *pub, struct trie_handle share, bool bonded)
+post_share(struct shard *shard, unsigned to, struct pub *pub, const struct selection *wanted,
+           bool bonded)
 {
     uint64_t ticket = 0;
     if (bonded) {
@@ -662,25 +704,50 @@ post_share(struct shard *shard, unsigned to, struct pub *pub, struct trie_handle
         pub->bonded = true;
         journal_bond(shard->journal, true, ticket, UINT64_C(1) << to);
     }
-    post(shard, to, pub, ticket, &(struct selection){&share, 0, 1});
+    post(shard, to, pub, ticket, wanted);
+}
+
+static const struct trie_share *
+find_share(struct shard *shard, struct slice topic, struct trie_handle share)
+{
+    const struct match *match = match_cache_get(shard->matches, topic);
+    for (uint32_t i = match->count - match->shares; i < match->count; i++) {
+        const struct match_entry *entry = &match->entries[i];
+        if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
+            return entry->share;
+    }
+    return NULL;
+}
+
+// To a member of any shard but those that were tried, this one or another.
+static void
+place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried, bool lasting)
+{
+    must(share.generation != 0);
+    const struct trie_share *group = find_share(shard, pub->topic, share);
+    bool durable = false;
+    for (;;) {
+        int to = group ? trie_share_pick(group, tried, &shard->share_rotor, &durable) : -1;
+        if (to < 0) {
+            stat_add(&shard->stats.dropped_no_member, 1);
+            return;
+        }
+        if (to != (int)shard->index) {
+            const struct selection wanted = {&share, 0, 1, tried};
+            post_share(shard, (unsigned)to, pub, &wanted, lasting && durable);
+            return;
+        }
+        if (deliver_share(shard, share, pub))
+            return;
+        tried |= UINT64_C(1) << shard->index;
+    }
 }
 
 void
 route_redispatch(struct shard *shard, struct msg *msg, struct trie_handle share, bool lasting)
 {
-    const struct match *match = match_cache_get(shard->matches, msg_topic(msg));
-    int to = -1;
-    bool durable = false;
-    for (uint32_t i = match->count - match->shares; i < match->count && to < 0; i++) {
-        const struct match_entry *entry = &match->entries[i];
-        if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
-            to = trie_share_pick(entry->share, &shard->share_rotor, &durable);
-    }
     struct pub pub;
     pub_from_msg(&pub, msg);
-    if (to >= 0 && to != (int)shard->index)
-        post_share(shard, (unsigned)to, &pub, share, lasting && durable);
-    else if (to < 0 || !deliver_share(shard, share, &pub))
-        stat_add(&shard->stats.dropped_no_member, 1);
+    place(shard, &pub, share, 0, lasting);
     pub_done(&pub);
 }

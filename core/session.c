@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/acl.h"
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/journal.h"
@@ -69,7 +70,10 @@ session_set_will(struct session *session, const struct will_view *view)
         .retain = view->retain,
     };
     session->will = mem_alloc(sizeof *session->will);
-    *session->will = (struct will){.msg = msg_new(&pub), .delay_s = view->delay_s};
+    struct msg_source source;
+    session_source(session, &source);
+    *session->will =
+        (struct will){.msg = msg_new(&pub), .delay_s = view->delay_s, .port = source.port};
     mem_free(props);
 }
 
@@ -85,10 +89,29 @@ session_drop_will(struct session *session)
 }
 
 static void
-publish_will(struct session *session)
+refuse_will(struct session *session)
 {
     struct shard *shard = session->shard;
+    struct slice topic = msg_topic(session->will->msg);
+    stat_add(&shard->stats.dropped_not_allowed, 1);
+    log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
+                "Client %.64s: its Will to %.*s is not allowed.", session->id,
+                (int)min_u32(topic.len, 128), (const char *)topic.data);
+    session_drop_will(session);
+}
+
+static void
+publish_will(struct session *session)
+{
+    if (unlikely(!session_may_publish_will(session))) { // rights may go after CONNECT
+        refuse_will(session);
+        return;
+    }
+    struct shard *shard = session->shard;
     struct msg *msg = session->will->msg;
+    struct msg_source source;
+    session_source(session, &source);
+    source.port = session->will->port;
     struct pub pub = {
         .topic = msg_topic(msg),
         .props = msg_props(msg),
@@ -99,6 +122,7 @@ publish_will(struct session *session)
         .qos = msg->qos,
         .retain = msg->retain,
         .bonded = session->durable, // with the record that it is gone
+        .source = msg->retain && session->rights && !session->own_rights ? &source : NULL,
     };
     struct route_result result;
     if (route_publish(shard, &pub, &result) != OK)
@@ -148,6 +172,7 @@ session_discard(struct session *session)
     registry_remove(shard->registry, session);
     stat_sub(&shard->stats.sessions, 1);
     mem_free(session->user);
+    rights_free(session->rights);
     session->magic = 0;
     mem_free(session);
 }

@@ -35,6 +35,7 @@ struct shard;
 struct will {
     struct msg *msg;
     uint32_t delay_s;
+    uint16_t port; // of the listener; 0 = not known
 };
 
 // The session's side of one subscription.
@@ -65,6 +66,8 @@ struct session {
     uint32_t hash;         // registry
     uint32_t id_len;
     char *user;            // NULL = none
+    struct rights *rights; // NULL = it may do everything
+    bool own_rights;       // they came with the client, and are not made anew from the rules
     bool durable;          // outlives its connection: what it relies on is journaled
     uint8_t version;       // of the last connection
     uint32_t next_ordinal; // the last one given to a subscription
@@ -113,6 +116,26 @@ void session_resume(struct session *session);
 void session_journal(struct session *session);
 void session_set_will(struct session *session, const struct will_view *view);
 void session_drop_will(struct session *session);
+
+// What it may do from now on, also with what it has already: subscriptions, and messages that wait
+// (session_rights.c). Takes rights; NULL = everything.
+struct rights;
+void session_set_rights(struct session *session, struct rights *rights);
+// Are there topics of the filter that it may not read (ACL_RECEIVE)?
+bool session_reads_partly(const struct session *session, struct slice filter);
+// May it read the topic? For subscriptions that are read partly. What it may not is counted.
+bool session_may_read(struct session *session, struct slice topic);
+// The same for an entry of its queue: what was queued under other rights is asked for when it goes
+// out. Not counted.
+bool session_may_send(struct session *session, const struct delivery *entry);
+// May who published this retained message still do that?
+bool session_is_sourced(const struct shard *shard, const struct msg *msg);
+// May its Will be published, now?
+bool session_may_publish_will(struct session *session);
+// The session as a source; of its listener, while it has a connection.
+void session_source(const struct session *session, struct msg_source *ret);
+// Gives what waits in memory, and may not go to this session, to other members of its share groups.
+void session_pass_on(struct session *session);
 
 // ---- Subscriptions (session_subs.c) -----------------------------------------------------------
 

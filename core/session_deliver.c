@@ -4,6 +4,7 @@
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/retained.h"
 #include "core/route.h"
@@ -29,6 +30,23 @@ queue_is_over(const struct session *session, size_t size, uint32_t times)
         return true;
     uint64_t bytes_max = config->queued_bytes_max * times;
     return bytes_max && out->queued_bytes + out->disk_bytes + size > bytes_max;
+}
+
+// A line for the operator: messages do not get where they should, and which key says so.
+static COLD void
+tell(const struct session *session, const char *key)
+{
+    struct shard *shard = session->shard;
+    log_limited(shard->log, &shard->log_drops, shard->now_ms, LOG_T_NOTICE,
+                "Client %s: no room for a message to it because of %s.", session->id, key);
+}
+
+static COLD void
+tell_full(const struct session *session)
+{
+    uint32_t max = session->shard->config->queued_messages_max;
+    bool by_count = max && deliveries_waiting(&session->out) >= max;
+    tell(session, by_count ? "max_queued_messages" : "max_queued_bytes");
 }
 
 bool
@@ -89,6 +107,7 @@ static NOINLINE bool
 queue_is_full(struct session *session, const struct pub *pub, size_t size)
 {
     struct shard *shard = session->shard;
+    tell_full(session);
     switch (shard->config->queue_full_action) {
     case QUEUE_FULL_REJECT:
         if (session->durable)
@@ -119,8 +138,10 @@ static inline bool
 queue_make_room(struct session *session, const struct pub *pub, size_t size)
 {
     struct shard *shard = session->shard;
-    if (unlikely(shard->over_budget && !session->client && !journal_is_on(shard->journal))) {
+    if (unlikely(shard->level >= GOVERNOR_FULL && !session->client &&
+                 !journal_is_on(shard->journal))) {
         stat_add(&shard->stats.dropped_memory, 1);
+        tell(session, "memory_limit");
         note_outcome(shard, OUTCOME_REFUSED);
         return false;
     }
@@ -137,7 +158,7 @@ is_long(const struct session *session)
     if (session->client)
         return out->queued >= QUEUE_ONLINE_MESSAGES || out->queued_bytes >= QUEUE_ONLINE_BYTES;
     return out->queued >= QUEUE_AWAY_MESSAGES || out->queued_bytes >= QUEUE_AWAY_BYTES ||
-           session->shard->over_budget;
+           session->shard->level >= GOVERNOR_TRIM;
 }
 
 void
@@ -172,17 +193,33 @@ session_widen(struct session *session)
 }
 
 static bool
-out_has_room(const struct client *client)
+out_has_room(struct client *client)
 {
     uint64_t max = client->shard->config->output_bytes_max;
+    if (unlikely(client->rates != NULL) && !client_rates_may_send(client))
+        return false;
     return outq_bytes(&client->out) < (max ? min_u64(max, PUMP_OUT_MAX) : PUMP_OUT_MAX);
+}
+
+// Every PUBLISH of a session leaves by here.
+static inline bool
+put(struct session *session, struct pub *pub, const struct delivery_spec *spec, uint16_t packet_id,
+    bool dup)
+{
+    struct client *client = session->client;
+    if (unlikely(client->rates != NULL))
+        client_rates_sent(client, pub->topic.len + pub->payload.len);
+    return client_put_publish(client, pub, spec, packet_id, dup);
 }
 
 static void
 go_on_later(struct session *session)
 {
-    // A blocked client is continued by client_on_writable.
-    if (!session->client->blocked && list_empty(&session->unfinished))
+    const struct client *client = session->client;
+    // Those are continued by client_on_writable, and by client_rates_on_timer.
+    if (client->blocked || (client->rates && client->rates->out_due_ms))
+        return;
+    if (list_empty(&session->unfinished))
         list_push(&session->shard->unfinished, &session->unfinished);
 }
 
@@ -218,12 +255,17 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         session_finish(session, entry);
         return;
     }
+    if (unlikely(session->rights != NULL) && !session_may_send(session, entry)) {
+        stat_add(&shard->stats.dropped_not_allowed, 1);
+        session_finish(session, entry);
+        return;
+    }
     struct pub pub;
     pub_borrow(&pub, entry->msg);
     struct delivery_spec spec;
     entry_spec(entry, &spec);
     uint16_t id = entry->qos > 0 ? packet_id : 0; // [MQTT-2.2.1-2]
-    bool sent = client_put_publish(session->client, &pub, &spec, id, !first);
+    bool sent = put(session, &pub, &spec, id, !first);
     if (sent && entry->qos > 0)
         deliveries_mark_sent(&session->out, entry);
     else // QoS 0, or too large for the client: as if it had been sent [MQTT-3.1.2-25]
@@ -296,7 +338,7 @@ static bool
 goes_at_once(const struct session *session, const struct pub *pub, uint8_t qos)
 {
     const struct deliveries *out = &session->out;
-    const struct client *client = session->client;
+    struct client *client = session->client;
     if (out->sent != out->tail || !client || client->state != CLIENT_CONNECTED)
         return false;
     if (unlikely(pub->expires_ms && pub->expires_ms <= session->shard->now_ms))
@@ -335,7 +377,7 @@ send_at_once(struct session *session, struct pub *pub, const struct delivery_spe
 {
     uint16_t packet_id = deliveries_packet_id(session->out.tail - 1);
     place->state = DELIVERY_SENT;
-    if (unlikely(!client_put_publish(session->client, pub, spec, packet_id, false)))
+    if (unlikely(!put(session, pub, spec, packet_id, false)))
         session_finish(session, place); // too large: as if it had been sent [MQTT-3.1.2-25]
 }
 
@@ -384,12 +426,31 @@ enqueue(struct session *session, struct pub *pub, const struct delivery_spec *sp
     }
 }
 
+// Is it more than the client's rate allows? Then it waits in the queue, where that is wanted, or is
+// dropped.
+static COLD bool
+hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct shard *shard = session->shard;
+    if (client_rates_may_send(session->client))
+        return false;
+    if (!shard->config->queue_qos0_messages) {
+        stat_add(&shard->stats.dropped_rate, 1);
+        tell(session, "max_messages_out_rate or max_bytes_out_rate");
+    } else if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
+        enqueue(session, pub, spec);
+    }
+    return true;
+}
+
 static void
 deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct shard *shard = session->shard;
     struct client *client = session->client;
     bool online = client && client->state == CLIENT_CONNECTED;
+    if (online && unlikely(client->rates != NULL) && hold_qos0(session, pub, spec))
+        return;
     if (shard->config->queue_qos0_messages && (!online || session->out.sent != session->out.tail)) {
         if (queue_make_room(session, pub, pub->topic.len + pub->payload.len))
             enqueue(session, pub, spec);
@@ -403,13 +464,15 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     if (unlikely(max && outq_bytes(&client->out) + pub->payload.len > max &&
                  outq_bytes(&client->out) > 0)) {
         stat_add(&shard->stats.dropped_slow_consumer, 1);
+        tell(session, "max_output_bytes");
         return;
     }
-    if (unlikely(shard->over_budget && client->blocked)) {
+    if (unlikely(shard->level >= GOVERNOR_TRIM && client->blocked)) {
         stat_add(&shard->stats.dropped_memory, 1);
+        tell(session, "memory_limit");
         return;
     }
-    (void)client_put_publish(client, pub, spec, 0, false);
+    (void)put(session, pub, spec, 0, false);
 }
 
 static void
@@ -431,8 +494,8 @@ session_deliver_run(struct session *session, const struct pub *run,
     must_hot(session->magic == SESSION_MAGIC && pub_is_run(run));
     const struct shard *shard = session->shard;
     struct client *client = session->client;
-    if (spec->qos > 0 || !client || client->state != CLIENT_CONNECTED || shard->over_budget ||
-        shard->config->queue_qos0_messages)
+    if (spec->qos > 0 || !client || client->state != CLIENT_CONNECTED || client->rates ||
+        shard->level >= GOVERNOR_TRIM || shard->config->queue_qos0_messages)
         return false;
     uint64_t max = shard->config->output_bytes_max;
     if (max && outq_bytes(&client->out) + run->packet.len > max)
@@ -471,6 +534,12 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
     struct shard *shard = session->shard;
     if (msg->expires_ms && msg->expires_ms <= shard->now_ms)
         return;
+    if (options.partly && !session_may_read(session, msg_topic(msg)))
+        return;
+    if (unlikely(msg->source_len > 0) && !session_is_sourced(shard, msg)) {
+        stat_add(&shard->stats.withheld, 1);
+        return;
+    }
     struct pub pub;
     pub_from_msg(&pub, msg);
     struct delivery_spec spec = {
@@ -481,7 +550,7 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
     };
     // At QoS 0 without the policies for live messages: walk_run saw to it that there is room.
     if (spec.qos == 0)
-        (void)client_put_publish(session->client, &pub, &spec, 0, false);
+        (void)put(session, &pub, &spec, 0, false);
     else
         session_deliver(session, &pub, &spec);
     pub_done(&pub);
@@ -533,10 +602,10 @@ session_walks_stop(struct session *session, struct trie_handle handle)
 static bool
 walk_may_go_on(const struct session *session)
 {
-    const struct client *client = session->client;
+    struct client *client = session->client;
     if (deliveries_waiting(&session->out) > 0 || client->state != CLIENT_CONNECTED)
         return false;
-    return out_has_room(client) && !(session->shard->over_budget && client->blocked);
+    return out_has_room(client) && !(session->shard->level >= GOVERNOR_TRIM && client->blocked);
 }
 
 // False when it stopped for want of room or because its share of this tick is used.

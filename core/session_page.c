@@ -133,6 +133,7 @@ load_page(struct session *session, struct page *page, uint64_t asked_tail)
     uint64_t known = page->end ? max_u64(page->next, asked_tail) : page->next;
     if (known > out->loaded)
         deliveries_skip(out, min_u64(known, out->tail));
+    session_pass_on(session);
 }
 
 static void

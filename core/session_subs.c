@@ -134,7 +134,8 @@ sub_make(struct session *session, const struct filter_view *filter, uint32_t id,
         .back = back & 0xffffffu,
         .options = {.qos = filter->qos & 3u,
                     .no_local = filter->no_local,
-                    .retain_as_published = filter->retain_as_published},
+                    .retain_as_published = filter->retain_as_published,
+                    .partly = session_reads_partly(session, filter->filter)},
     };
 }
 

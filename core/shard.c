@@ -3,13 +3,17 @@
 
 #include "core/base/mem.h"
 
+#include "core/access.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_access.h"
 #include "core/client_out.h"
+#include "core/client_rates.h"
 #include "core/journal.h"
 #include "core/mail.h"
 #include "core/registry.h"
 #include "core/retained.h"
+#include "core/review.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/subs.h"
@@ -37,6 +41,7 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     shard->index = index;
     shard->now_ms = now_ms;
     shard->config = atomic_load(&broker->config);
+    shard->review_at = UINT32_MAX; // no rules, no sessions
     shard->log = broker->log;
     shard->rcu = rcu_register(broker->rcu);
     shard->matches = match_cache_new(broker->trie, MATCH_CACHE_TOPICS);
@@ -72,6 +77,10 @@ shard_tick_begin(struct shard *shard, uint64_t now_ms)
     must_hot(now_ms >= shard->now_ms);
     shard->now_ms = now_ms;
     shard->config = atomic_load_explicit(&shard->broker->config, memory_order_acquire);
+    shard->access = atomic_load_explicit(&shard->broker->access, memory_order_acquire);
+    // It may have slept while others decided.
+    shard->level =
+        (enum governor_level)atomic_load_explicit(&shard->broker->level, memory_order_relaxed);
     shard->news |= journal_poll(shard->journal);
     if (!list_empty(&shard->parked))
         shard->news |= tickets_poll(shard);
@@ -143,6 +152,9 @@ fire(struct shard *shard, struct timer *timer)
     case TIMER_SESSION:
         session_on_timer(container_of(timer, struct session, timer));
         break;
+    case TIMER_RATES:
+        client_rates_on_timer(container_of(timer, struct client_rates, timer));
+        break;
     case TIMER_SYS:
         sys_on_timer(shard->sys);
         break;
@@ -171,7 +183,7 @@ resume_reads(struct shard *shard)
 {
     if (list_empty(&shard->blocked_reads) || shard->outbox_bytes > 0 || shard_keeper_lags(shard))
         return;
-    if (shard->over_budget && shard->now_ms < shard->resume_ms)
+    if (shard->level >= GOVERNOR_SLOW && shard->now_ms < shard->resume_ms)
         return;
     shard->resume_ms = shard->now_ms + RESUME_MS;
     struct list *node;
@@ -236,6 +248,8 @@ void
 shard_timers(struct shard *shard)
 {
     struct timer *timer;
+    review_continue(shard);
+    client_answers(shard);
     drain_pages(shard);
     release_parked(shard);
     while ((timer = wheel_next(shard->wheel, shard->now_ms)) != NULL)
@@ -268,8 +282,9 @@ account(struct shard *shard)
     atomic_store_explicit(&stats->messages_inflight, shard->totals.inflight, memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&shard->broker->memory_max, memory_order_relaxed);
     uint64_t memory = max ? broker_memory(shard->broker) : 0;
-    shard->over_budget = memory > max;
-    shard->far_over_budget = memory > max + max / 4;
+    // Mostly it is far from any level.
+    if (unlikely(memory > max / 2 || shard->level != GOVERNOR_CALM))
+        governor_decide(shard, memory, max);
 }
 
 void
@@ -289,7 +304,7 @@ shard_offer_all(struct shard *shard)
 uint64_t
 shard_wait_until(const struct shard *shard)
 {
-    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty))
+    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty) || review_is_busy(shard))
         return 0;
     uint64_t due = min_u64(wheel_wait_until(shard->wheel), shard->hold_ms);
     due = min_u64(due, journal_wait_until(shard->journal));
@@ -319,6 +334,8 @@ shard_has_mail(const struct shard *shard)
     // The caller has said that it sleeps; see broker_wake.
     atomic_thread_fence(memory_order_seq_cst);
     if (keeper_has_news(shard))
+        return true;
+    if (shard->broker->desk && access_has_answer(shard->broker->desk, shard->index))
         return true;
     for (unsigned from = 0; from < shard->broker->shard_count; from++) {
         const struct spsc *q = shard->broker->mail[from][shard->index];

@@ -15,11 +15,13 @@
 
 #include "core/config.h"
 #include "core/deliveries.h"
+#include "core/governor.h"
 #include "core/outq.h"
 #include "core/stats.h"
 #include "core/tickets.h"
 #include "core/trie.h"
 
+struct access_rules;
 struct broker;
 struct client;
 struct journal;
@@ -41,8 +43,11 @@ enum record_type {
 struct shard {
     struct broker *broker;
     unsigned index;
-    uint64_t now_ms;             // monotonic, of this tick
-    const struct config *config; // of this tick
+    uint64_t now_ms;                     // monotonic, of this tick
+    const struct config *config;         // of this tick
+    const struct access_rules *access;   // of this tick; NULL = everybody may do everything
+    const struct access_rules *reviewed; // those for which the sessions are looked at, or were
+    uint32_t review_at;                  // the next bucket of the registry; UINT32_MAX = all were
     struct log *log;
     struct rcu_reader *rcu;
     struct match_cache *matches;
@@ -68,7 +73,8 @@ struct shard {
     uint32_t share_rotor;
     uint64_t random;    // for generated client identifiers
     struct timer sweep; // expired retained messages; shard 0 only
-    struct log_limit log_refused, log_bad;
+    struct log_limit log_refused, log_bad, log_limits, log_drops, log_bans, log_governor;
+    struct log_limit log_denied;
     struct route_scratch *scratch; // targets of the current publication
     struct tickets *tickets;
     enum outcome outcome;   // of the current publication, on this shard
@@ -76,9 +82,8 @@ struct shard {
     uint64_t hold_ms;       // when a held acknowledgement is due; UINT64_MAX = none
     bool news;              // what is parked may be due
     struct delivery_totals totals;
-    uint64_t in_bytes;    // input buffers of incomplete packets
-    bool over_budget;     // the memory budget is reached; decided once a tick
-    bool far_over_budget; // by a quarter: what cannot be refused politely ends its connection
+    uint64_t in_bytes;         // input buffers of incomplete packets, and packets held back
+    enum governor_level level; // of this tick: what gives way to save memory
 };
 
 // Returns new; call on the worker's thread (registers with RCU). The shard must not be used

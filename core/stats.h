@@ -17,7 +17,14 @@
     X(malformed_packets)     X(protocol_errors)        X(handovers)                                \
     X(tls_handshakes)        X(tls_resumed)            X(tls_failures)                             \
     X(handshake_timeouts)    X(upgrades_refused)       X(proxies_refused)                          \
+    X(handshakes_refused)                                                                          \
+    /* what was refused, by the limit; those of connections and CONNECTs are in                    \
+       connections_refused, too */                                                                 \
+    X(refused_max_connections) X(refused_per_address)  X(refused_descriptors)                      \
+    X(refused_connect_rate)  X(refused_banned)         X(refused_sessions)   X(refused_memory)     \
+    X(refused_subscriptions) X(refused_topic_levels)   X(login_failures)     X(bans_made)          \
     /* gauges */                                                                                   \
+    X(handshakes_pending)                                                                          \
     X(clients_connected)     X(sessions)               X(sessions_expired)                         \
     X(subscriptions)         X(shared_subscriptions)                                               \
     X(messages_queued)       X(messages_queued_bytes)  X(messages_inflight)  X(memory_bytes)       \
@@ -29,10 +36,14 @@
     /* what was not delivered, by reason */                                                        \
     X(dropped_queue_full)    X(dropped_slow_consumer)  X(dropped_expired)    X(dropped_too_large)  \
     X(dropped_memory)        X(dropped_offline_qos0)   X(dropped_not_allowed) X(dropped_no_member) \
-    X(dropped_retained_full) X(dropped_session_end)    X(dropped_disk)                            \
-    X(queued_over_limit)                                                                           \
-    X(publish_refused)       X(disconnected_slow)      X(reads_paused)       X(pages_loaded)       \
-    X(wills_published)
+    X(dropped_retained_full) X(dropped_session_end)    X(dropped_disk)       X(dropped_rate)       \
+    X(queued_over_limit)     X(rate_pauses_in)         X(rate_pauses_out)    X(withheld)           \
+    X(publish_refused)       X(subscribe_refused)      X(disconnected_slow)  X(reads_paused)       \
+    X(pages_loaded)                                                                                \
+    X(wills_published)                                                                             \
+    /* who may come, and do what */                                                                \
+    X(access_asked)          X(access_refused_busy)    X(access_refused)     X(access_expired)     \
+    X(access_reviewed_out)
 // clang-format on
 
 struct stats {

@@ -19,6 +19,7 @@ struct sub_options {
     uint8_t qos : 2;
     uint8_t no_local : 1;
     uint8_t retain_as_published : 1;
+    uint8_t partly : 1; // not all that the filter matches may be read: each message is asked for
 };
 
 struct sub {

@@ -7,6 +7,8 @@
 
 #include "core/base/mem.h"
 
+#include "core/access.h"
+#include "core/bans.h"
 #include "core/broker.h"
 #include "core/keeper.h"
 #include "core/retained.h"
@@ -24,6 +26,9 @@ struct totals {
     uint64_t retained_count, retained_bytes, retained_heap, memory;
     uint64_t uptime_s;
     uint64_t tls_reload_failed;
+    uint64_t http[ACCESS_HTTP_COUNTS];
+    uint64_t access_waiting, access_reload_failed;
+    uint64_t governor_level, bans_in_force;
     uint64_t commits, commit_records, commit_bytes, log_bytes, failures, failing, quarantined;
 };
 
@@ -68,7 +73,7 @@ dropped(const struct totals *t)
 {
     return t->dropped_queue_full + t->dropped_slow_consumer + t->dropped_expired +
            t->dropped_too_large + t->dropped_memory + t->dropped_not_allowed +
-           t->dropped_no_member + t->dropped_session_end + t->dropped_disk;
+           t->dropped_no_member + t->dropped_session_end + t->dropped_disk + t->dropped_rate;
 }
 
 static uint64_t
@@ -103,6 +108,7 @@ struct topic_row {
     {                               \
         "$SYS/broker/" topic, fn, 0 \
     }
+#define HTTP(topic, count) AT("auth http/" topic, http[ACCESS_HTTP_##count])
 
 // clang-format off
 static const struct topic_row rows[] = {
@@ -139,6 +145,7 @@ static const struct topic_row rows[] = {
     AT("dropped/retained full", dropped_retained_full),
     AT("dropped/session end", dropped_session_end),
     AT("dropped/disk", dropped_disk),
+    AT("dropped/rate", dropped_rate), // max_messages_out_rate, max_bytes_out_rate
     AT("queued/over limit", queued_over_limit),
     // The store; all 0 with persistence false.
     AT("persistence/commits", commits),
@@ -153,12 +160,54 @@ static const struct topic_row rows[] = {
     AT("tls/resumed", tls_resumed),
     AT("tls/failures", tls_failures),
     AT("tls/reload failed", tls_reload_failed), // 1: what the files say now is not in force
+    AT("access/asked", access_asked),               // who was not known at once
+    AT("access/refused", access_refused),
+    AT("access/busy", access_refused_busy),         // max_pending_logins
+    AT("access/expired", access_expired),           // connections that ended with their token
+    AT("access/reviewed out", access_reviewed_out), // connections that new rules ended
+    AT("access/waiting", access_waiting),
+    AT("access/reload failed", access_reload_failed), // 1: what the files say now is not in force
+    // The HTTP service that is asked (auth_http_url, auth_http_acl_url); all 0 without.
+    HTTP("questions", questions),
+    HTTP("requests", requests),
+    HTTP("joined", joined), // to the request of an equal question
+    HTTP("cache hits", cache_hits),
+    HTTP("cached", cached),
+    HTTP("cached bytes", cached_bytes),
+    HTTP("allowed", allowed),
+    HTTP("denied", denied),
+    HTTP("ignored", ignored),
+    HTTP("under way", under_way),
+    HTTP("refused/busy", refused_busy),
+    HTTP("refused/too large", refused_too_large),
+    HTTP("refused/timeout", refused_timeout),
+    HTTP("refused/unreachable", refused_unreachable),
+    HTTP("refused/failed", refused_failed),
+    HTTP("refused/no sense", refused_no_sense),
+    HTTP("refused/down", refused_down),
     AT("websockets/refused", upgrades_refused),
     AT("proxies/refused", proxies_refused),
+    AT("handshakes/pending", handshakes_pending), // TLS, upgrades, PROXY headers
     AT("refused/handshake timeouts", handshake_timeouts),
+    AT("refused/handshakes", handshakes_refused), // max_pending_handshakes
     AT("refused/publish", publish_refused),
     AT("refused/connections", connections_refused),
+    AT("refused/max connections", refused_max_connections),
+    AT("refused/per address", refused_per_address),
+    AT("refused/descriptors", refused_descriptors),
+    AT("refused/connect rate", refused_connect_rate),
+    AT("refused/banned", refused_banned),
+    AT("refused/sessions", refused_sessions),
+    AT("refused/memory", refused_memory),
+    AT("refused/subscriptions", refused_subscriptions),
+    AT("refused/topic levels", refused_topic_levels),
+    AT("bans/made", bans_made),
+    AT("bans/login failures", login_failures),
+    AT("bans/in force", bans_in_force),
     AT("paused/reads", reads_paused),
+    AT("paused/rate in", rate_pauses_in),
+    AT("paused/rate out", rate_pauses_out),
+    AT("governor/level", governor_level), // 0: nothing is shed; core/governor.h
 };
 // clang-format on
 
@@ -270,6 +319,12 @@ add_up(const struct broker *broker, uint64_t now_ms, struct totals *ret)
     ret->memory = broker_memory(broker);
     ret->uptime_s = (now_ms - broker->started_ms) / 1000;
     ret->tls_reload_failed = atomic_load(&broker->tls_reload_failed);
+    for (unsigned i = 0; i < ACCESS_HTTP_COUNTS; i++)
+        ret->http[i] = atomic_load_explicit(&broker->http_stats.counts[i], memory_order_relaxed);
+    ret->access_waiting = broker->desk ? access_waiting(broker->desk) : 0;
+    ret->access_reload_failed = atomic_load(&broker->access_reload_failed);
+    ret->governor_level = atomic_load_explicit(&broker->level, memory_order_relaxed);
+    ret->bans_in_force = bans_count(broker->bans);
     const struct keeper *keeper = broker->keeper;
     if (!keeper)
         return;

@@ -8,6 +8,7 @@ enum timer_kind {
     TIMER_CLIENT = 1, // struct client: time to CONNECT, keep alive
     TIMER_SESSION,    // struct session: Will Delay Interval, Session Expiry Interval
     TIMER_SYS,        // struct sys: the next $SYS publication
+    TIMER_RATES,      // struct client_rates: tokens are back
     TIMER_SWEEP,      // struct shard: expired retained messages
 };
 

@@ -74,8 +74,10 @@ struct match {
 // members when none is connected anywhere. rotor is the caller's counter, advanced; in a full turn
 // (as many calls as members) each shard is picked once for each of its members. -1 when empty.
 // share comes from a match that is still good, or from one of this tick.
+// without: bit i: not shard i.
 // *ret_durable (may be NULL): it has a member whose session outlives its connection.
-int trie_share_pick(const struct trie_share *share, uint32_t *rotor, bool *ret_durable);
+int trie_share_pick(const struct trie_share *share, uint64_t without, uint32_t *rotor,
+                    bool *ret_durable);
 
 // ---- Matching, with a cache per worker ------------------------------------------------------
 

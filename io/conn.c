@@ -14,6 +14,8 @@
 
 #include "core/base/mem.h"
 
+#include "core/address.h"
+#include "core/admission.h"
 #include "core/broker.h"
 #include "core/client_out.h"
 #include "io/listener.h"
@@ -22,6 +24,7 @@
 struct handover {
     int32_t fd;
     uint32_t listener;
+    uint32_t address_place;
     uint64_t accepted_ms;
     struct conn_filter *filter; // belongs to the record; without what was in its wire,
     uint32_t wire_len;          // which comes first
@@ -36,11 +39,20 @@ conn_doom(struct conns *conns, struct conn *conn)
     must(conn->state != CONN_FREE && conn->state != CONN_DOOMED);
     (void)shutdown(conn->fd, SHUT_RDWR); // fails when the peer was faster: fine
     if (conn->filter)
-        filter_unlink(conn->filter);
+        filter_unlink(conns, conn->filter);
     wheel_disarm(conns->wheel, &conn->timer);
     conn_next_generation(conn);
     conn->state = CONN_DOOMED;
     list_push(&conns->doomed, &conn->node);
+}
+
+// It is not counted any more.
+static void
+leave(const struct conns *conns, uint32_t listener, uint32_t address_place)
+{
+    listen_leave(conns->listeners, listener);
+    if (unlikely(address_place != 0))
+        admission_leave(conns->shard->broker->admission, address_place);
 }
 
 void
@@ -51,7 +63,7 @@ conns_bury(struct conns *conns)
         struct conn *conn = container_of(node, struct conn, node);
         must(conn->state == CONN_DOOMED);
         (void)close(conn->fd); // frees the descriptor whatever it says
-        listen_leave(conns->listeners, conn->listener);
+        leave(conns, conn->listener, conn->address_place);
         conn_release(conns, conn);
     }
 }
@@ -137,7 +149,7 @@ go_live(struct conns *conns, struct conn *conn, const char *peer, struct slice d
     origin.peer = peer;
     client_init(&conn->client, conns->shard, &origin);
     if (conn->filter) {
-        filter_unlink(conn->filter);
+        filter_unlink(conns, conn->filter);
         conn->client.blocked = conn->filter->blocked;
         if (outq_bytes(&conn->filter->wire) > 0)
             client_mark_dirty(&conn->client);
@@ -155,7 +167,11 @@ hand_over(struct conns *conns, struct conn *conn, unsigned home, struct slice da
 {
     must(home != conns->shard->index && !conn->receiving && !conn->in_flight);
     struct handover head = {
-        .fd = conn->fd, .listener = conn->listener, .accepted_ms = conn->accepted_ms};
+        .fd = conn->fd,
+        .listener = conn->listener,
+        .address_place = conn->address_place,
+        .accepted_ms = conn->accepted_ms,
+    };
     peer_of(conns, conn, head.peer);
     struct slice wire = {0};
     if (conn->filter) {
@@ -171,10 +187,11 @@ hand_over(struct conns *conns, struct conn *conn, unsigned home, struct slice da
         memcpy(record + sizeof head, wire.data, wire.len);
     memcpy(record + sizeof head + wire.len, data.data, data.len);
     shard_post_io(conns->shard, home, RECORD_HANDOVER, record, (uint32_t)len);
+    mem_wipe(record, len);
     mem_free(record);
     stat_add(&conns->shard->stats.handovers, 1);
     if (conn->filter)
-        filter_leave(conn->filter, &conns->shard->pool);
+        filter_leave(conns, conn->filter);
     conn->filter = NULL; // the home shard's now, as the descriptor is
     conn_next_generation(conn);
     conn_release(conns, conn);
@@ -190,16 +207,18 @@ conn_on_handover(struct conns *conns, const struct spsc_record *record)
     if (conns->refusing) {
         (void)close(head.fd);
         filter_free(head.filter, &conns->shard->pool);
-        listen_leave(conns->listeners, head.listener);
+        leave(conns, head.listener, head.address_place);
         return;
     }
     struct conn *conn = conn_alloc(conns, head.fd, head.listener, head.accepted_ms);
+    conn->address_place = head.address_place;
     struct slice rest = slice_of(record->data + sizeof head, record->len - sizeof head);
     if (head.filter) {
         conn->filter = head.filter;
         filter_arrive(conns, conn, slice_of(rest.data, head.wire_len));
     }
     go_live(conns, conn, head.peer, slice_of(rest.data + head.wire_len, rest.len - head.wire_len));
+    mem_wipe(rest.data, rest.len);
 }
 
 static void
@@ -208,6 +227,7 @@ stay_here(struct conns *conns, struct conn *conn, struct slice data)
     char peer[PEER_TEXT_MAX];
     peer_of(conns, conn, peer);
     go_live(conns, conn, peer, data);
+    mem_wipe(conn->pre, conn->pre_len);
     mem_free(conn->pre);
     conn->pre = NULL;
     conn->pre_len = conn->pre_cap = 0;
@@ -256,6 +276,7 @@ pre_on_recv(struct conns *conns, struct conn *conn, const struct io_event *event
         filter_input(conns, conn, bytes);
     else
         conn_pre_decide(conns, conn, conn->pre ? conn_pre_append(conn, bytes) : bytes);
+    mem_wipe(bytes.data, bytes.len); // a CONNECT has a password
 }
 
 // The peer sends no more. What it sent before was taken, and the answers may be waiting.
@@ -332,18 +353,82 @@ conn_on_recv(struct conns *conns, const struct io_event *event)
 
 // ---- Accept, time, stop -------------------------------------------------------------------------
 
+// A connection beyond a limit: a line that names its key.
+static COLD void
+tell_refused(struct conns *conns, const char *key, const char *peer)
+{
+    struct shard *shard = conns->shard;
+    log_limited(shard->log, &conns->log_full, shard->now_ms, LOG_T_NOTICE,
+                "Client <unknown> [%s]: refused because of %s.", peer, key);
+}
+
+static COLD void
+refuse(struct conns *conns, int fd, uint32_t listener, enum listen_limit limit)
+{
+    static const char *const keys[] = {
+        [LISTEN_MAX_CONNECTIONS] = "max_connections",
+        [LISTEN_GLOBAL_MAX_CONNECTIONS] = "global_max_connections",
+        [LISTEN_DESCRIPTORS] = "the descriptors that the process may have (ulimit -n)",
+    };
+    struct stats *stats = &conns->shard->stats;
+    stat_add(&stats->connections_refused, 1);
+    if (limit != LISTEN_ADMITTED) { // else the broker stops
+        stat_add(limit == LISTEN_DESCRIPTORS ? &stats->refused_descriptors
+                                             : &stats->refused_max_connections,
+                 1);
+        char peer[PEER_TEXT_MAX];
+        peer_text(conns->listeners, listener, fd, peer);
+        tell_refused(conns, keys[limit], peer);
+    }
+    (void)close(fd);
+}
+
+bool
+conn_enter_address(struct conns *conns, struct conn *conn, const char *peer)
+{
+    struct shard *shard = conns->shard;
+    uint32_t max = shard->config->address_connections_max;
+    uint64_t address = max ? address_parse(peer) : ADDRESS_NONE;
+    must(conn->address_place == 0);
+    if (address == ADDRESS_NONE ||
+        admission_enter(shard->broker->admission, address, max, &conn->address_place))
+        return true;
+    stat_add(&shard->stats.refused_per_address, 1);
+    stat_add(&shard->stats.connections_refused, 1);
+    tell_refused(conns, "max_connections_per_address", peer);
+    return false;
+}
+
+// Behind a proxy, it is the client's address that counts: see filter_input.
+static bool
+enter(struct conns *conns, struct conn *conn)
+{
+    const struct config *config = conns->shard->config;
+    if (likely(config->address_connections_max == 0) ||
+        config->listeners[conn->listener].entry.proxy_protocol)
+        return true;
+    char peer[PEER_TEXT_MAX];
+    peer_text(conns->listeners, conn->listener, conn->fd, peer);
+    return conn_enter_address(conns, conn, peer);
+}
+
 void
 conn_on_accept(struct conns *conns, int fd, uint32_t listener)
 {
     struct shard *shard = conns->shard;
     stat_add(&shard->stats.sockets_opened, 1);
-    if (conns->refusing || !listen_admit(conns->listeners, shard->config, listener)) {
-        stat_add(&shard->stats.connections_refused, 1);
-        (void)close(fd);
+    enum listen_limit limit =
+        conns->refusing ? LISTEN_ADMITTED : listen_admit(conns->listeners, shard->config, listener);
+    if (unlikely(conns->refusing || limit != LISTEN_ADMITTED)) {
+        refuse(conns, fd, listener, limit);
         return;
     }
     struct conn *conn = conn_alloc(conns, fd, listener, shard->now_ms);
     conn->state = CONN_PRE;
+    if (!enter(conns, conn)) {
+        conn_doom(conns, conn);
+        return;
+    }
     if (!filter_begin(conns, conn)) {
         stat_add(&shard->stats.connections_refused, 1);
         conn_doom(conns, conn);

@@ -57,6 +57,7 @@ struct conn {
     bool ended;                 // the peer will send no more
     bool polling;               // one event tells when the socket takes bytes again
     bool rearm;                 // its receive was stopped, or not armed, because the lane moves
+    uint32_t address_place;     // counted by address (admission.h); 0 = not
     struct conn_filter *filter; // TLS, WebSocket, PROXY header; NULL = the bytes are MQTT's
     uint64_t accepted_ms;
     uint8_t *pre; // while PRE: the incomplete CONNECT
@@ -65,6 +66,7 @@ struct conn {
     struct timer timer;
     struct client client;
 };
+_Static_assert(sizeof(struct conn) <= 448, "what the README says of an idle connection");
 _Static_assert(offsetof(struct conn, node) <= CACHE_LINE, "the hot fields share one line");
 
 struct flight {
@@ -82,14 +84,17 @@ struct conns {
     uint32_t slots, chunk_cap;
     uint32_t open; // connections that are not free
     struct list free, doomed;
-    struct list wire_ready;   // filters without a client that have something to send
-    struct list shaking;      // ... with input that waits for its turn of a handshake
-    uint64_t handshakes_us;   // spent on handshakes in this tick
-    uint8_t *plain;           // TLS_RECORD_MAX bytes, when the first TLS connection comes
-    struct log_limit log_bad; // ends of filters
-    bool refusing;            // the worker stops
-    bool moving;              // nothing is armed
-    bool settle_soon;         // a flight has to be settled before the worker may sleep
+    struct list wire_ready;       // filters without a client that have something to send
+    struct list shaking;          // ... with input that waits for its turn of a handshake
+    struct list pending;          // ... that are not through to MQTT yet, the oldest first
+    uint64_t handshakes_us;       // spent on handshakes in this tick
+    uint8_t *plain;               // TLS_RECORD_MAX bytes, when the first TLS connection comes
+    struct log_limit log_bad;     // ends of filters
+    struct log_limit log_pending; // max_pending_handshakes
+    struct log_limit log_full;    // connections beyond a limit
+    bool refusing;                // the worker stops
+    bool moving;                  // nothing is armed
+    bool settle_soon;             // a flight has to be settled before the worker may sleep
     uint32_t flight_count;
     uint64_t flight_bytes;
     struct flight flights[IO_SENDS_MAX];
@@ -208,6 +213,9 @@ struct slice conn_pre_append(struct conn *conn, struct slice bytes);
 // PRE: data is all that has arrived. Reads on, or the client begins, here or at its home.
 void conn_pre_decide(struct conns *conns, struct conn *conn, struct slice data);
 void conn_set_blocked(struct conn *conn, bool blocked);
+// Counts it by the address that it comes from, peer as for the log. False: there are as many from
+// there as there may be; that is counted and told.
+bool conn_enter_address(struct conns *conns, struct conn *conn, const char *peer);
 // There is something to send.
 void conn_mark_ready(struct conns *conns, struct conn *conn);
 

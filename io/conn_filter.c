@@ -14,6 +14,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 
+#include "core/broker.h"
 #include "core/client_out.h"
 #include "io/conn.h"
 #include "io/entry.h"
@@ -23,6 +24,53 @@
 
 // Pieces from this size on are encrypted from where they are; smaller ones are gathered to records.
 #define GATHER_BELOW 4096u
+
+// ---- Pending ------------------------------------------------------------------------------------
+
+static bool
+tls_is_open(const struct conn_filter *filter)
+{
+    return !filter->tls || filter->tls->state == TLS_OPEN || filter->tls->state == TLS_ENDED;
+}
+
+static void
+end_pending(struct conns *conns, struct conn_filter *filter)
+{
+    if (list_empty(&filter->pending))
+        return;
+    list_remove(&filter->pending);
+    stat_sub(&conns->shard->stats.handshakes_pending, 1);
+}
+
+// What arrives from now on is MQTT's.
+static void
+check_through(struct conns *conns, struct conn_filter *filter)
+{
+    if (!filter->proxy_wanted && tls_is_open(filter) &&
+        (!filter->ws || filter->ws->state != WEBSOCKET_UPGRADE))
+        end_pending(conns, filter);
+}
+
+// At the limit one has to give way: the one that has waited longest for its peer, because a client
+// that means it needs a moment. Where that one waits for us, we are too slow for those who come:
+// then it is the newcomer, and false is returned.
+static bool
+make_room(struct conns *conns)
+{
+    const struct shard *shard = conns->shard;
+    uint64_t max = shard->config->handshakes_max, workers = shard->broker->shard_count;
+    if (max == 0 || stat_get(&shard->stats.handshakes_pending) < (max + workers - 1) / workers)
+        return true;
+    struct conn_filter *oldest = container_of(conns->pending.next, struct conn_filter, pending);
+    must(oldest->magic == FILTER_MAGIC && oldest->conn->state == CONN_PRE);
+    stat_add(&conns->shard->stats.handshakes_refused, 1);
+    log_limited(shard->log, &conns->log_pending, shard->now_ms, LOG_T_WARNING,
+                "Warning: max_pending_handshakes is reached; the oldest give way.");
+    if (!list_empty(&oldest->shaking))
+        return false;
+    conn_doom(conns, oldest->conn);
+    return true;
+}
 
 // ---- Life ---------------------------------------------------------------------------------------
 
@@ -42,6 +90,8 @@ filter_begin(struct conns *conns, struct conn *conn)
                     "Client <unknown> [%s] refused: not an address in proxy_protocol_from.", peer);
         return false;
     }
+    if (!make_room(conns))
+        return false;
     struct conn_filter *filter = mem_zalloc(sizeof *filter);
     filter->magic = FILTER_MAGIC;
     filter->conn = conn;
@@ -49,6 +99,9 @@ filter_begin(struct conns *conns, struct conn *conn)
     outq_init(&filter->wire);
     list_init(&filter->ready);
     list_init(&filter->shaking);
+    list_init(&filter->pending);
+    list_push(&conns->pending, &filter->pending);
+    stat_add(&conns->shard->stats.handshakes_pending, 1);
     if (context)
         filter->tls = tls_new(context, conns->shard->index);
     if (context && !conns->plain)
@@ -60,11 +113,12 @@ filter_begin(struct conns *conns, struct conn *conn)
 }
 
 void
-filter_unlink(struct conn_filter *filter)
+filter_unlink(struct conns *conns, struct conn_filter *filter)
 {
     must(filter->magic == FILTER_MAGIC);
     list_remove(&filter->ready);
     list_remove(&filter->shaking);
+    end_pending(conns, filter);
 }
 
 static void
@@ -80,7 +134,8 @@ filter_free(struct conn_filter *filter, struct outq_pool *pool)
 {
     if (!filter)
         return;
-    filter_unlink(filter);
+    must(filter->magic == FILTER_MAGIC && list_empty(&filter->ready) &&
+         list_empty(&filter->shaking) && list_empty(&filter->pending));
     outq_free(&filter->wire, pool);
     tls_free(filter->tls);
     websocket_free(filter->ws);
@@ -99,11 +154,11 @@ filter_wire(const struct conn_filter *filter)
 }
 
 void
-filter_leave(struct conn_filter *filter, struct outq_pool *pool)
+filter_leave(struct conns *conns, struct conn_filter *filter)
 {
-    must(filter->magic == FILTER_MAGIC && filter->held_len == 0 && !filter->proxy_wanted);
-    filter_unlink(filter);
-    outq_free(&filter->wire, pool);
+    must(filter->magic == FILTER_MAGIC && filter->held_len == 0 && list_empty(&filter->pending));
+    filter_unlink(conns, filter);
+    outq_free(&filter->wire, &conns->shard->pool);
     filter->conn = NULL;
     filter->blocked = false; // the home shard tries again
 }
@@ -171,12 +226,6 @@ code_of(err_t reason)
     }
 }
 
-static bool
-tls_is_open(const struct conn_filter *filter)
-{
-    return !filter->tls || filter->tls->state == TLS_OPEN || filter->tls->state == TLS_ENDED;
-}
-
 // What the WebSocket has said, plain or encrypted. Takes all of said.
 static void
 send_said(struct conns *conns, struct conn_filter *filter, struct outq *said)
@@ -231,7 +280,7 @@ part(struct conns *conns, struct conn *conn, int error)
     }
     conn->state = CONN_PARTING;
     say_last(conns, filter, WEBSOCKET_NORMAL);
-    filter_unlink(filter);
+    filter_unlink(conns, filter);
     free_held(filter);
     conn_mark_ready(conns, conn);
     wheel_arm(conns->wheel, &conn->timer, conns->shard->now_ms + CONN_FLUSH_MS);
@@ -334,8 +383,11 @@ input_tls(struct conns *conns, struct conn *conn, struct slice bytes)
     tls_input(tls, bytes);
     uint32_t n;
     while ((n = tls_read(tls, &filter->wire, &conns->shard->pool, conns->plain, TLS_RECORD_MAX)) >
-           0)
+           0) {
+        bool secret = conn->state != CONN_LIVE; // a CONNECT has a password
         input_plain(conns, conn, slice_of(conns->plain, n));
+        mem_wipe(conns->plain, secret ? n : 0);
+    }
     if (unlikely(shakes)) {
         conns->handshakes_us += clock_mono_us() - from_us;
         count_handshake(conns, tls);
@@ -362,6 +414,7 @@ input(struct conns *conns, struct conn *conn, struct slice bytes)
         conn_mark_ready(conns, conn);
     if (!check_end(conns, conn) || conn->state == CONN_LIVE)
         return;
+    check_through(conns, filter);
     if (conn->pre_len > 0)
         conn_pre_decide(conns, conn, slice_of(conn->pre, conn->pre_len));
     else
@@ -448,7 +501,12 @@ input_proxy(struct conns *conns, struct conn *conn, struct slice bytes)
         conn_doom(conns, conn);
         return;
     }
+    if (filter->peer[0] != '\0' && !conn_enter_address(conns, conn, filter->peer)) {
+        conn_doom(conns, conn);
+        return;
+    }
     filter->proxy_wanted = false;
+    check_through(conns, filter);
     uint8_t *held = filter->held;
     filter->held = NULL;
     filter->held_len = filter->held_cap = 0;

@@ -19,6 +19,7 @@ conns_new(struct backend *io, struct shard *shard, struct wheel *wheel,
     list_init(&conns->doomed);
     list_init(&conns->wire_ready);
     list_init(&conns->shaking);
+    list_init(&conns->pending);
     return conns;
 }
 
@@ -81,6 +82,7 @@ conn_release(struct conns *conns, struct conn *conn)
 {
     must(conn->state != CONN_FREE && !conn->in_flight && conns->open > 0);
     wheel_disarm(conns->wheel, &conn->timer);
+    mem_wipe(conn->pre, conn->pre_len);
     mem_free(conn->pre);
     conn->pre = NULL;
     conn->pre_len = conn->pre_cap = 0;
@@ -90,6 +92,7 @@ conn_release(struct conns *conns, struct conn *conn)
     conn->fd = -1;
     conn->receiving = conn->stopping = conn->resumed = conn->ended = false;
     conn->polling = conn->rearm = false;
+    conn->address_place = 0;
     conns->open--;
     // At the head: the slot used last is the one that is still in the cache.
     list_push(conns->free.next, &conn->node);

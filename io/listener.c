@@ -34,9 +34,15 @@ struct listener {
     _Atomic(struct tls_context *) tls; // holds a reference
 };
 
+// Kept for the store, logs, certificates and copies: none of them may fail because of connections.
+#define DESCRIPTORS_KEPT 64u
+// A worker's ring, its eventfd, and the pipes of its store's threads.
+#define DESCRIPTORS_OF_WORKER 8u
+
 // Written by all workers at each connection's begin and end; apart from what is only read.
 struct counters {
     CACHE_ALIGNED _Atomic uint64_t all;
+    _Atomic uint64_t descriptors_max; // connections that they allow
     _Atomic uint32_t of[];
 };
 
@@ -345,6 +351,7 @@ listen_open(const struct config *config, unsigned workers, struct listen_set **r
     set->listeners = mem_zalloc((count + 1) * sizeof *set->listeners);
     set->counters = mem_alloc_aligned(
         CACHE_LINE, sizeof *set->counters + (count + CACHE_LINE) * sizeof set->counters->of[0]);
+    atomic_store(&set->counters->descriptors_max, UINT64_MAX);
     set->crew = crew_new(workers);
     struct opening o = {.set = set, .nodelay = config->set_tcp_nodelay};
     o.problem = ret_problem;
@@ -410,7 +417,19 @@ listen_crew(const struct listen_set *set)
     return set->crew;
 }
 
-bool
+void
+listen_set_descriptors(const struct listen_set *set, uint64_t descriptors)
+{
+    must(set->magic == LISTEN_MAGIC);
+    uint64_t kept =
+        DESCRIPTORS_KEPT + set->socket_count + (uint64_t)set->workers * DESCRIPTORS_OF_WORKER;
+    // A process with next to none can still be tried out.
+    uint64_t max = descriptors > kept ? descriptors - kept : 0;
+    max = descriptors ? max_u64(max, descriptors / 4 + 1) : UINT64_MAX;
+    atomic_store_explicit(&set->counters->descriptors_max, max, memory_order_relaxed);
+}
+
+enum listen_limit
 listen_admit(const struct listen_set *set, const struct config *config, uint32_t listener)
 {
     must(listener < set->listener_count);
@@ -419,10 +438,16 @@ listen_admit(const struct listen_set *set, const struct config *config, uint32_t
     // Counted first and taken back: two workers cannot both take the last place.
     uint32_t here = atomic_fetch_add(&set->counters->of[listener], 1);
     uint64_t all = atomic_fetch_add(&set->counters->all, 1);
-    if ((max == 0 || here < max) && (config->connections_max == 0 || all < config->connections_max))
-        return true;
-    listen_leave(set, listener);
-    return false;
+    enum listen_limit limit = LISTEN_ADMITTED;
+    if (max != 0 && here >= max)
+        limit = LISTEN_MAX_CONNECTIONS;
+    else if (config->connections_max != 0 && all >= config->connections_max)
+        limit = LISTEN_GLOBAL_MAX_CONNECTIONS;
+    else if (all >= atomic_load_explicit(&set->counters->descriptors_max, memory_order_relaxed))
+        limit = LISTEN_DESCRIPTORS;
+    if (unlikely(limit != LISTEN_ADMITTED))
+        listen_leave(set, listener);
+    return limit;
 }
 
 void

@@ -33,10 +33,19 @@ struct tls_context *listen_tls(const struct listen_set *set, uint32_t listener);
 struct tls_context *listen_set_tls(struct listen_set *set, uint32_t listener,
                                    struct tls_context *context);
 
-// Counts a connection. False when the listener or the broker has as many as it may have.
-bool listen_admit(const struct listen_set *set, const struct config *config, uint32_t listener);
+// Counts a connection, unless there are as many as there may be.
+enum listen_limit {
+    LISTEN_ADMITTED,
+    LISTEN_MAX_CONNECTIONS,        // of the listener
+    LISTEN_GLOBAL_MAX_CONNECTIONS, // of the broker
+    LISTEN_DESCRIPTORS,            // nearly all that the process may have: the rest is for files
+};
+enum listen_limit listen_admit(const struct listen_set *set, const struct config *config,
+                               uint32_t listener);
 // A connection that was admitted is gone.
 void listen_leave(const struct listen_set *set, uint32_t listener);
+// So many descriptors the process may have; 0: not known. Main tells, also when it changes.
+void listen_set_descriptors(const struct listen_set *set, uint64_t descriptors);
 
 // "1.2.3.4:5", "[::1]:5", "unix:/run/x.sock"; "unknown" when the peer has gone already.
 void peer_text(const struct listen_set *set, uint32_t listener, int fd,

@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#include "io/secret_file.h"
+#include "core/base/secret_file.h"
 
 #define TLS_CONTEXT_MAGIC 0x746c7363u
 #define TLS_FILE_MAX      (16u << 20)

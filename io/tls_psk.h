@@ -8,7 +8,7 @@
 #ifndef TERN_IO_TLS_PSK_H
 #define TERN_IO_TLS_PSK_H
 
-#include "io/secret_file.h"
+#include "core/base/secret_file.h"
 
 #define TLS_PSK_FILE_MAX     (64u << 20)
 #define TLS_PSK_IDENTITY_MAX 127u // wolfSSL's limit is 128 with its NUL

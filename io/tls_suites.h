@@ -8,7 +8,7 @@
 #ifndef TERN_IO_TLS_SUITES_H
 #define TERN_IO_TLS_SUITES_H
 
-#include "io/secret_file.h"
+#include "core/base/secret_file.h"
 
 #define TLS_SUITES_TEXT_MAX 1024u
 

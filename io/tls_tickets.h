@@ -10,7 +10,7 @@
 #ifndef TERN_IO_TLS_TICKETS_H
 #define TERN_IO_TLS_TICKETS_H
 
-#include "io/secret_file.h"
+#include "core/base/secret_file.h"
 
 #define TLS_TICKET_KEYS_MAX   16u
 #define TLS_TICKET_LIFE_S     3600u

@@ -26,7 +26,7 @@ compare_survivors(const void *left, const void *right, void *arg)
     const struct window *window = arg;
     if (l->kind != r->kind)
         return l->kind < r->kind ? -1 : 1;
-    if (l->kind == THING_RETAINED)
+    if (l->kind == THING_RETAINED || l->kind == THING_SETTING)
         return compare_topics(field_topic(window->bytes + l->at),
                               field_topic(window->bytes + r->at));
     if (l->a != r->a)
@@ -50,7 +50,7 @@ survives(const struct window *window, const struct slot *slot)
     if (slot->kind == THING_ENTRY && slot->flags & THING_GONE &&
         slots_find(&window->known, THING_ENTRY, slot->a, slot->b))
         return false; // this end was seen from an earlier window, and nothing was written
-    if (window->ended == 0 || slot->kind == THING_SESSION || slot->kind == THING_RETAINED)
+    if (window->ended == 0 || slot->kind == THING_SESSION || slot->kind >= THING_RETAINED)
         return true;
     return !session_ended(window, slot->a);
 }
@@ -188,7 +188,7 @@ write_thing(struct fold *fold, const struct survivor *thing)
     case THING_ENTRY:
         return fold_entry(fold, thing);
     default:
-        must(thing->kind == THING_RETAINED);
+        must(thing->kind == THING_RETAINED || thing->kind == THING_SETTING);
         return fold_retained(fold, thing);
     }
 }

@@ -1,4 +1,5 @@
-// fold_retained.c - folding retained messages: the highest order wins, a clear leaves a tombstone.
+// fold_retained.c - folding retained messages and settings: the highest order wins, a clear leaves
+// a tombstone.
 //
 // Why tombstones: a topic is set and cleared by any shard, and the shards' batches reach the log
 // out of order by at most a moment. A RETAIN that comes after the clear that outdates it must find
@@ -19,7 +20,7 @@ tombstone_fold(struct slice payload, struct slice *ret_record, uint64_t *ret_fol
     *ret_record = payload;
     if (payload.len < 1)
         return MDB_CORRUPTED;
-    if (payload.data[0] == JOURNAL_RETAIN)
+    if (payload.data[0] == JOURNAL_RETAIN || payload.data[0] == JOURNAL_SETTING)
         return payload.len < RECORD_HEAD + 8 ? MDB_CORRUPTED : 0;
     if (payload.data[0] != JOURNAL_RETAIN_CLEAR || payload.len < 1 + FOLD_BYTES + RECORD_HEAD + 8)
         return MDB_CORRUPTED;
@@ -70,8 +71,8 @@ fold_retained(struct fold *fold, const struct survivor *thing)
     struct slice bytes = window_record(fold->window, thing->at);
     if (record_read(bytes, &record, &len) != OK)
         return MDB_CORRUPTED;
-    must(record.kind == JOURNAL_RETAIN || record.kind == JOURNAL_RETAIN_CLEAR);
-    table_key_topic(&key, record.msg.topic, fold->meta.seed);
+    must(record.kind >= JOURNAL_RETAIN && record.kind <= JOURNAL_SETTING);
+    table_key_retained(&key, &record, fold->meta.seed);
     int rc = look_up(fold, &key, &order, &old_fold);
     if (rc != 0 || record.order < order)
         return rc;
@@ -82,7 +83,9 @@ fold_retained(struct fold *fold, const struct survivor *thing)
     }
     if (rc != 0)
         return rc;
-    if (record.kind == JOURNAL_RETAIN_CLEAR)
+    bool gone = record.kind == JOURNAL_SETTING ? record.msg.payload.len == 0
+                                               : record.kind == JOURNAL_RETAIN_CLEAR;
+    if (gone)
         return put_tombstone(fold, &key, bytes);
     return table_put(fold->txn.cursors[TABLE_RETAINED], TABLE_RETAINED, &key, bytes,
                      (struct slice){0}, 0);

@@ -100,6 +100,7 @@ value_json(const struct record *record, const struct json_field *field)
     case FORM_BOOL:
         return json_boolean(number != 0);
     case FORM_TEXT:
+    case FORM_NAME:
     case FORM_TOPIC:
     case FORM_FILTER:
         return json_string_of(slice_at(record, field));
@@ -176,10 +177,20 @@ set_will(json_t *object, const struct record *record)
     return json_object_set_new(object, "will", will) == 0 && set_fields(will, &json_will, record);
 }
 
+static bool
+set_source(json_t *object, const struct record *record)
+{
+    if (record->id.len == 0)
+        return true;
+    json_t *source = json_object();
+    return json_object_set_new(object, "source", source) == 0 &&
+           set_fields(source, &json_source, record);
+}
+
 err_t
 json_write(FILE *out, const struct record *record)
 {
-    must(record->kind >= JOURNAL_SESSION && record->kind <= JOURNAL_RETAIN_CLEAR);
+    must(record->kind >= JOURNAL_SESSION && record->kind < JOURNAL_KINDS);
     const struct json_kind *kind = &json_kinds[record->kind];
     must(kind->type != NULL);
     json_t *object = json_object();
@@ -187,7 +198,8 @@ json_write(FILE *out, const struct record *record)
     err_t err = ERR_MALFORMED;
     if (json_object_set_new(object, "type", json_string(kind->type)) == 0 &&
         set_fields(object, kind, record) &&
-        (record->kind != JOURNAL_SESSION || set_will(object, record)))
+        (record->kind != JOURNAL_SESSION || set_will(object, record)) &&
+        (record->kind != JOURNAL_RETAIN || set_source(object, record)))
         err = OK;
     if (err == OK && (json_dumpf(object, out, JSON_COMPACT) != 0 || fputc('\n', out) == EOF))
         err = ERR_IO;

@@ -11,8 +11,9 @@
 // json_fields.c; one that is not known is an error, so that a misspelt one is not lost. Times are
 // RFC 3339 in UTC with milliseconds (or a number, ms since 1970), "never" where there is none.
 // A payload is "payload" where it is text, else "payload_base64". MQTT 5 properties are an object
-// in the order of the packet, "properties"; what does not read back as the same bytes that way is
-// "props_base64". Numbers beyond 2^63 - 1 are strings of digits.
+// in the order of the packet, "properties" (a retained message's "source" is one as well, who
+// published it, where there were rules for that); what does not read back as the same bytes that
+// way is "props_base64". Numbers beyond 2^63 - 1 are strings of digits.
 #ifndef TERN_PERSIST_JSON_H
 #define TERN_PERSIST_JSON_H
 

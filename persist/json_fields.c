@@ -85,13 +85,24 @@ static const struct json_field retained_fields[] = {
     OTHER("expires", msg.expires_ms, FORM_UNTIL),
     CONTENT_FIELDS,
 };
+static const struct json_field source_fields[] = {
+    OTHER("client_id", id, FORM_TEXT),
+    OTHER("user", user, FORM_USER),
+    NUMBER("port", port, 0, UINT16_MAX),
+};
 static const struct json_field retain_clear_fields[] = {
     NUMBER("order", order, 0, UINT64_MAX),
     OTHER("topic", msg.topic, FORM_TOPIC),
 };
 
+static const struct json_field setting_fields[] = {
+    NUMBER("order", order, 0, UINT64_MAX),
+    OTHER("name", msg.topic, FORM_NAME),
+    OTHER("payload", msg.payload, FORM_PAYLOAD),
+};
+
 #define KIND(name, table) {.type = (name), .fields = (table), .count = ARRAY_LEN(table)}
-const struct json_kind json_kinds[JOURNAL_RETAIN_CLEAR + 1] = {
+const struct json_kind json_kinds[JOURNAL_KINDS] = {
     [JOURNAL_SESSION] = KIND("session", session_fields),
     [JOURNAL_SESSION_END] = KIND("session_end", session_end_fields),
     [JOURNAL_SUBSCRIBE] = KIND("subscription", subscription_fields),
@@ -103,8 +114,10 @@ const struct json_kind json_kinds[JOURNAL_RETAIN_CLEAR + 1] = {
     [JOURNAL_RELEASED] = KIND("released", packet_id_fields),
     [JOURNAL_RETAIN] = KIND("retained", retained_fields),
     [JOURNAL_RETAIN_CLEAR] = KIND("retain_clear", retain_clear_fields),
+    [JOURNAL_SETTING] = KIND("setting", setting_fields),
 };
 const struct json_kind json_will = KIND("will", will_fields);
+const struct json_kind json_source = KIND("source", source_fields);
 // clang-format on
 
 const char *const json_state_names[3] = {

@@ -11,6 +11,7 @@ enum field_form {
     FORM_NUMBER,      // `bytes` wide, min to max
     FORM_BOOL,        //
     FORM_TEXT,        // 1 to 65,535 bytes
+    FORM_NAME,        // of a setting: 1 to 480 bytes
     FORM_TOPIC,       // a Topic Name
     FORM_FILTER,      // a Topic Filter, without "$share"
     FORM_USER,        // null: there is none
@@ -40,8 +41,9 @@ struct json_kind {
 };
 
 // By enum journal_kind; type NULL where there is no such record.
-extern const struct json_kind json_kinds[JOURNAL_RETAIN_CLEAR + 1];
-extern const struct json_kind json_will; // a session's "will", null or an object
+extern const struct json_kind json_kinds[JOURNAL_KINDS];
+extern const struct json_kind json_will;   // a session's "will", null or an object
+extern const struct json_kind json_source; // a retained message's "source", an object or not there
 
 extern const char *const json_state_names[3]; // by enum entry_state; the first is NULL
 

@@ -213,6 +213,8 @@ text_valid(enum field_form form, struct slice text)
     if (text.len > MQTT_STRING_MAX || !utf8_valid(text))
         return false;
     switch (form) {
+    case FORM_NAME:
+        return text.len > 0 && text.len <= RECORD_SETTING_NAME_MAX;
     case FORM_TOPIC:
         return topic_name_check(text) == OK;
     case FORM_FILTER:
@@ -231,8 +233,11 @@ static err_t
 take_text(struct line *line, const struct json_field *field, const json_t *value)
 {
     static const char *const expected[] = {
-        [FORM_TEXT] = "a text of 1 to 65535 bytes", [FORM_TOPIC] = "a Topic Name",
-        [FORM_FILTER] = "a Topic Filter",           [FORM_USER] = "a text or null",
+        [FORM_TEXT] = "a text of 1 to 65535 bytes",
+        [FORM_NAME] = "a text of 1 to 480 bytes",
+        [FORM_TOPIC] = "a Topic Name",
+        [FORM_FILTER] = "a Topic Filter",
+        [FORM_USER] = "a text or null",
         [FORM_GROUP] = "a share name or null",
     };
     must(field->form < ARRAY_LEN(expected) && expected[field->form] != NULL);
@@ -343,6 +348,7 @@ take_field(struct line *line, const json_t *object, const struct json_field *fie
     line->used++;
     switch ((enum field_form)field->form) {
     case FORM_TEXT:
+    case FORM_NAME:
     case FORM_TOPIC:
     case FORM_FILTER:
     case FORM_USER:
@@ -358,8 +364,8 @@ take_field(struct line *line, const json_t *object, const struct json_field *fie
 static bool
 is_known(const struct json_kind *kind, const char *name)
 {
-    static const char *const extra[] = {"type",         "will",    "properties",
-                                        "props_base64", "payload", "payload_base64"};
+    static const char *const extra[] = {"type",    "will",           "properties", "props_base64",
+                                        "payload", "payload_base64", "source"};
     for (uint32_t i = 0; i < kind->count; i++)
         if (strcmp(kind->fields[i].name, name) == 0)
             return true;
@@ -386,7 +392,7 @@ take_object(struct line *line, json_t *object, const struct json_kind *kind, siz
     while (at && is_known(kind, json_object_iter_key(at)))
         at = json_object_iter_next(object, at);
     return fail(line, "\"%.60s\" is not known in a line of type \"%s\"",
-                at ? json_object_iter_key(at) : "will, properties or payload", kind->type);
+                at ? json_object_iter_key(at) : "will, source, properties or payload", kind->type);
 }
 
 static err_t
@@ -405,22 +411,34 @@ take_session(struct line *line, const struct json_kind *kind)
 }
 
 static err_t
+take_retained(struct line *line, const struct json_kind *kind)
+{
+    json_t *source = json_object_get(line->tree, "source");
+    if (source && !json_is_object(source))
+        return fail(line, "\"source\" is %s, expected an object", found(source));
+    err_t err = take_object(line, line->tree, kind, source ? 2 : 1);
+    return err || !source ? err : take_object(line, source, &json_source, 0);
+}
+
+static err_t
 take_tree(struct line *line)
 {
     const json_t *type = json_object_get(line->tree, "type");
     if (!json_is_string(type))
         return fail(line, "no \"type\", expected \"session\", \"subscription\", \"message\", ...");
-    for (uint32_t i = JOURNAL_SESSION; i <= JOURNAL_RETAIN_CLEAR; i++) {
+    for (uint32_t i = JOURNAL_SESSION; i < JOURNAL_KINDS; i++) {
         if (strcmp(json_kinds[i].type, json_string_value(type)) != 0)
             continue;
         line->record.kind = (uint8_t)i;
         if (i == JOURNAL_SESSION)
             return take_session(line, &json_kinds[i]);
+        if (i == JOURNAL_RETAIN)
+            return take_retained(line, &json_kinds[i]);
         return take_object(line, line->tree, &json_kinds[i], 1);
     }
     return fail(line,
                 "\"type\" is \"%.60s\", expected session, subscription, message, queued, state, "
-                "received, retained",
+                "received, retained, setting",
                 json_string_value(type));
 }
 
@@ -483,7 +501,7 @@ line_take(struct line *line, record_sink sink, void *arg)
     const struct record_msg *msg = &line->record.msg;
     if ((uint64_t)msg->topic.len + msg->props.len + msg->payload.len > MQTT_REMAINING_LENGTH_MAX)
         return fail(line, "a message that is too long for a packet");
-    must(line->record.kind >= JOURNAL_SESSION && line->record.kind <= JOURNAL_RETAIN_CLEAR);
+    must(line->record.kind >= JOURNAL_SESSION && line->record.kind < JOURNAL_KINDS);
     err = sink(arg, &line->record);
     if (err)
         (void)fail(line, "not taken: %s", err_text(err));

@@ -219,8 +219,9 @@ load_retained(struct loader *loader, struct rows *rows, struct broker *broker,
         int rc = rows_payload(rows, rows->key.mv_size, &payload);
         if (rc != 0)
             return rc;
-        if (payload.len > 0 && payload.data[0] == JOURNAL_RETAIN_CLEAR)
-            continue; // a tombstone
+        if (payload.len > 0 &&
+            (payload.data[0] == JOURNAL_RETAIN_CLEAR || payload.data[0] == JOURNAL_SETTING))
+            continue; // a tombstone, or a setting
         if ((rc = table_record(payload, JOURNAL_RETAIN, &record)) != 0)
             return rc;
         restore_retained(broker, reader, &record, now_ms, wall_ms);
@@ -244,6 +245,45 @@ store_load_retained(struct store *store, struct broker *broker, struct rcu_reade
         return damaged(store, rc);
     rows_begin(&rows, &loader, TABLE_RETAINED);
     rc = load_retained(&loader, &rows, broker, reader);
+    state_abort(&loader.txn);
+    return damaged(store, rc);
+}
+
+// ---- Settings -----------------------------------------------------------------------------------
+
+// They stand before all topics.
+static int
+load_settings(struct rows *rows, record_sink sink, void *arg)
+{
+    for (; rows->rc == 0; rows_next(rows)) {
+        struct slice payload;
+        struct record record;
+        if (rows->key.mv_size == 0 || *(const uint8_t *)rows->key.mv_data != '\0')
+            return 0;
+        int rc = rows_payload(rows, rows->key.mv_size, &payload);
+        if (rc != 0)
+            return rc;
+        if (payload.len > 0 && payload.data[0] == JOURNAL_RETAIN_CLEAR)
+            continue; // a tombstone
+        if ((rc = table_record(payload, JOURNAL_SETTING, &record)) != 0)
+            return rc;
+        err_t err = sink(arg, &record);
+        must(err == OK);
+    }
+    return rows_end(rows);
+}
+
+err_t
+store_load_settings(struct store *store, record_sink sink, void *arg)
+{
+    must(store->magic == STORE_MAGIC && !store->running);
+    struct loader loader = {.store = store};
+    struct rows rows;
+    int rc = state_begin(&store->state, false, &loader.txn);
+    if (rc != 0)
+        return damaged(store, rc);
+    rows_begin(&rows, &loader, TABLE_RETAINED);
+    rc = load_settings(&rows, sink, arg);
     state_abort(&loader.txn);
     return damaged(store, rc);
 }

@@ -14,13 +14,14 @@ static const struct table_key key_version = {7, "version"};
 static const struct table_key key_numbers = {7, "numbers"};
 
 // From version `from` to the next one, within the transaction that also writes the new number; so a
-// crash leaves the old version or the new one. Version 1 is the first: no steps yet. A step gets
-// tables of the old form and leaves the new form.
+// crash leaves the old version or the new one. A step gets tables of the old form and leaves the
+// new form; NULL: they are the same.
 struct upgrade {
     uint32_t from;
-    int (*step)(struct state *state, MDB_txn *txn);
+    int (*step)(struct state *state, MDB_txn *txn); // NULL: all that is there has the new form
 };
-static const struct upgrade upgrades[] = {{0, NULL}};
+// From 2 on there are settings, and a RETAIN record may say who published the message.
+static const struct upgrade upgrades[] = {{1, NULL}};
 
 static int
 put_version(struct state_txn *txn, uint32_t version)
@@ -85,9 +86,9 @@ upgrade(struct state *state, struct state_txn *txn, uint32_t version)
 {
     must(version < STATE_VERSION);
     for (size_t i = 0; version < STATE_VERSION && i < ARRAY_LEN(upgrades); i++) {
-        if (upgrades[i].from != version || !upgrades[i].step)
+        if (upgrades[i].from != version)
             continue;
-        int rc = upgrades[i].step(state, txn->txn);
+        int rc = upgrades[i].step ? upgrades[i].step(state, txn->txn) : 0;
         if (rc != 0)
             return rc;
         version++;
@@ -145,8 +146,10 @@ check_version(struct state *state, bool may_write, uint32_t *ret_version)
     state_abort(&txn);
     if (rc != 0 || *ret_version == STATE_VERSION)
         return rc;
-    if (*ret_version > STATE_VERSION || !may_write)
+    if (*ret_version > STATE_VERSION || (!may_write && *ret_version < STATE_VERSION_READ))
         return ENV_OTHER_VERSION;
+    if (!may_write)
+        return 0;
     rc = state_begin(state, true, &txn);
     if (rc == 0)
         rc = upgrade(state, &txn, *ret_version);

@@ -9,7 +9,9 @@
 #include "persist/env.h"
 #include "persist/table.h"
 
-#define STATE_VERSION 1u
+// Version 2 has settings among the retained messages, and who published them; else it is version 1.
+#define STATE_VERSION      2u
+#define STATE_VERSION_READ 1u // from here on all rows are rows of this version, too
 
 struct state_meta {
     uint64_t next_session, next_message, next_order; // above everything that was ever seen

@@ -40,7 +40,7 @@ void store_close(struct store *store); // takes; threads are stopped; NULL is fi
 long store_owner(const struct store_options *options);
 
 struct store_counts {
-    uint64_t sessions, subscriptions, entries, messages, retained;
+    uint64_t sessions, subscriptions, entries, messages, retained, settings;
     uint64_t next_session, next_message, next_order; // numbers never used so far
     bool quarantined;                                // a damaged store was moved aside
 };
@@ -54,6 +54,15 @@ struct rcu_reader;
 NODISCARD err_t store_load_retained(struct store *store, struct broker *broker,
                                     struct rcu_reader *reader);
 
+typedef err_t (*record_sink)(void *arg, const struct record *record);
+// Settings (SETTING records), sorted by name. The sink returns OK.
+NODISCARD err_t store_load_settings(struct store *store, record_sink sink, void *arg);
+
+// Takes settings into the state at once, before the threads start: all of them or none. Their
+// orders are above all that the store has. ERR_IO: it told.
+NODISCARD err_t store_put_settings(struct store *store, const struct record *records,
+                                   uint32_t count);
+
 // The threads. The broker and its keeper outlive store_stop. store_stop: the workers have ended and
 // offered all they had; commits it, folds, joins.
 NODISCARD err_t store_start(struct store *store, struct broker *broker);
@@ -66,12 +75,13 @@ void store_stop(struct store *store);
 // thread, as soon as it can. Asynchronous: the log tells how it ended. ON_ANY.
 void store_backup(struct store *store, const char *folder);
 
-typedef err_t (*record_sink)(void *arg, const struct record *record);
 // Everything, as records that make an equal store: SESSION, its SUBSCRIBE, RECEIVED, then MESSAGE
-// before the first ENQUEUE that names it, STATE for released ones; RETAIN. Without threads.
+// before the first ENQUEUE that names it, STATE for released ones; SETTING and RETAIN. Without
+// threads.
 NODISCARD err_t store_export(struct store *store, record_sink sink, void *arg);
-// Takes records into an empty store (ERR_FULL when it holds sessions or retained messages), in the
-// order that export gives. Nothing is kept unless store_import_end returns OK. Without threads.
+// Takes records into an empty store (ERR_FULL when it holds sessions, retained messages or
+// settings), in the order that export gives. Nothing is kept unless store_import_end returns OK.
+// Without threads.
 NODISCARD err_t store_import_begin(struct store *store);
 NODISCARD err_t store_import_put(struct store *store, const struct record *record);
 NODISCARD err_t store_import_end(struct store *store);

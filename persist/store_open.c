@@ -74,6 +74,24 @@ store_close_parts(struct store *store)
     state_close(&store->state);
 }
 
+// They stand before all topics, and their tombstones among them.
+static int
+count_settings(const struct state_txn *txn, uint64_t *ret)
+{
+    MDB_val key, value;
+    MDB_cursor *cursor = txn->cursors[TABLE_RETAINED];
+    struct slice payload;
+    *ret = 0;
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    while (rc == 0 && key.mv_size > 0 && *(const uint8_t *)key.mv_data == '\0') {
+        if ((rc = table_open(TABLE_RETAINED, &key, &value, &payload)) != 0)
+            return rc;
+        *ret += payload.len > 0 && payload.data[0] == JOURNAL_SETTING;
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 int
 store_count(struct store *store)
 {
@@ -89,8 +107,9 @@ store_count(struct store *store)
         (rc = state_rows(&store->state, &txn, TABLE_ENTRIES, &counts->entries)) == 0 &&
         (rc = state_rows(&store->state, &txn, TABLE_MESSAGES, &counts->messages)) == 0 &&
         (rc = state_rows(&store->state, &txn, TABLE_RETAINED, &counts->retained)) == 0 &&
-        (rc = state_rows(&store->state, &txn, TABLE_TOMBSTONES, &tombstones)) == 0)
-        counts->retained -= min_u64(tombstones, counts->retained);
+        (rc = state_rows(&store->state, &txn, TABLE_TOMBSTONES, &tombstones)) == 0 &&
+        (rc = count_settings(&txn, &counts->settings)) == 0)
+        counts->retained -= min_u64(tombstones + counts->settings, counts->retained);
     state_abort(&txn);
     counts->next_session = store->state.meta.next_session;
     counts->next_message = store->state.meta.next_message;

@@ -70,6 +70,24 @@ table_key_topic(struct table_key *ret, struct slice topic, uint64_t seed)
 }
 
 void
+table_key_setting(struct table_key *ret, struct slice name)
+{
+    must(name.len > 0 && name.len <= RECORD_SETTING_NAME_MAX);
+    ret->bytes[0] = '\0';
+    memcpy(ret->bytes + 1, name.data, name.len);
+    ret->len = name.len + 1;
+}
+
+void
+table_key_retained(struct table_key *ret, const struct record *record, uint64_t seed)
+{
+    if (record->kind == JOURNAL_SETTING)
+        table_key_setting(ret, record->msg.topic);
+    else
+        table_key_topic(ret, record->msg.topic, seed);
+}
+
+void
 table_key_tombstone(struct table_key *ret, uint64_t fold, const struct table_key *topic)
 {
     must(topic->len + 8 <= TABLE_KEY_MAX);

@@ -28,7 +28,7 @@ enum table {
     TABLE_MESSAGES = 4,      // message
     TABLE_REFS = 5,          // message, only those with more than one reference
     TABLE_RECEIVED = 6,      // session, u16 packet identifier
-    TABLE_RETAINED = 7,      // topic
+    TABLE_RETAINED = 7,      // topic; or a NUL, which no topic has, and the name of a setting
     TABLE_TOMBSTONES = 8,    // u64 number of the fold, topic key
     TABLE_COUNT
 };
@@ -45,6 +45,9 @@ void table_key_number(struct table_key *ret, uint64_t number);
 void table_key_pair(struct table_key *ret, uint64_t number, uint64_t sub, unsigned sub_bytes);
 // seed: the store's, so that a client cannot aim at one key with two long topics.
 void table_key_topic(struct table_key *ret, struct slice topic, uint64_t seed);
+void table_key_setting(struct table_key *ret, struct slice name);
+// Of the row of this RETAIN, RETAIN_CLEAR or SETTING.
+void table_key_retained(struct table_key *ret, const struct record *record, uint64_t seed);
 void table_key_tombstone(struct table_key *ret, uint64_t fold, const struct table_key *topic);
 // 128 bits that stand for the topic in tables in memory.
 void table_topic_hash(struct slice topic, uint64_t seed, uint64_t ret[static 2]);

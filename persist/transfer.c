@@ -166,7 +166,7 @@ export_retained(struct exporter *e)
         struct slice payload;
         rc = table_open(TABLE_RETAINED, &k, &v, &payload);
         if (rc == 0 && payload.len > 0 && payload.data[0] != JOURNAL_RETAIN_CLEAR)
-            rc = tell_row(e, TABLE_RETAINED, &k, &v, JOURNAL_RETAIN);
+            rc = tell_row(e, TABLE_RETAINED, &k, &v, payload.data[0]);
         if (rc == 0)
             rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
@@ -228,7 +228,8 @@ err_t
 store_import_begin(struct store *store)
 {
     must(store->magic == STORE_MAGIC && !store->running && !store->transfer);
-    if (store->counts.sessions > 0 || store->counts.retained > 0)
+    const struct store_counts *counts = &store->counts;
+    if (counts->sessions > 0 || counts->retained > 0 || counts->settings > 0)
         return ERR_FULL;
     struct transfer *t = mem_zalloc(sizeof *t);
     uint32_t version;
@@ -327,4 +328,31 @@ store_import_end(struct store *store)
     if (rc != 0 && rc != ECANCELED)
         return import_failed(store, rc);
     return rc == 0 ? OK : ERR_IO;
+}
+
+// ---- Settings -----------------------------------------------------------------------------------
+
+err_t
+store_put_settings(struct store *store, const struct record *records, uint32_t count)
+{
+    must(store->magic == STORE_MAGIC && !store->running && !store->transfer);
+    struct window *window = window_new(store->state.meta.seed);
+    for (uint32_t i = 0; i < count; i++) {
+        must(records[i].kind == JOURNAL_SETTING);
+        uint32_t len = record_size(&records[i]);
+        const uint8_t *end = record_write(window_room(window, len), &records[i]);
+        must(end == window->bytes + window->len);
+        err_t err = window_apply(window, len);
+        must(err == OK); // it is one of ours
+    }
+    // Nothing of the log is left to be applied: opening has folded it.
+    int rc = fold_window(&store->state, window, store->state.meta.applied, NULL);
+    window_free(window);
+    if (rc == 0)
+        rc = store_count(store);
+    if (rc == 0)
+        return OK;
+    store_say(store, LOG_T_ERROR, "Persistence: cannot write to the store %s: %s. %s", store->path,
+              env_text(rc), store_advice(rc));
+    return ERR_IO;
 }

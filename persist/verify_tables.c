@@ -168,12 +168,15 @@ check_retained(struct walk *w)
     struct slice bytes = w->payload;
     if (bytes.len > 9 && bytes.data[0] == JOURNAL_RETAIN_CLEAR) {
         bytes = slice_of(bytes.data + 9, bytes.len - 9);
-        if (table_record(bytes, JOURNAL_RETAIN_CLEAR, &record) != 0)
+        bool setting = bytes.len > 0 && bytes.data[0] == JOURNAL_SETTING;
+        if (table_record(bytes, setting ? JOURNAL_SETTING : JOURNAL_RETAIN_CLEAR, &record) != 0)
             return bad_row(w);
-    } else if (table_record(bytes, JOURNAL_RETAIN, &record) != 0) {
-        return bad_row(w);
+    } else {
+        bool setting = bytes.len > 0 && bytes.data[0] == JOURNAL_SETTING;
+        if (table_record(bytes, setting ? JOURNAL_SETTING : JOURNAL_RETAIN, &record) != 0)
+            return bad_row(w);
     }
-    table_key_topic(&key, record.msg.topic, w->v->state.meta.seed);
+    table_key_retained(&key, &record, w->v->state.meta.seed);
     if (key.len != w->key.mv_size || memcmp(key.bytes, w->key.mv_data, key.len) != 0 ||
         record.order >= w->v->state.meta.next_order)
         return bad_row(w);

@@ -136,7 +136,8 @@ apply_retained(struct window *window, const uint8_t *record, const struct record
 {
     uint64_t hash[2];
     table_topic_hash(r->msg.topic, window->seed, hash);
-    struct slot *slot = slots_at(&window->things, THING_RETAINED, hash[0], hash[1]);
+    uint8_t thing = r->kind == JOURNAL_SETTING ? THING_SETTING : THING_RETAINED;
+    struct slot *slot = slots_at(&window->things, thing, hash[0], hash[1]);
     see(&window->next_order, r->order);
     see(&window->next_session, r->msg.publisher);
     // The shards' records reach the log out of order by a moment: the order decides.
@@ -184,7 +185,7 @@ apply_other(struct window *window, const uint8_t *record, uint32_t len)
         slot->flags = r.kind == JOURNAL_RECEIVED ? 0 : THING_GONE;
         return OK;
     default:
-        must(r.kind == JOURNAL_RETAIN || r.kind == JOURNAL_RETAIN_CLEAR);
+        must(r.kind >= JOURNAL_RETAIN && r.kind <= JOURNAL_SETTING);
         apply_retained(window, record, &r);
         return OK;
     }

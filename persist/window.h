@@ -23,10 +23,11 @@ enum thing {
     THING_ENTRY = 3,        // session, seq
     THING_RECEIVED = 4,     // session, packet identifier
     THING_RETAINED = 5,     // 128 bits of hash of the topic
+    THING_SETTING = 6,      // of the name
 };
 
 // Flags of a slot. at: the last SESSION, SUBSCRIBE, ENQUEUE; RETAIN or RETAIN_CLEAR with the
-// highest order.
+// highest order, and so SETTING.
 enum {
     THING_GONE = 1,     // ended, unsubscribed, done, released: there is no more of it
     THING_RELEASED = 2, // ENTRY: PUBREC came

@@ -53,7 +53,7 @@ field_publisher(const uint8_t *record)
     return get_le64(record + RECORD_HEAD + 24);
 }
 
-// Of RETAIN and RETAIN_CLEAR; record_read has seen it.
+// Of RETAIN, RETAIN_CLEAR and SETTING; record_read has seen it.
 static inline struct slice
 field_topic(const uint8_t *record)
 {

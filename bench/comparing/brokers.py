@@ -8,12 +8,12 @@ import subprocess
 import tempfile
 import time
 
+from . import ways
 from .scenarios import FLOOR_SCENARIOS, Bad
 
 START_S = 20
 STOP_S = 10
 LOG_LINES = 12
-CONNECT = bytes.fromhex("101700044d5154540402000a000b" + b"compare-try".hex())
 LISTENING = "0A"  # in /proc/net/tcp
 
 
@@ -34,17 +34,22 @@ class Broker:
     def describe(self):
         return {"name": self.name, "kind": self.kind, "version": self.version, "config": self.lines}
 
-    def serves(self, experiment):
+    def serves(self, experiment, overrides=()):
+        """Of TLS and WebSockets a peer's command knows nothing, nor does the floor."""
+        if self.kind in ("floor", "peer") and not (ways.is_plain(experiment.options) and ways.is_plain(overrides)):
+            return False
         return self.kind != "floor" or (experiment.scenario in FLOOR_SCENARIOS and
                                         "kill-at" not in experiment.options)
 
     # -- starting --
 
-    def _config(self, durable):
-        lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", "max_queued_messages 0",
-                 "max_inflight_messages 0"]
+    def _config(self, options, durable):
+        lines = [f"listener {self.port} 127.0.0.1", *ways.listener_lines(options), "allow_anonymous true",
+                 "max_queued_messages 0", "max_inflight_messages 0"]
         if self.kind == "mosquitto" and os.geteuid() == 0:
             lines.append("user root")  # or it could not write to the folder
+        if self.kind == "mosquitto" and "websocket" in options:
+            lines.append(f"listener 0 {self.folder}/socket")  # 2.0.11 does not start with WebSockets alone
         if durable:
             lines += ["persistence true", f"persistence_location {self.folder}/"]
         return "\n".join(lines + self.lines) + "\n"
@@ -55,7 +60,8 @@ class Broker:
         compound = any(c in command for c in ";&|\n") or command.startswith("exec ")
         return ["/bin/sh", "-c", command if compound else f"exec {command}"]
 
-    def start(self, port, durable=False):
+    def start(self, port, options=(), durable=False):
+        """options: of ternmq-bench, with which it will come."""
         self.port = port
         # The kernel closes what an io_uring still held a while after its process has ended.
         end = time.monotonic() + STOP_S
@@ -64,20 +70,20 @@ class Broker:
                 raise Failed(f"port {port} is in use by somebody else")
             time.sleep(0.05)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ternmq-compare-"))
-        (self.folder / "broker.conf").write_text(self._config(durable))
+        (self.folder / "broker.conf").write_text(self._config(options, durable))
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen(self._command_line(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             cwd=self.folder, start_new_session=True)
         try:
-            self._wait_serving()
+            self._wait_serving(options)
             self.pid = listener_pid(port, self.process.pid) or self.process.pid
         except BaseException:
             self.stop()
             raise
 
-    def _wait_serving(self):
+    def _wait_serving(self, options):
         end = time.monotonic() + START_S
-        while not answers(self.port):
+        while not ways.answers(self.port, options):
             code = self.process.poll()
             if code is not None:
                 raise Failed(f"{self.name} ended with exit status {code} before it served; it said last: {self.log()}")
@@ -128,19 +134,6 @@ def is_taken(port):
         except OSError:
             return True
     return False
-
-
-def answers(port):
-    """A CONNECT is accepted."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as s:
-            s.settimeout(2)
-            s.sendall(CONNECT)
-            data = s.recv(4)
-            s.sendall(b"\xe0\x00")
-            return len(data) >= 4 and data[0] == 0x20 and data[3] == 0
-    except OSError:
-        return False
 
 
 def listener_pid(port, group):

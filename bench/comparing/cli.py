@@ -13,7 +13,7 @@ from .scenarios import (FIXED_WORK_S, Bad, at_half_peak, fitting_seconds, load_s
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HALF_PEAK = ("pairs-q1",)  # of the standard set
-ALL_MINUTES = 40
+ALL_MINUTES = 50
 REPEATS, SLOW_REPEATS, QUICK_REPEATS = 5, 3, 3
 USAGE = """
 examples:
@@ -22,7 +22,7 @@ examples:
   bench/compare --scenario fan-in-50-q1 --peer "other=/opt/other/broker --port {port}"
   bench/compare --scenario pairs-q0 --sweep clients=50,500,2500,7500
   bench/compare --scenario pairs-q1 --at-half-peak
-  bench/compare --all                                 the standard set, in about 40 minutes
+  bench/compare --all                                 the standard set, in about 50 minutes
   bench/compare --render results.json                 the pages once more, from the raw figures
 """
 

@@ -36,7 +36,7 @@ class Measurement:
         """A broker from start to end, and the generator's report: {"report", "error", and what surrounded it}."""
         run = {"report": None, "error": "", "before_ms": self.calibrate()}
         try:
-            broker.start(self.port, durable=experiment.scenario in DURABLE_SCENARIOS)
+            broker.start(self.port, {**options, **self.overrides}, durable=experiment.scenario in DURABLE_SCENARIOS)
             watch = machine.Watch(broker.pid)
             try:
                 run["report"], run["error"] = self.generate(broker, options)
@@ -80,7 +80,7 @@ class Measurement:
         rows = {}
         for value in experiment.points():
             for broker in self.brokers:
-                if broker.serves(experiment):
+                if broker.serves(experiment, self.overrides):
                     row = {"broker": broker.name, "value": value, "runs": []}
                     rate = self.half_rate(experiment, broker, results)
                     if rate:

@@ -139,6 +139,10 @@ def make_row(row, key, best_ms):
     p99 = figures.get("latency_p99_us")
     if late and p99 and late.median > LATE_SHARE * p99.median:
         made.notes.append(f"the generator itself was {late.median:,.0f} us late at p99")
+    resumed = stats.summarize([r["handshakes_resumed"] / r["handshakes"] for r in reports if r.get("handshakes") and
+                               r.get("handshakes_resumed") is not None])
+    if resumed:
+        made.notes.append(f"{resumed.median:.0%} of the handshakes resumed a session")
     asked, done = row.get("rate"), stats.summarize([r.get("publish_rate") for r in reports])
     if asked and done and done.median < 0.95 * asked:
         made.notes.append(f"reached only {done.median:,.0f} of {asked:,} messages a second")

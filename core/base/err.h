@@ -13,6 +13,7 @@
 #define ERR_TABLE(X)                                                                               \
     X(OK,                         0x00, 0, "ok")                                                   \
     X(ERR_NEED_MORE,              0x81, 0, "more bytes needed")                                    \
+    X(ERR_WAIT,                   0x80, 0, "the answer to a question is awaited")                  \
     X(ERR_MALFORMED,              0x81, 0, "malformed packet")                                     \
     X(ERR_PROTOCOL,               0x82, 0, "protocol error")                                       \
     X(ERR_UNSPECIFIED,            0x80, 0, "unspecified error")                                    \
@@ -23,6 +24,7 @@
     X(ERR_NOT_AUTHORIZED,         0x87, 5, "not authorised")                                       \
     X(ERR_SERVER_UNAVAILABLE,     0x88, 3, "server unavailable")                                   \
     X(ERR_SERVER_BUSY,            0x89, 3, "server busy")                                          \
+    X(ERR_BANNED,                 0x8a, 5, "banned")                                               \
     X(ERR_SHUTTING_DOWN,          0x8b, 0, "server shutting down")                                 \
     X(ERR_BAD_AUTH_METHOD,        0x8c, 0, "bad authentication method")                            \
     X(ERR_KEEP_ALIVE_TIMEOUT,     0x8d, 0, "keep alive timeout")                                   \
@@ -40,7 +42,9 @@
     X(ERR_PAYLOAD_FORMAT,         0x99, 0, "payload format invalid")                               \
     X(ERR_RETAIN_NOT_SUPPORTED,   0x9a, 0, "retain not supported")                                 \
     X(ERR_QOS_NOT_SUPPORTED,      0x9b, 0, "QoS not supported")                                    \
+    X(ERR_CONNECT_RATE,           0x9f, 3, "connection rate exceeded")                             \
     X(ERR_CONNECT_TIMEOUT,        0x8d, 0, "no CONNECT in time")                                   \
+    X(ERR_CONNECT_TIME,           0xa0, 0, "maximum connect time")                                 \
     X(ERR_NO_MEMORY,              0x97, 3, "memory budget reached")                                \
     X(ERR_FULL,                   0x97, 3, "a limit was reached")                                  \
     X(ERR_NOT_FOUND,              0x11, 0, "not found")                                            \

@@ -316,8 +316,14 @@ choose(uint32_t bits)
     }
     if (bits & 32)
         config->memory_max = 100000;
-    if (bits & 64)
+    if (bits & 64) {
         config->sys_interval_s = 10;
+        config->topic_levels_max = 3;
+        config->subscribe_filters_max = 2;
+        config->retained_message_max = 100;
+        config->listeners[0].messages_in_rate = 5;
+        config->listeners[0].bytes_out_rate = 300;
+    }
     return config;
 }
 

@@ -42,9 +42,9 @@ def free_port():
 
 class Broker:
     """config: lines for the file. listener: False leaves out the listener (and its anonymous access).
-    args: replaces the command line after the program's name."""
+    args: replaces the command line after the program's name. under: what starts the program in its own place."""
 
-    def __init__(self, config="", listener=True, args=None, env=None, port=None):
+    def __init__(self, config="", listener=True, args=None, env=None, port=None, under=()):
         self.port = port or free_port()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="tern-test-"))
         self.dir.chmod(0o755)
@@ -54,6 +54,7 @@ class Broker:
         self.write_config(config)
         self.args = ["-c", str(self.file)] if args is None else args
         self.env = {**os.environ, **(env or {})}
+        self.under = list(under)
         self.process = None
 
     def write_config(self, config):
@@ -78,7 +79,7 @@ class Broker:
     def launch(self):
         """Starts the process, waits for nothing."""
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([binary(), *self.args], stdout=log, stderr=log,
+            self.process = subprocess.Popen([*self.under, binary(), *self.args], stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, env=self.env, cwd=self.dir)
         return self
 

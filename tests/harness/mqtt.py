@@ -326,14 +326,16 @@ class Client:
 
     must_say_why = True  # MQTT 5: DISCONNECT before the server closes
 
-    def __init__(self, address, timeout=8.0, rcvbuf=None, over=None):
-        """over: tcp, tls, ws or wss; default: what TERN_TRANSPORT says."""
+    def __init__(self, address, timeout=8.0, rcvbuf=None, over=None, source=None):
+        """over: tcp, tls, ws or wss; default: what TERN_TRANSPORT says. source: the address it comes from."""
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.timeout = timeout
         self.sock.settimeout(timeout)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect(address)
         if family == socket.AF_INET:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

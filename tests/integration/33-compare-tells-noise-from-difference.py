@@ -215,6 +215,22 @@ def a_sweep_becomes_lines():
 
 
 @s.scenario
+def by_tls_and_websocket_take_part_who_can():
+    out = folder / "ways"
+    code, said = compare("--repeats", 1, "--seconds", 1, "--scenario", "tls-connect-resumed", "--scenario", "wss-pairs-q0",
+                         "--scenario", folder / "small.scenario", "--option", "websocket", "--brokers", "ternmq,floor",
+                         "--peer", "plain=false # {port}", "--port", free_port(), out=out)
+    assert code == 0, said
+    resumed, both, small = json.loads((out / "results.json").read_text())["experiments"]
+    for entry in resumed, both, small:
+        assert [row["broker"] for row in entry["rows"]] == ["ternmq"], entry
+        report = entry["rows"][0]["runs"][0]["report"]
+        assert report["good"] and report["delivered"] > 0, report
+        assert ("handshakes" in report) == (entry is not small), report
+    assert "of the handshakes resumed a session" in (out / "RESULTS.md").read_text()
+
+
+@s.scenario
 def one_noisy_repeat_is_no_difference():
     """The same results, but one repeat of the floor was as slow as the broker, and others had the CPUs."""
     results = json.loads((folder / "results.json").read_text())

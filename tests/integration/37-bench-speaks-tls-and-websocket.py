@@ -37,6 +37,10 @@ def connections_come_and_go_and_resume():
     for name, more in (("ws", ()), ("tls", ()), ("tls", ("--resume",)), ("wss", ("--tls-version", 12, "--resume"))):
         code, text = bench(name, "--scenario", "connect", "--clients", 5, *more)
         assert code == 0, f"{name} {more}: {text}"
+        result = json.loads(text)
+        assert (result["handshakes"] is not None) == (name != "ws"), text
+        if "--resume" in more:  # all but the first ones, which begin at once
+            assert result["handshakes_resumed"] >= result["handshakes"] - 10 > 0, text
     c = mqtt.Client(broker.address).open("counts")
     c.sub("$SYS/broker/tls/resumed")
     while int(c.msg(timeout=5).payload) == 0:

@@ -37,10 +37,10 @@ class At:
 
 
 def round_trip(name, *options, payload="x" * 100):
-    sub = s.mosquitto_sub(At(name), *options, "-t", f"{name}/#", "-C", "2", "-q", "2")
-    for qos in (0, 2):
+    sub = s.mosquitto_sub(At(name), *options, "-t", f"{name}/#", "-C", "3", "-q", "2", "-F", "%q %p")
+    for qos in (0, 1, 2):
         s.mosquitto_pub(At(name), *options, "-t", f"{name}/a", "-m", payload, "-q", qos)
-    assert s.messages(sub, 2) == [payload] * 2
+    assert s.messages(sub, 3) == [f"{qos} {payload}" for qos in (0, 1, 2)]
     assert sub.exit() == 0
 
 
@@ -77,6 +77,29 @@ def mosquitto_clients_come_by_both_versions():
     for version in ("tlsv1.2", "tlsv1.3"):
         round_trip("tls", *CA, "--tls-version", version)
     round_trip("tls", *CA, payload="y" * 60000)
+
+
+@s.scenario
+def retained_messages_and_wills_of_mosquitto_clients():
+    for name, options in (("tls", CA), ("mutual", (*CA, *SENSOR)),
+                          ("psk", ("--psk", KEY, "--psk-identity", "sensor-1"))):
+        s.mosquitto_pub(At(name), *options, "-t", f"kept/{name}", "-m", name, "-r", "-q", "1")
+        watch = s.mosquitto_sub(At(name), *options, "-t", f"kept/{name}", "-t", f"will/{name}", "-q", "1", "-C", "2",
+                                "-F", "%r %p")
+        assert s.messages(watch, 1) == [f"1 {name}"]
+        device = s.mosquitto_sub(At(name), *options, "-t", "nothing", "--will-topic", f"will/{name}", "--will-payload",
+                                 "gone", "--will-qos", "1")
+        device.kill()
+        assert s.messages(watch, 1) == ["0 gone"]
+        assert watch.exit() == 0
+
+
+@s.scenario
+def mosquitto_clients_can_ask_for_mqtt_by_alpn_and_for_one_suite():
+    round_trip("tls", *CA, "--tls-alpn", "mqtt")
+    round_trip("tls", *CA, "--tls-version", "tlsv1.2", "--ciphers", "ECDHE-ECDSA-CHACHA20-POLY1305")
+    code, _ = s.run("mosquitto_pub", "-h", "127.0.0.1", "-p", PORTS["tls"], *CA, "--tls-alpn", "h2", "-t", "a", "-m", "b")
+    assert code != 0
 
 
 @s.scenario

@@ -131,7 +131,8 @@ def r02_what_is_no_header_is_closed():
     for header in (b"", b"PROXY " + b"x" * 200, v1("TCP4 1.2.3.4 1.2.3.4 5 6 7"),
                    v1("TCP4 1.2.3 1.2.3.4 5 6"), v1("TCP4 ::1 ::1 5 6"), v1("TCP4 1.2.3.4 1.2.3.4 5 65536"),
                    v1("TCP4  1.2.3.4 1.2.3.4 5 6"), v2(length=65535), v2(command=0x31), v2(command=0x22),
-                   v2(0x99), v2(body=b"abc"), v2(0x21), SIGNATURE[:-1] + b"X" + v2()[12:]):
+                   v2(0x99), v2(body=b"abc"), v2(0x21), certificate(b"x")[:-3] + b"\xff" * 3,
+                   v2(body=b"\x01\x02\x03\x04" * 3 + b"\x20\0\xff\x07"), SIGNATURE[:-1] + b"X" + v2()[12:]):
         assert come("either", header) == b"", header
     sock = socket.create_connection(("127.0.0.1", PORTS["either"]), 5)
     sock.sendall(b"PROXY TCP4 1.2.3.4")  # and no more

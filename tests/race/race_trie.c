@@ -160,7 +160,7 @@ check_entries(struct shared *shared, const struct match *match)
                  entry->handle.generation == 0 || entry->handle.slot >= (WRITERS + 1) * SLOT_PAGE);
         complain(shared, (entry->share != NULL) != (i >= plain));
         if (entry->share) {
-            int shard = trie_share_pick(entry->share, &rotor, NULL);
+            int shard = trie_share_pick(entry->share, 0, &rotor, NULL);
             complain(shared, shard < -1 || shard >= WRITERS);
         }
     }

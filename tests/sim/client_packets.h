@@ -20,11 +20,26 @@ struct sim_connect {
     const char *will_payload;
     uint8_t will_qos;
     bool will_retain;
+    const char *user, *password; // NULL = absent
     // MQTT 5; 0 = absent
     uint32_t will_delay_s, will_expiry_s;
     uint32_t expiry_s, packet_max;
     uint16_t receive_max, alias_max;
+    const char *auth_method, *auth_data; // NULL = absent
 };
+
+static inline void
+wire_auth(struct wire *props, const char *method, const char *data)
+{
+    if (method) {
+        wire_int(props, PROP_AUTH_METHOD, 1);
+        wire_text(props, method);
+    }
+    if (data) {
+        wire_int(props, PROP_AUTH_DATA, 1);
+        wire_text(props, data);
+    }
+}
 
 static inline void
 wire_connect_props(struct wire *wire, const struct sim_connect *c)
@@ -38,6 +53,7 @@ wire_connect_props(struct wire *wire, const struct sim_connect *c)
         wire_prop(&props, PROP_MAXIMUM_PACKET_SIZE, c->packet_max, 4);
     if (c->alias_max)
         wire_prop(&props, PROP_TOPIC_ALIAS_MAX, c->alias_max, 2);
+    wire_auth(&props, c->auth_method, c->auth_data);
     wire_props(wire, &props);
 }
 
@@ -63,6 +79,7 @@ sim_send_connect(struct sim_conn *conn, const struct sim_connect *c)
     uint32_t flags = c->keep ? 0 : 2;
     if (c->will_topic)
         flags |= 4u | (uint32_t)c->will_qos << 3 | (c->will_retain ? 32u : 0);
+    flags |= (c->user ? 128u : 0) | (c->password ? 64u : 0);
     struct wire wire = wire_begin();
     wire_text(&wire, version == MQTT_31 ? "MQIsdp" : "MQTT");
     wire_int(&wire, version, 1);
@@ -73,6 +90,10 @@ sim_send_connect(struct sim_conn *conn, const struct sim_connect *c)
     wire_text(&wire, c->id);
     if (c->will_topic)
         wire_will(&wire, c, version);
+    if (c->user)
+        wire_text(&wire, c->user);
+    if (c->password)
+        wire_text(&wire, c->password);
     wire_end(&wire, conn, MQTT_CONNECT << 4);
 }
 
@@ -166,6 +187,16 @@ sim_ack(struct sim_conn *conn, uint8_t type, uint16_t packet_id)
     struct wire wire = wire_begin();
     wire_int(&wire, packet_id, 2);
     wire_end(&wire, conn, (uint32_t)type << 4 | (type == MQTT_PUBREL ? 2 : 0));
+}
+
+static inline void
+sim_auth(struct sim_conn *conn, uint8_t reason, const char *method, const char *data)
+{
+    struct wire wire = wire_begin(), props = wire_begin();
+    wire_int(&wire, reason, 1);
+    wire_auth(&props, method, data);
+    wire_props(&wire, &props);
+    wire_end(&wire, conn, MQTT_AUTH << 4);
 }
 
 static inline void

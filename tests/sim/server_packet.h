@@ -75,6 +75,16 @@ packet_disconnect(struct slice body, uint8_t version, struct server_packet *ret)
     must(body.len == 0 && ret->reason >= 0x80);
 }
 
+static inline void
+packet_auth(struct slice body, uint8_t version, struct server_packet *ret)
+{
+    must(version == MQTT_5 && ret->flags == 0 && body.len > 0);
+    ret->reason = (uint8_t)packet_int(&body, 1);
+    packet_props(&body, ret);
+    must(body.len == 0 && ret->auth_method.data != NULL);
+    must(ret->reason == REASON_SUCCESS || ret->reason == REASON_CONTINUE_AUTHENTICATION);
+}
+
 // Takes the first packet off *rest. False when it is incomplete.
 static inline bool
 server_packet_next(struct slice *rest, uint8_t version, struct server_packet *ret)
@@ -104,6 +114,9 @@ server_packet_next(struct slice *rest, uint8_t version, struct server_packet *re
         break;
     case MQTT_PINGRESP:
         must(body.len == 0 && ret->flags == 0);
+        break;
+    case MQTT_AUTH:
+        packet_auth(body, version, ret);
         break;
     case MQTT_DISCONNECT:
         packet_disconnect(body, version, ret);

@@ -25,7 +25,7 @@ struct server_packet {
     struct slice topic, payload;
     uint16_t alias, receive_max, keep_alive_s;
     uint32_t expiry_s, session_expiry_s;
-    struct slice assigned_id, reason_string;
+    struct slice assigned_id, reason_string, auth_method, auth_data;
     uint32_t ids[SERVER_PACKET_IDS_MAX];
     uint32_t id_count;
     uint32_t total; // bytes
@@ -112,6 +112,8 @@ packet_prop_kind(uint8_t type, uint32_t id)
         {PROP_MAXIMUM_QOS, PROP_BYTE, IN(CONNACK)},
         {PROP_RETAIN_AVAILABLE, PROP_BYTE, IN(CONNACK)},
         {PROP_MAXIMUM_PACKET_SIZE, PROP_LONG, IN(CONNACK)},
+        {PROP_AUTH_METHOD, PROP_TEXT, IN(CONNACK) | IN(AUTH)},
+        {PROP_AUTH_DATA, PROP_BINARY, IN(CONNACK) | IN(AUTH)},
         {PROP_REASON_STRING, PROP_TEXT, IN(CONNACK) | IN(DISCONNECT) | answers},
     };
 #undef IN
@@ -176,13 +178,17 @@ packet_props(struct slice *rest, struct server_packet *ret)
         } else if (kind == PROP_VARINT) {
             packet_keep_int(ret, id, packet_varint(&props));
         } else if (kind == PROP_BINARY) {
-            (void)packet_binary(&props);
+            struct slice data = packet_binary(&props);
+            if (id == PROP_AUTH_DATA)
+                ret->auth_data = data;
         } else {
             struct slice text = packet_text(&props);
             if (id == PROP_ASSIGNED_CLIENT_ID)
                 ret->assigned_id = text;
             else if (id == PROP_REASON_STRING)
                 ret->reason_string = text;
+            else if (id == PROP_AUTH_METHOD)
+                ret->auth_method = text;
         }
     }
 }

@@ -9,6 +9,7 @@
 
 #include "core/base/thread.h"
 
+#include "core/access.h"
 #include "core/broker.h"
 #include "core/config.h"
 #include "core/keeper.h"
@@ -192,6 +193,7 @@ sim_free(struct sim *sim)
         sim->broker->shards[i] = NULL;
     }
     struct keeper *keeper = sim->broker->keeper;
+    access_desk_free(sim->broker->desk);
     broker_free(sim->broker);
     keeper_free(keeper);
     config_free(sim->config);

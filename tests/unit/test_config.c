@@ -179,6 +179,31 @@ Test(config, numbers_have_bounds)
     expect_warning("max_packet_size 30 bytes\n", "\"bytes\" after the value is ignored");
 }
 
+Test(config, limits_have_their_defaults_and_bounds)
+{
+    struct config *config = load_clean(OPEN "listener 1\nmax_messages_in_rate 10\n"
+                                            "max_bytes_in_rate 20\nlistener 2\n"
+                                            "max_messages_out_rate 30\nmax_bytes_out_rate 40\n");
+    cr_assert(config->connect_rate == 0 && config->address_connect_rate == 0);
+    cr_assert(config->address_connections_max == 0 && config->flapping_max == 0);
+    cr_assert(config->flapping_window_s == 60 && config->flapping_ban_s == 300);
+    cr_assert(config->login_failures_max == 1000 && config->login_failure_window_s == 60);
+    cr_assert_eq(config->login_failure_ban_s, 60);
+    cr_assert(config->topic_levels_max == 200 && config->subscribe_filters_max == 10000);
+    cr_assert_eq(config->retained_message_max, 0);
+    const struct listener_config *first = &config->listeners[0], *second = &config->listeners[1];
+    cr_assert(first->messages_in_rate == 10 && first->bytes_in_rate == 20);
+    cr_assert(first->messages_out_rate == 0 && first->bytes_out_rate == 0);
+    cr_assert(second->messages_in_rate == 0 && second->bytes_in_rate == 0);
+    cr_assert(second->messages_out_rate == 30 && second->bytes_out_rate == 40);
+    config_free(config);
+    expect_error("max_topic_levels 0\n", "max_topic_levels");
+    expect_error("max_topic_levels 201\n", "max_topic_levels"); // what the trie is made for
+    expect_error("flapping_window 0\n", "flapping_window");
+    expect_error("login_failure_ban 0\n", "login_failure_ban");
+    expect_error("listener 1\nmax_bytes_in_rate 1099511627777\n", "max_bytes_in_rate");
+}
+
 Test(config, minus_one_means_unlimited)
 {
     struct config *config = load_clean("max_connections -1\nglobal_max_clients -1\n");
@@ -302,10 +327,9 @@ Test(config, harmless_keys_of_others_are_told_and_passed)
 Test(config, keys_that_promise_safety_refuse_to_start)
 {
     static const char *const keys[] = {
-        "password_file /p",    "acl_file /a",    "auth_plugin /x",   "auth_opt_host x",
-        "plugin /x",           "plugin_opt_y z", "mount_point a/",   "clientid_prefixes x",
-        "bind_interface eth0", "connection b",   "bridge_cafile /c", "protocol http_api",
-        "topic # both"};
+        "auth_plugin /x",   "auth_opt_host x",     "plugin /x",           "plugin_opt_y z",
+        "mount_point a/",   "clientid_prefixes x", "bind_interface eth0", "connection b",
+        "bridge_cafile /c", "protocol http_api",   "topic # both"};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         char text[200];
         (void)snprintf(text, sizeof text, OPEN "listener 1883\n%s\n", keys[i]);
@@ -313,6 +337,25 @@ Test(config, keys_that_promise_safety_refuse_to_start)
         cr_assert_not_null(strstr(report.errors[0].text, "this version"), "%s", keys[i]);
     }
     config_free(load_clean("require_certificate false\nenable_proxy_protocol false\n"));
+}
+
+Test(config, mosquittos_plugin_of_dynamic_security_is_built_in)
+{
+    struct config *config = load_clean(
+        "persistence true\nplugin /usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so\n"
+        "plugin_opt_config_file /etc/d.json\n");
+    cr_assert(config->dynamic_security);
+    cr_assert_str_eq(config->dynamic_security_file, "/etc/d.json");
+    config_free(config);
+    config = load_clean("persistence true\ndynamic_security true\n"
+                        "dynamic_security_file /etc/d.json\nlistener 1883\n");
+    cr_assert(config->dynamic_security && !config->listeners[0].allow_anonymous);
+    config_free(config);
+    expect_error("plugin /usr/lib/other.so\n", "this version has no plugins");
+    expect_error("persistence true\ndynamic_security true\nacl_file /a\n",
+                 "acl_file and dynamic_security exclude each other");
+    expect_warning("dynamic_security true\n", "without persistence true");
+    expect_warning("dynamic_security_file /a\n", "no effect without dynamic_security");
 }
 
 Test(config, bridge_is_refused_once)
@@ -386,11 +429,12 @@ Test(config, environment_wins_over_the_file)
 
 Test(config, environment_errors_name_the_variable)
 {
-    char *const env[] = {"TERNMQ_MAX_QOS=7", "TERNMQ_PASSWORD_FILE=/p", "TERNMQ_LISTENER=1", NULL};
+    char *const env[] = {"TERNMQ_MAX_QOS=7", "TERNMQ_CLIENTID_PREFIXES=x", "TERNMQ_LISTENER=1",
+                         NULL};
     cr_assert_null(load_env("", env));
     cr_assert_eq(report.error_count, 3);
     cr_assert_not_null(strstr(report.errors[0].text, "TERNMQ_MAX_QOS: "));
-    cr_assert_not_null(strstr(report.errors[1].text, "password files"));
+    cr_assert_not_null(strstr(report.errors[1].text, "client identifiers"));
     cr_assert_not_null(strstr(report.errors[2].text, "TERNMQ_PORT"));
 }
 

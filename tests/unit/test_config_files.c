@@ -228,7 +228,7 @@ Test(config_file, bad_reload_gives_nothing)
 {
     write_file("a.conf", OPEN "listener 1000\n");
     struct config *old = load_file("a.conf", NULL);
-    write_file("a.conf", "listener 1000\npassword_file /p\n");
+    write_file("a.conf", "listener 1000\nmount_point /p\n");
     cr_assert_null(reload(old, "a.conf"));
     cr_assert_eq(report.error_count, 1);
     config_free(old);
@@ -325,6 +325,6 @@ Test(config, help_names_every_key)
     static const char *const some[] = {"--config-file", "-p", "max_qos", "log_dest", "workers"};
     for (size_t i = 0; i < ARRAY_LEN(some); i++)
         cr_assert_not_null(strstr(text, some[i]));
-    cr_assert_null(strstr(text, "password_file"), "what is refused is not offered");
+    cr_assert_null(strstr(text, "mount_point"), "what is refused is not offered");
     free(text);
 }

@@ -6,6 +6,7 @@
 #include "io/entry.h"
 #include "io/proxy_header.h"
 #include "io/tls.h"
+#include "io/tls_context.h"
 #include "io/websocket.h"
 #include "tests/harness/tls_client.h"
 #include "tests/unit/test_io_conn.h"
@@ -529,6 +530,126 @@ Test(io_conn_filter, a_lane_moves_with_what_it_has_not_said)
     tick(0);
     to_client();
     cr_assert_eq(client_read(answer, 16), 2);
+}
+
+// ---- Pending ------------------------------------------------------------------------------------
+
+static uint64_t
+pending(void)
+{
+    return stat_get(&conns->shard->stats.handshakes_pending);
+}
+
+Test(io_conn_filter, what_is_not_through_is_pending)
+{
+    uint8_t packet[32];
+    connected(); // plain TCP never is
+    cr_assert_eq(pending(), 0);
+    event(0, NULL, false);
+    tick(0);
+    make_context();
+    entry()->protocol = PROTOCOL_WEBSOCKETS;
+    accept_one();
+    cr_assert_eq(pending(), 1);
+    for (int i = 0; i < 5 && wolfSSL_connect(client->client) != WOLFSSL_SUCCESS; i++) {
+        to_server();
+        tick(0);
+        tick(0);
+        to_client();
+    }
+    to_server();
+    cr_assert_eq(stat_get(&conns->shard->stats.tls_handshakes), 1);
+    cr_assert_eq(pending(), 1, "the upgrade has not come");
+    send_encrypted(request, sizeof request - 1);
+    cr_assert_eq(pending(), 0);
+    uint8_t bytes[64];
+    send_encrypted(bytes, frame(bytes, 2, packet, connect_packet(packet, 0, 4)));
+    cr_assert_eq(the_conn()->state, CONN_LIVE);
+    cr_assert_eq(pending(), 0);
+}
+
+Test(io_conn_filter, what_comes_to_nothing_is_pending_no_longer)
+{
+    make_context();
+    accept_one();
+    receive("GET / HTTP/1.1\r\n\r\n", 18);
+    cr_assert_eq(the_conn()->state, CONN_PARTING);
+    cr_assert_eq(pending(), 0, "no TLS");
+    tick(0);
+    tick(CONN_LINGER_MS + 20);
+    tick(0);
+    sim.recv.armed = false;
+    accept_one();
+    cr_assert_eq(pending(), 1);
+    event(0, NULL, false);
+    cr_assert_eq(pending(), 0, "the client has gone");
+    tick(0);
+    accept_one();
+    tick(config->connect_timeout_s * 1000 + 20);
+    cr_assert_eq(pending(), 0, "too late");
+    entry()->proxy_protocol = PROXY_PROTOCOL_V1;
+    sim.recv.armed = false;
+    accept_one();
+    cr_assert_eq(pending(), 1);
+    receive("PROXY UNKNOWN\r\n", 15);
+    cr_assert_eq(pending(), 1, "TLS follows");
+    conns_refuse(conns);
+    cr_assert_eq(pending(), 0, "the server stops");
+}
+
+// Another connection, whose receive the simulated backend forgets about.
+static int
+accept_another(void)
+{
+    sim.recv.armed = false;
+    accept_one();
+    return peer;
+}
+
+Test(io_conn_filter, at_the_limit_the_oldest_gives_way)
+{
+    char c;
+    int peers[4];
+    config->handshakes_max = 5; // three for each of two workers
+    make_context();
+    for (int i = 0; i < 3; i++)
+        peers[i] = accept_another();
+    cr_assert_eq(conns->open, 3);
+    cr_assert_eq(stat_get(&conns->shard->stats.handshakes_refused), 0);
+    peers[3] = accept_another();
+    tick(0);
+    cr_assert_eq(conns->open, 3);
+    cr_assert_eq(pending(), 3);
+    cr_assert_eq(recv(peers[0], &c, 1, MSG_DONTWAIT), 0, "closed");
+    cr_assert_eq(recv(peers[1], &c, 1, MSG_DONTWAIT), -1);
+    cr_assert_eq(recv(peers[3], &c, 1, MSG_DONTWAIT), -1);
+    cr_assert_eq(stat_get(&conns->shard->stats.handshakes_refused), 1);
+    entry()->tls_asked = false; // who needs no handshake comes in, as ever
+    tls_context_unref(listen_set_tls(set, 0, NULL));
+    sim.recv.armed = false;
+    connected();
+    for (int i = 0; i < 3; i++)
+        close(peers[i]);
+}
+
+Test(io_conn_filter, at_the_limit_nobody_gives_way_who_waits_for_us)
+{
+    char c;
+    config->handshakes_max = 2; // one for each
+    make_context();
+    int first = accept_another();
+    (void)wolfSSL_connect(client->client);
+    conns->handshakes_us = HANDSHAKE_TICK_US;
+    to_server();
+    cr_assert_not(list_empty(&conns->shaking));
+    int second = accept_another();
+    conns_bury(conns);
+    cr_assert_eq(recv(second, &c, 1, MSG_DONTWAIT), 0, "closed");
+    cr_assert_eq(recv(first, &c, 1, MSG_DONTWAIT), -1);
+    cr_assert_eq(pending(), 1);
+    cr_assert_eq(stat_get(&conns->shard->stats.handshakes_refused), 1);
+    peer = first;
+    close(second);
 }
 
 // ---- PROXY --------------------------------------------------------------------------------------

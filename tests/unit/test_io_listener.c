@@ -122,11 +122,11 @@ Test(io_listener, the_last_place_is_given_once_and_comes_back)
 {
     config.listeners[0].connections_max = 2;
     struct listen_set *set = open_ok(1);
-    cr_assert(listen_admit(set, &config, 0));
-    cr_assert(listen_admit(set, &config, 0));
-    cr_assert_not(listen_admit(set, &config, 0));
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED);
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED);
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_MAX_CONNECTIONS);
     listen_leave(set, 0);
-    cr_assert(listen_admit(set, &config, 0));
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED);
     listen_leave(set, 0);
     listen_leave(set, 0);
     listen_close(set);
@@ -138,10 +138,29 @@ Test(io_listener, the_limit_of_the_broker_counts_all_listeners)
     config.listeners[1] = (struct listener_config){.unix_path = path};
     config.connections_max = 1;
     struct listen_set *set = open_ok(1);
-    cr_assert(listen_admit(set, &config, 1));
-    cr_assert_not(listen_admit(set, &config, 0));
+    cr_assert_eq(listen_admit(set, &config, 1), LISTEN_ADMITTED);
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_GLOBAL_MAX_CONNECTIONS);
     listen_leave(set, 1);
-    cr_assert(listen_admit(set, &config, 0));
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED);
+    listen_leave(set, 0);
+    listen_close(set);
+}
+
+Test(io_listener, descriptors_are_kept_for_files)
+{
+    struct listen_set *set = open_ok(1);
+    listen_set_descriptors(set, 200);
+    unsigned admitted = 0;
+    while (admitted < 1000 && listen_admit(set, &config, 0) == LISTEN_ADMITTED)
+        admitted++;
+    cr_assert(admitted >= 100 && admitted <= 150, "%u of 200", admitted);
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_DESCRIPTORS);
+    listen_set_descriptors(set, 400); // somebody has raised the limit
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED);
+    listen_set_descriptors(set, 20);
+    for (unsigned i = 0; i <= admitted; i++)
+        listen_leave(set, 0);
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED, "a few go with next to none");
     listen_leave(set, 0);
     listen_close(set);
 }

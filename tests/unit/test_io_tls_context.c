@@ -391,6 +391,25 @@ Test(io_tls_context, a_common_name_with_a_zero_byte_is_none)
     secret_file_free(&file);
 }
 
+Test(io_tls_context, a_common_name_that_is_not_utf8_is_none)
+{
+    struct secret_file file;
+    struct certificate certificate;
+    cr_assert_eq(secret_file_read(FILE_OF("nul-name.der"), 65536, &file, &problem), OK);
+    uint8_t *at = file.data;
+    while ((at = memmem(at, file.len - (size_t)(at - file.data), "sensor\0", 7)) != NULL)
+        at[6] = 'X'; // as it was before
+    cr_assert(certificate_parse(slice_of(file.data, file.len), &certificate));
+    char *name = certificate_common_name(&certificate);
+    cr_assert_str_eq(name, "sensorX1");
+    free(name);
+    for (at = file.data; (at = memmem(at, file.len - (size_t)(at - file.data), "sensorX", 7));)
+        at[6] = 0xff;
+    cr_assert(certificate_parse(slice_of(file.data, file.len), &certificate));
+    cr_assert_null(certificate_common_name(&certificate));
+    secret_file_free(&file);
+}
+
 Test(io_tls_context, a_certificate_cut_anywhere_is_no_certificate)
 {
     struct secret_file file;

@@ -39,7 +39,7 @@ Test(trie, picks_are_proportional_to_connected_members)
     trie_share_weight(rig.trie, handle, 63, 0, 100);
     uint32_t rotor = 7, picked[TRIE_SHARDS_MAX] = {0};
     for (uint32_t i = 0; i < 400; i++) {
-        int shard = trie_share_pick(only_share(&rig, "a")->share, &rotor, NULL);
+        int shard = trie_share_pick(only_share(&rig, "a")->share, 0, &rotor, NULL);
         cr_assert(shard >= 0);
         picked[shard]++;
     }
@@ -55,18 +55,19 @@ Test(trie, picks_go_to_offline_members_when_none_is_connected)
     struct trie_handle handle = add_to_group(&rig, "a", "g", 0);
     add_to_group(&rig, "a", "g", 1);
     uint32_t rotor = 0, picked[2] = {0};
-    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, &rotor, NULL), -1, "no weight yet");
+    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, 0, &rotor, NULL), -1,
+                 "no weight yet");
     cr_assert_eq(rotor, 0);
     trie_share_weight(rig.trie, handle, 0, 0, 1);
     trie_share_weight(rig.trie, handle, 1, 0, 3);
     cr_assert(!trie_share_connected(rig.trie, handle));
     for (uint32_t i = 0; i < 40; i++)
-        picked[trie_share_pick(only_share(&rig, "a")->share, &rotor, NULL)]++;
+        picked[trie_share_pick(only_share(&rig, "a")->share, 0, &rotor, NULL)]++;
     cr_assert_eq(picked[0], 10);
     cr_assert_eq(picked[1], 30);
     trie_share_weight(rig.trie, handle, 0, 1, 1);
     cr_assert(trie_share_connected(rig.trie, handle));
-    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, &rotor, NULL), 0);
+    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, 0, &rotor, NULL), 0);
     struct match_cache_stats stats;
     match_cache_stats(rig.cache, &stats);
     cr_assert_eq(stats.stale, 0, "weights need no new version");
@@ -83,7 +84,7 @@ Test(trie, a_share_group_ends_with_its_last_shard)
     drop(&rig, handle, 0);
     uint32_t rotor = 0;
     for (uint32_t i = 0; i < 8; i++)
-        cr_assert_eq(trie_share_pick(only_share(&rig, "a/b")->share, &rotor, NULL), 1);
+        cr_assert_eq(trie_share_pick(only_share(&rig, "a/b")->share, 0, &rotor, NULL), 1);
     drop(&rig, handle, 1);
     cr_assert_eq(matches(&rig, "a/b"), 0);
     cr_assert(!trie_share_connected(rig.trie, handle), "a dead handle is no error here");
@@ -112,10 +113,10 @@ Test(trie, a_share_group_tells_whether_its_member_outlives_its_connection)
     cr_assert_eq(trie_add(rig.trie, rig.self, slice_str("a"), slice_str("g"), 3, &handle), OK);
     trie_share_weight(rig.trie, handle, 3, 1, 1);
     uint32_t rotor = 0;
-    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, &rotor, &durable), 3);
+    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, 0, &rotor, &durable), 3);
     cr_assert_not(durable);
     trie_durable(rig.trie, handle, 3, true);
-    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, &rotor, &durable), 3);
+    cr_assert_eq(trie_share_pick(only_share(&rig, "a")->share, 0, &rotor, &durable), 3);
     cr_assert(durable);
     cr_assert_eq(match_cache_get(rig.cache, slice_str("a"))->durable, 0, "of ordinary ones alone");
     trie_remove(rig.trie, rig.self, handle, 3);

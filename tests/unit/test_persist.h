@@ -181,6 +181,14 @@ rec_clear(uint64_t order, const char *topic)
         .kind = JOURNAL_RETAIN_CLEAR, .order = order, .msg = {.topic = text(topic)}};
 }
 
+static inline struct record
+rec_setting(uint64_t order, const char *name, const char *value)
+{
+    return (struct record){.kind = JOURNAL_SETTING,
+                           .order = order,
+                           .msg = {.topic = text(name), .payload = text(value)}};
+}
+
 // ---- Batches ------------------------------------------------------------------------------------
 
 static inline void
@@ -281,6 +289,10 @@ dump_record(void *arg, const struct record *r)
         break;
     case JOURNAL_RETAIN:
         fprintf(to, "retain %llu %.*s %.*s\n", order, text_of(r->msg.topic), r->msg.topic.data,
+                text_of(r->msg.payload), r->msg.payload.data);
+        break;
+    case JOURNAL_SETTING:
+        fprintf(to, "setting %llu %.*s %.*s\n", order, text_of(r->msg.topic), r->msg.topic.data,
                 text_of(r->msg.payload), r->msg.payload.data);
         break;
     default:

@@ -1,4 +1,5 @@
 // test_persist_fold.c - what is left of records in the state, case by case.
+#include "persist/store_parts.h"
 #include "test_persist.h"
 
 static struct rig rig;
@@ -187,4 +188,96 @@ Test(persist_fold, long_topics_keep_apart)
     rig.options.verify_in_child = true;
     rig_open(&rig);
     cr_assert_eq(counts().retained, 1);
+}
+
+// ---- Settings -----------------------------------------------------------------------------------
+
+Test(persist_fold, settings_stay_are_replaced_and_deleted)
+{
+    RIG_KEEP(&rig, rec_setting(1, "b", "one"), rec_setting(2, "a", "x"), rec_retain(3, "b", "r"));
+    expect_store(rig.store, "setting 2 a x\nsetting 1 b one\nretain 3 b r\n");
+    cr_assert_eq(counts().settings, 2);
+    cr_assert_eq(counts().retained, 1);
+    cr_assert_eq(counts().next_order, 4);
+    RIG_KEEP(&rig, rec_setting(5, "b", "two"), rec_setting(6, "a", ""), rec_setting(7, "c", "new"),
+             rec_setting(8, "c", ""), rec_clear(9, "b"));
+    expect_store(rig.store, "setting 5 b two\n");
+    cr_assert_eq(counts().settings, 1);
+    cr_assert_eq(counts().retained, 0);
+}
+
+Test(persist_fold, of_two_settings_the_later_order_holds_whichever_comes_first)
+{
+    RIG_KEEP(&rig, rec_setting(5, "a", "late"), rec_setting(4, "a", "early"),
+             rec_setting(7, "b", ""), rec_setting(6, "b", "early"));
+    expect_store(rig.store, "setting 5 a late\n");
+    RIG_KEEP(&rig, rec_setting(3, "a", "earlier"), rec_setting(2, "b", "earlier"));
+    expect_store(rig.store, "setting 5 a late\n");
+    rig_close(&rig);
+    rig.options.verify_in_child = true; // the tombstone of "b" is in order, too
+    rig_open(&rig);
+    expect_store(rig.store, "setting 5 a late\n");
+}
+
+Test(persist_fold, the_longest_name_of_a_setting)
+{
+    char name[RECORD_SETTING_NAME_MAX + 1];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    RIG_KEEP(&rig, rec_setting(1, name, "x"));
+    cr_assert_eq(counts().settings, 1);
+    RIG_KEEP(&rig, rec_setting(2, name, ""));
+    cr_assert_eq(counts().settings, 0);
+}
+
+static err_t
+note_setting(void *arg, const struct record *record)
+{
+    char *to = (char *)arg + strlen(arg);
+    (void)snprintf(to, 100, "%.*s=%.*s ", (int)record->msg.topic.len,
+                   (const char *)record->msg.topic.data, (int)record->msg.payload.len,
+                   (const char *)record->msg.payload.data);
+    return OK;
+}
+
+Test(persist_fold, settings_are_loaded_in_the_order_of_their_names)
+{
+    char seen[1000] = "";
+    RIG_KEEP(&rig, rec_setting(1, "b", "2"), rec_setting(2, "a", "1"), rec_setting(3, "c", "3"),
+             rec_retain(4, "a", "r"), rec_setting(5, "b", ""));
+    cr_assert_eq(store_load_settings(rig.store, note_setting, seen), OK);
+    cr_assert_str_eq(seen, "a=1 c=3 ");
+}
+
+Test(persist_fold, a_store_of_version_1_is_brought_up_to_date)
+{
+    static const struct table_key key = {7, "version"};
+    static const uint8_t one[4] = {1};
+    struct state_txn txn;
+    RIG_KEEP(&rig, rec_session(1, "one"), rec_retain(1, "r", "x"));
+    cr_assert_eq(state_begin(&rig.store->state, true, &txn), 0);
+    cr_assert_eq(table_put(txn.cursors[TABLE_META], TABLE_META, &key, slice_of(one, 4),
+                           (struct slice){0}, 0),
+                 0);
+    cr_assert_eq(state_commit(&txn), 0);
+    rig_close(&rig);
+    rig_open(&rig);
+    expect_store(rig.store, "session 1 one expires 5000\nretain 1 r x\n");
+    RIG_KEEP(&rig, rec_setting(2, "a", "1"));
+    cr_assert_eq(counts().settings, 1);
+}
+
+Test(persist_fold, settings_are_put_before_the_start_and_changed_after_it)
+{
+    char seen[1000] = "";
+    const struct record records[] = {rec_setting(4, "a", "1"), rec_setting(4, "b", "2")};
+    RIG_KEEP(&rig, rec_session(1, "one"), rec_retain(3, "r", "x"));
+    cr_assert_eq(store_put_settings(rig.store, records, 2), OK);
+    cr_assert_eq(counts().settings, 2);
+    cr_assert_eq(counts().next_order, 5);
+    RIG_KEEP(&rig, rec_setting(5, "b", "3"));
+    rig_close(&rig);
+    rig_open(&rig);
+    cr_assert_eq(store_load_settings(rig.store, note_setting, seen), OK);
+    cr_assert_str_eq(seen, "a=1 b=3 ");
 }

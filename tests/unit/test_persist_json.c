@@ -317,8 +317,27 @@ Test(persist_json, retained)
     round_trip_as(&r, "{\"type\":\"retained\",\"order\":4,\"topic\":\"t\",\"qos\":1,"
                       "\"retain\":true,\"publisher\":0,\"arrived\":\"1970-01-01T00:00:00.000Z\","
                       "\"expires\":\"never\",\"payload\":\"on\"}");
+    r.id = BYTES("lamp");
+    r.port = 1883;
+    round_trip_as(&r, "{\"type\":\"retained\",\"order\":4,\"topic\":\"t\",\"qos\":1,"
+                      "\"retain\":true,\"publisher\":0,\"arrived\":\"1970-01-01T00:00:00.000Z\","
+                      "\"expires\":\"never\",\"payload\":\"on\","
+                      "\"source\":{\"client_id\":\"lamp\",\"user\":null,\"port\":1883}}");
+    r.user = BYTES("u");
+    round_trip(&r);
     r = (struct record){.kind = JOURNAL_RETAIN_CLEAR, .order = 5, .msg.topic = BYTES("$x/y")};
     round_trip_as(&r, "{\"type\":\"retain_clear\",\"order\":5,\"topic\":\"$x/y\"}");
+}
+
+Test(persist_json, settings)
+{
+    struct record r = {.kind = JOURNAL_SETTING,
+                       .order = 5,
+                       .msg = {.topic = BYTES("dynsec/role/r"), .payload = BYTES("{\"a\":1}")}};
+    round_trip_as(&r, "{\"type\":\"setting\",\"order\":5,\"name\":\"dynsec/role/r\","
+                      "\"payload\":\"{\\\"a\\\":1}\"}");
+    r.msg.payload = BYTES("");
+    round_trip(&r);
 }
 
 Test(persist_json, ends)
@@ -418,7 +437,7 @@ Test(persist_json, broken_lines_are_told_by_number)
     refuse("{}", "line 1: no \"type\", expected \"session\", \"subscription\", \"message\", ...");
     refuse("{\"type\":\"sesion\"}",
            "line 1: \"type\" is \"sesion\", expected session, subscription, message, queued, "
-           "state, received, retained");
+           "state, received, retained, setting");
     refuse("{\"type\":\"session_end\",\"session\":3,\"session\":3}",
            "line 1: no JSON: duplicate object key near '\"session\"' (byte 43)");
     refuse("{\"type\":\"session_end\",\"session\":3} x",
@@ -437,7 +456,7 @@ Test(persist_json, fields_are_all_known_and_all_there)
     refuse("{\"type\":\"session_end\",\"session\":3,\"sesion\":4}",
            "line 1: \"sesion\" is not known in a line of type \"session_end\"");
     refuse("{\"type\":\"session_end\",\"session\":3,\"payload\":\"\"}",
-           "line 1: \"will, properties or payload\" is not known in a line of type "
+           "line 1: \"will, source, properties or payload\" is not known in a line of type "
            "\"session_end\"");
 }
 

@@ -93,16 +93,38 @@ Test(persist_store, what_is_no_store_is_refused)
     cr_assert_not_null(strstr(problem, "Not a directory"), "%s", problem);
 }
 
-Test(persist_store, another_version_is_refused_by_its_number)
+static const struct table_key version_key = {7, "version"};
+
+static void
+set_version(uint8_t number)
 {
     struct state_txn txn;
-    static const struct table_key key = {7, "version"};
     cr_assert_eq(state_begin(&rig.store->state, true, &txn), 0);
-    uint8_t version[4] = {9};
-    cr_assert_eq(table_put(txn.cursors[TABLE_META], TABLE_META, &key, slice_of(version, 4),
+    uint8_t version[4] = {number};
+    cr_assert_eq(table_put(txn.cursors[TABLE_META], TABLE_META, &version_key, slice_of(version, 4),
                            (struct slice){0}, 0),
                  0);
     cr_assert_eq(state_commit(&txn), 0);
+}
+
+Test(persist_store, one_of_version_1_is_of_the_present_one_from_now_on)
+{
+    struct state_txn txn;
+    struct slice version;
+    RIG_KEEP(&rig, EVERYTHING);
+    set_version(1);
+    rig.options.verify_in_child = true;
+    reopen();
+    expect_store(rig.store, EVERYTHING_TEXT);
+    cr_assert_eq(state_begin(&rig.store->state, false, &txn), 0);
+    cr_assert_eq(table_get(txn.cursors[TABLE_META], TABLE_META, &version_key, &version), 0);
+    cr_assert_eq(version.data[0], STATE_VERSION);
+    state_abort(&txn);
+}
+
+Test(persist_store, another_version_is_refused_by_its_number)
+{
+    set_version(9);
     for (int verify = 0; verify < 2; verify++) {
         rig_close(&rig);
         rig.options.verify_in_child = verify;

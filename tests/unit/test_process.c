@@ -18,7 +18,9 @@ Test(process, descriptors_reach_the_hard_limit)
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = 64;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    cr_assert_eq(process_raise_descriptors(), limit.rlim_max);
+    cr_assert_eq(process_descriptors(), 64);
+    process_raise_descriptors();
+    cr_assert_eq(process_descriptors(), limit.rlim_max);
 }
 
 Test(process, blocked_signals_are_waited_for)

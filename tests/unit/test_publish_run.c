@@ -110,7 +110,7 @@ static const struct counter {
 static void
 expect_equal(const char *name, uint64_t a, uint64_t b)
 {
-    cr_assert(a == b, "%s %ju, not %ju", name, (uintmax_t)a, (uintmax_t)b);
+    cr_assert_eq(a, b, "%s", name);
 }
 
 // All but records between shards, of which there are fewer when packets come together.

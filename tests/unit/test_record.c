@@ -74,6 +74,20 @@ static const struct record samples[] = {
              .topic = {(const uint8_t *)"r", 1},
              .payload = {(const uint8_t *)"v", 1}}},
     {.kind = JOURNAL_RETAIN_CLEAR, .order = 12, .msg = {.topic = {(const uint8_t *)"r", 1}}},
+    {.kind = JOURNAL_RETAIN,
+     .order = 13,
+     .port = 1883,
+     .id = {(const uint8_t *)"lamp", 4},
+     .user = {(const uint8_t *)"", 0},
+     .msg = {.topic = {(const uint8_t *)"r", 1}, .payload = {(const uint8_t *)"v", 1}}},
+    {.kind = JOURNAL_RETAIN,
+     .order = 14,
+     .id = {(const uint8_t *)"c", 1},
+     .msg = {.topic = {(const uint8_t *)"r", 1}, .payload = {(const uint8_t *)"v", 1}}},
+    {.kind = JOURNAL_SETTING,
+     .order = 13,
+     .msg = {.topic = {(const uint8_t *)"a/b", 3}, .payload = {(const uint8_t *)"{}", 2}}},
+    {.kind = JOURNAL_SETTING, .order = 14, .msg = {.topic = {(const uint8_t *)"a/b", 3}}},
 };
 
 static struct slice
@@ -109,7 +123,7 @@ same(const struct record *a, const struct record *b)
            a->retain_as_published == b->retain_as_published &&
            a->subscription_id == b->subscription_id && a->retain == b->retain &&
            a->size == b->size && slice_equal(a->ids, b->ids) && a->state == b->state &&
-           a->packet_id == b->packet_id;
+           a->packet_id == b->packet_id && a->port == b->port;
 }
 
 Test(record, there_and_back)
@@ -174,7 +188,7 @@ Test(record, kinds_and_values_that_do_not_exist_are_damage)
         uint8_t value;
     } wrong[] = {
         {0, 0, JOURNAL_VOID}, // never on the disk
-        {0, 0, JOURNAL_RETAIN_CLEAR + 1},
+        {0, 0, JOURNAL_KINDS},
         {0, RECORD_HEAD + 8, 0x80},  // flags
         {0, RECORD_HEAD + 9, 6},     // version
         {3, RECORD_HEAD + 12, 3},    // QoS
@@ -182,6 +196,8 @@ Test(record, kinds_and_values_that_do_not_exist_are_damage)
         {7, RECORD_HEAD + 28, 0xf0}, // flags of the entry
         {9, RECORD_HEAD + 16, 0},    // state
         {9, RECORD_HEAD + 16, 3},
+        {15, RECORD_HEAD + 8 + 37 + 2, 2},     // flags of who published it
+        {16, RECORD_HEAD + 8 + 37 + 2 + 7, 0}, // no client identifier
     };
     for (unsigned i = 0; i < ARRAY_LEN(wrong); i++) {
         struct slice bytes = encode(&samples[wrong[i].sample]);
@@ -191,6 +207,18 @@ Test(record, kinds_and_values_that_do_not_exist_are_damage)
         cr_assert_eq(record_read(bytes, &record, &len), ERR_MALFORMED, "case %u", i);
         mem_free(unconst(bytes.data));
     }
+}
+
+// As they were written before there were rules for topics: nothing is behind the message.
+Test(record, a_retained_message_without_a_source_is_an_old_one)
+{
+    struct slice bytes = encode(&samples[13]);
+    struct record back;
+    uint32_t len;
+    cr_assert_eq(bytes.len, RECORD_HEAD + 8 + 37 + 2);
+    cr_assert_eq(record_read(bytes, &back, &len), OK);
+    cr_assert(back.id.len == 0 && !back.user.data && back.port == 0);
+    mem_free(unconst(bytes.data));
 }
 
 Test(record, lengths_beyond_all_bounds_are_damage)

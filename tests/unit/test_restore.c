@@ -1,4 +1,6 @@
 // test_restore.c - what a new broker finds on the disk that the last one left.
+#include "core/access.h"
+#include "core/acl.h"
 #include "tests/sim/expect.h"
 #include "tests/sim/sim_disk.h"
 
@@ -474,6 +476,60 @@ Test(restore, retained_messages_as_they_were_last)
     settle();
     expect_packet(a, MQTT_SUBACK);
     cr_assert(expect_publish(a, 0, "second").retain);
+}
+
+// Whether who published it still may is asked after a restart as well.
+Test(restore, retained_messages_know_who_published_them)
+{
+    struct access_rules *fresh = access_rules_new();
+    fresh->alike = true;
+    char problem[128];
+    static const char file[] = "user p\ntopic write #\n";
+    cr_assert_eq(acl_parse("f", slice_str(file), &fresh->listeners[0].acl, problem, sizeof problem),
+                 OK);
+    broker_set_access(sim->broker, sim->broker->shards[0]->rcu, fresh);
+    settle();
+    struct sim_conn *p = sim_connect(sim, &(struct sim_connect){.id = "p", .user = "p"});
+    sim_publish(p, &(struct sim_publish){.topic = "a", .retain = true, .payload = slice_str("x")});
+    write_all();
+    crash(0);
+    struct msg_source source;
+    const struct msg *msg = retained_get(sim->broker->retained, slice_str("a"));
+    cr_assert(msg && msg_source(msg, &source));
+    cr_assert(slice_equal(source.user, slice_str("p")));
+    cr_assert(slice_equal(source.client_id, slice_str("p")));
+    cr_assert_eq(source.port, sim->config->listeners[0].port);
+}
+
+// A Will that is due in the first tick: its session has not been looked at under the new rules.
+Test(restore, a_will_is_asked_about_before_its_session_is_looked_at)
+{
+    for (unsigned allowed = 0; allowed < 2; allowed++) {
+        struct sim_connect connect = {
+            .id = "w", .keep = true, .expiry_s = 100, .user = "w", .will_topic = "last"};
+        (void)sim_connect(sim, &connect);
+        write_all();
+        crash(0);
+        struct access_rules *fresh = access_rules_new();
+        fresh->alike = allowed;
+        char problem[128];
+        struct slice file = slice_str(allowed ? "user w\ntopic last\n" : "user w\ntopic other\n");
+        cr_assert_eq(acl_parse("f", file, &fresh->listeners[0].acl, problem, sizeof problem), OK);
+        broker_set_access(sim->broker, sim->broker->shards[0]->rcu, fresh);
+        for (unsigned i = 0; i < SHARDS; i++) {
+            struct shard *shard = sim->broker->shards[i];
+            shard->access = shard->reviewed = fresh; // as if it were far from done
+            shard->review_at = UINT32_MAX;
+        }
+        write_all();
+        cr_assert_eq(stat_sum(sim, wills_published), allowed);
+        cr_assert_eq(stat_sum(sim, dropped_not_allowed), !allowed, "%u: %u", allowed,
+                     (unsigned)stat_sum(sim, dropped_not_allowed));
+        registry_each(sim->broker->shards[broker_home(sim->broker, slice_str("w"))]->registry,
+                      session_end);
+        write_all();
+        crash(0);
+    }
 }
 
 // ---- Other shards' journals ---------------------------------------------------------------------

@@ -4,8 +4,8 @@
 //         blocks and lines.
 // Owner:  the caller. Thread: any but workers (it reads the disk).
 // Memory: the file. Limits: the caller's; more is an error.
-#ifndef TERN_IO_SECRET_FILE_H
-#define TERN_IO_SECRET_FILE_H
+#ifndef TERN_CORE_BASE_SECRET_FILE_H
+#define TERN_CORE_BASE_SECRET_FILE_H
 
 #include "core/base/err.h"
 

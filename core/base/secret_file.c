@@ -1,5 +1,5 @@
 // secret_file.c - reads small files whole and leaves nothing of them behind.
-#include "io/secret_file.h"
+#include "core/base/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
