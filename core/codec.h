@@ -224,12 +224,7 @@ struct publish_out {
     struct slice props; // forwarded ones, as codec_forward_props left them; ignored in 3.x
     uint32_t payload_len;
 };
-// The first byte of a PUBLISH.
-static inline uint8_t
-codec_publish_first(uint8_t qos, bool retain, bool dup)
-{
-    return (uint8_t)(MQTT_PUBLISH << 4 | dup << 3 | qos << 1 | retain);
-}
+uint8_t codec_publish_first(uint8_t qos, bool retain, bool dup); // its first byte
 // Size of the whole packet, payload included. Cheap. Above CODEC_PACKET_MAX (a message near the
 // limit outgrows it by its subscription identifiers) the packet cannot be sent to anybody.
 uint32_t codec_publish_size(const struct publish_out *out);

@@ -512,7 +512,7 @@ start(struct server *server)
     server->broker->keeper = server->keeper;
     server->desk = access_desk_new(server->worker_count, server->config->logins_max);
     server->broker->desk = server->desk;
-    atomic_store(&server->broker->access, access_service_rules(server->access));
+    broker_set_access(server->broker, server->rcu, access_service_rules(server->access));
     if (server->store)
         err = load_store(server);
     if (err == OK)
@@ -600,35 +600,6 @@ reload(struct server *server)
     process_notify("READY=1");
 }
 
-// Lines of one dump: more would only push each other out of the log's queue.
-#define DUMP_LINES_MAX 2000u
-
-struct dump {
-    struct log *log;
-    uint64_t seen;
-};
-
-static void
-dump_filter(void *arg, struct slice filter, struct slice group, uint64_t shards)
-{
-    struct dump *dump = arg;
-    if (dump->seen++ >= DUMP_LINES_MAX)
-        return;
-    log_line(dump->log, LOG_T_INFORMATION, "Subscription: %s%.*s%s%.*s on workers 0x%llx",
-             group.len ? "$share/" : "", (int)group.len, (const char *)group.data,
-             group.len ? "/" : "", (int)filter.len, (const char *)filter.data,
-             (unsigned long long)shards);
-}
-
-static void
-dump_subscriptions(struct server *server)
-{
-    struct dump dump = {.log = server->log};
-    trie_each(server->broker->trie, dump_filter, &dump);
-    log_line(server->log, LOG_T_INFORMATION, "Subscriptions: %llu filters and share groups.",
-             (unsigned long long)dump.seen);
-}
-
 static void
 back_up(struct server *server)
 {
@@ -662,7 +633,7 @@ on_signal(struct server *server, int number)
         log_line(server->log, LOG_T_INFORMATION, "Log reopened.");
         return false;
     case SIGUSR2:
-        dump_subscriptions(server);
+        broker_log_subscriptions(server->broker);
         return false;
     case SIGTERM:
     case SIGINT:

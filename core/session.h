@@ -199,10 +199,10 @@ void session_walks_stop(struct session *session, struct trie_handle handle);
 
 // ---- Acknowledgements from the client (session_acks.c) ----------------------------------------
 
-NODISCARD err_t session_on_puback(struct session *session, const struct ack_view *ack);
-NODISCARD err_t session_on_pubrec(struct session *session, const struct ack_view *ack);
-NODISCARD err_t session_on_pubrel(struct session *session, const struct ack_view *ack);
-NODISCARD err_t session_on_pubcomp(struct session *session, const struct ack_view *ack);
+// PUBACK, PUBREC, PUBREL or PUBCOMP.
+NODISCARD err_t session_on_ack(struct session *session, uint8_t type, const struct ack_view *ack);
+// After one, or several that came together: sends what there is room for now.
+void session_acked(struct session *session);
 
 // ---- What of the queue is on the disk alone (session_page.c) ------------------------------------
 

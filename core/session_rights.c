@@ -35,6 +35,7 @@ session_may_send(struct session *session, const struct delivery *entry)
     if (!session->rights || !entry->msg)
         return true;
     uint64_t seq = deliveries_seq_of(&session->out, entry);
+    must_hot(seq < session->out.tail);
     return seq >= rights_mark(session->rights) ||
            rights_allow(session->rights, ACL_RECEIVE, msg_topic(entry->msg));
 }
@@ -45,6 +46,7 @@ session_pass_on(struct session *session)
     struct deliveries *out = &session->out;
     if (!session->rights || session->shared_count == 0)
         return;
+    must(rights_mark(session->rights) <= out->tail);
     uint64_t end = min_u64(out->loaded, rights_mark(session->rights));
     for (uint64_t seq = out->head; seq < end; seq++) {
         if (seq < out->head)
@@ -67,6 +69,7 @@ void
 session_source(const struct session *session, struct msg_source *ret)
 {
     const struct client *client = session->client;
+    must(session->id_len > 0);
     *ret = (struct msg_source){
         .user = session->user ? slice_str(session->user) : (struct slice){0},
         .client_id = session_id(session),
@@ -111,6 +114,7 @@ session_is_sourced(const struct shard *shard, const struct msg *msg)
 bool
 session_may_publish_will(struct session *session)
 {
+    must(session->will);
     struct slice topic = msg_topic(session->will->msg);
     if (session->rights || session->own_rights)
         return rights_allow(session->rights, ACL_PUBLISH, topic);
@@ -130,7 +134,10 @@ look_at_subs(struct session *session)
     struct slice group;
     for (uint32_t i = 0; i < session->sub_count; i++) {
         const struct session_sub *mine = &session->subs[i];
-        struct sub *sub = &subs_items(subs_find(shard->subs, mine->handle))[mine->place];
+        struct sub_vector *vector = subs_find(shard->subs, mine->handle);
+        must(vector && mine->place < subs_count(vector));
+        struct sub *sub = &subs_items(vector)[mine->place];
+        must(sub->session == session);
         struct slice filter = trie_filter(shard->broker->trie, mine->handle, &group);
         sub->options.partly = session_reads_partly(session, filter);
     }

@@ -56,6 +56,7 @@ control_answer(struct dynsec *dynsec, struct log *log, struct access_question *q
         log_line(log, LOG_T_NOTICE, "dynsec: %.*s/%.*s | %s",
                  (int)min_u32(texts->client_id.len, 64), (const char *)texts->client_id.data,
                  (int)min_u32(texts->user.len, 64), (const char *)texts->user.data, outcome.log);
+    must(outcome.reply.data != NULL && !answer->reply.data);
     answer->err = OK;
     answer->mark = outcome.mark;
     answer->reply = outcome.reply;

@@ -20,7 +20,6 @@ struct verified;
 #define DYNSEC_RESPONSE_TOPIC  "$CONTROL/dynamic-security/v1/response"
 
 #define DYNSEC_PAYLOAD_MAX     (1u << 20)  // bytes of commands
-#define DYNSEC_DEPTH_MAX       8u          // of nested arrays and objects: the format needs five
 #define DYNSEC_COMMANDS_MAX    1000u       // in one payload
 #define DYNSEC_REPLY_MAX       (16u << 20) // bytes of a response, about
 #define DYNSEC_FILE_MAX        (256u << 20)

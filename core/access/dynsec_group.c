@@ -110,6 +110,7 @@ static void
 change_clients(struct dynsec_run *run, struct dynsec_group *group,
                const struct wanted_clients *wanted)
 {
+    must(wanted->count <= wanted->cap);
     while (group->clients.count > 0) {
         struct dynsec_client *client =
             (struct dynsec_client *)group->clients.items[group->clients.count - 1].to;

@@ -21,7 +21,7 @@ static inline void
 mem_wipe(const void *p, size_t len)
 {
     if (len > 0)
-        explicit_bzero((void *)(uintptr_t)p, len);
+        explicit_bzero(unconst(p), len);
 }
 
 void *mem_grow_now(void *array, uint32_t *cap, uint32_t want, size_t size); // part of mem_grow

@@ -58,7 +58,7 @@ def keys(path, persistence=True):
     store = folder / f"{time.monotonic_ns()}"
     store.mkdir()
     kept = f"persistence true\npersistence_location {store}\n" if persistence else "persistence false\n"
-    return f"{kept}plugin {PLUGIN}\nplugin_opt_config_file {path}\n"
+    return f"{kept}plugin /usr/lib/mosquitto_dynamic_security.so\nplugin_opt_config_file {path}\n"
 
 
 def ternmq(path, persistence=True, config=""):

@@ -32,10 +32,9 @@ Test(dynsec, what_is_no_payload_of_commands_is_told)
         {"{'commands':['\\u0000']}", "Payload not valid JSON"},
         {"{'commands':['\xff']}", "Payload not valid JSON"},
         {"{'commands':[1e999]}", "Payload not valid JSON"},
-        {"[[[[[[[[[]]]]]]]]]", "Payload not valid JSON"},
+        {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "Payload not valid JSON"},
         {"[]", "Invalid/missing commands"},
-        {"3", "Invalid/missing commands"},
-        {"null", "Invalid/missing commands"},
+        {"3", "Payload not valid JSON"},
         {"{}", "Invalid/missing commands"},
         {"{'commands':1}", "Invalid/missing commands"},
         {"{'commands':{}}", "Invalid/missing commands"},
@@ -47,7 +46,7 @@ Test(dynsec, what_is_no_payload_of_commands_is_told)
         answers(dynsec, bad[i].payload, want);
     }
     answers(dynsec, "{'commands':[]}", "{'responses':[]}");
-    answers(dynsec, "[[[[[[[[]]]]]]]]",
+    answers(dynsec, "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]",
             "{'responses':[{'command':'Unknown command','error':'Invalid/missing commands'}]}");
     dynsec_free(dynsec);
 }

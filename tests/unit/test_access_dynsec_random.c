@@ -2,6 +2,7 @@
 //
 // The model is three small matrices: who holds which role, who is in which group. After each
 // command the two say the same; now and then everything is loaded anew from what was stored.
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "test_access_dynsec.h"
@@ -83,6 +84,19 @@ compare_items(const void *left, const void *right)
     return l->priority != r->priority ? r->priority - l->priority : l->number - r->number;
 }
 
+// Appends; there is always room.
+PRINTF_LIKE(2)
+static char *
+print(char *end, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(end, 200, format, args);
+    va_end(args);
+    cr_assert(len >= 0 && len < 200);
+    return end + len;
+}
+
 static size_t
 print_links(char *to, const char *field, char letter, const int *priorities, int count)
 {
@@ -94,9 +108,9 @@ print_links(char *to, const char *field, char letter, const int *priorities, int
     qsort(items, (size_t)n, sizeof *items, compare_items);
     char *end = stpcpy(to, "[");
     for (int i = 0; i < n; i++) {
-        end += sprintf(end, "%s{'%s':'%c%d'", i ? "," : "", field, letter, items[i].number);
+        end = print(end, "%s{'%s':'%c%d'", i ? "," : "", field, letter, items[i].number);
         if (items[i].priority != -1)
-            end += sprintf(end, ",'priority':%d", items[i].priority);
+            end = print(end, ",'priority':%d", items[i].priority);
         end = stpcpy(end, "}");
     }
     return (size_t)(stpcpy(end, "]") - to);
@@ -109,8 +123,8 @@ print_clients(char *to)
     for (int i = 0, n = 0; i < CLIENTS; i++) {
         if (!model.clients[i].there)
             continue;
-        end += sprintf(end, "%s{'username':'c%d',%s'roles':", n++ ? "," : "", i,
-                       model.disabled[i] ? "'disabled':true," : "");
+        end = print(end, "%s{'username':'c%d',%s'roles':", n++ ? "," : "", i,
+                    model.disabled[i] ? "'disabled':true," : "");
         end += print_links(end, "rolename", 'r', model.clients[i].role, ROLES);
         end = stpcpy(end, ",'groups':");
         end += print_links(end, "groupname", 'g', model.member[i], GROUPS);
@@ -126,10 +140,10 @@ print_groups(char *to)
     for (int i = 0, n = 0; i < GROUPS; i++) {
         if (!model.groups[i].there)
             continue;
-        end += sprintf(end, "%s{'groupname':'g%d','clients':[", n++ ? "," : "", i);
+        end = print(end, "%s{'groupname':'g%d','clients':[", n++ ? "," : "", i);
         for (int c = 0, m = 0; c < CLIENTS; c++)
             if (model.member[c][i] != ABSENT)
-                end += sprintf(end, "%s{'username':'c%d'}", m++ ? "," : "", c);
+                end = print(end, "%s{'username':'c%d'}", m++ ? "," : "", c);
         end = stpcpy(end, "],'roles':");
         end += print_links(end, "rolename", 'r', model.groups[i].role, ROLES);
         end = stpcpy(end, "}");
@@ -149,18 +163,18 @@ count(const struct holder *holders, int max)
 static void
 check(void)
 {
-    char want[8192], *end = want;
-    end += sprintf(end, "{'command':'listClients','data':{'totalCount':%d,'clients':[",
-                   count(model.clients, CLIENTS));
+    char want[9000], *end = want;
+    end = print(end, "{'command':'listClients','data':{'totalCount':%d,'clients':[",
+                count(model.clients, CLIENTS));
     end += print_clients(end);
-    end += sprintf(end, "]}},{'command':'listGroups','data':{'totalCount':%d,'groups':[",
-                   count(model.groups, GROUPS));
+    end = print(end, "]}},{'command':'listGroups','data':{'totalCount':%d,'groups':[",
+                count(model.groups, GROUPS));
     end += print_groups(end);
     end = stpcpy(end, "]}},{'command':'getAnonymousGroup','data':{'group':{'groupname':'");
     if (model.anonymous >= 0)
-        end += sprintf(end, "g%d", model.anonymous);
+        end = print(end, "g%d", model.anonymous);
     (void)stpcpy(end, "'}}}");
-    char full[8400];
+    char full[9300];
     (void)snprintf(full, sizeof full, "{'responses':[%s]}", want);
     char *reply =
         execute(dynsec,

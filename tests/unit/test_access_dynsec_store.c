@@ -257,10 +257,10 @@ Test(dynsec_store, a_file_that_is_none_is_refused)
     struct dynsec_import done;
     struct dynsec *dynsec = fresh();
     static const char *const bad[][2] = {
-        {"", "line 1: "},
-        {"[]", "not an object"},
-        {"{'clients':[],\n'clients':[]}", "line 2: duplicate"},
-        {"[[[[[[[[[[", "nested too deeply"},
+        {"", "line 1, column 0 is not JSON"},
+        {"[]", "it is no object"},
+        {"{'clients':[],\n'clients':[]}", "line 2 has a name twice in one object"},
+        {"[[[[[[[[[[[[[[[[[[[[", "it nests deeper than 16 levels"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         cr_assert_eq(import(dynsec, bad[i][0], &done, problem), ERR_CONFIG);

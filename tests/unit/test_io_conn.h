@@ -223,24 +223,25 @@ accept_one(void)
     conn_on_accept(conns, pair[0], 0);
 }
 
+// In a buffer as the ring's, which is wiped where a password may have been in it.
 static inline void
 event(int32_t result, const void *data, bool more)
 {
     cr_assert(sim.recv.armed);
     sim.recv.armed = more;
+    uint8_t *buffer = result > 0 ? mem_alloc((size_t)result) : NULL;
+    if (buffer)
+        memcpy(buffer, data, (size_t)result);
     struct io_event e = {
-        .token = sim.recv.token, .data = data, .result = result, .kind = IO_RECV, .more = more};
+        .token = sim.recv.token, .data = buffer, .result = result, .kind = IO_RECV, .more = more};
     conn_on_recv(conns, &e);
+    mem_free(buffer);
 }
 
-// In a buffer of the backend's: it may be wiped, and is gone afterwards.
 static inline void
 receive(const void *data, size_t len)
 {
-    void *buffer = mem_alloc(len);
-    memcpy(buffer, data, len);
-    event((int32_t)len, buffer, !sim.recv.once);
-    mem_free(buffer);
+    event((int32_t)len, data, !sim.recv.once);
 }
 
 // A CONNECT with a client identifier that lives on the given shard.
