@@ -91,6 +91,12 @@ broker_wall_offset(const struct broker *broker)
 {
     return atomic_load_explicit(&broker->wall_offset_ms, memory_order_relaxed);
 }
+// What its workers use, for people. ON_ANY.
+static inline const char *
+broker_io_name(const struct broker *broker)
+{
+    return broker->io == IO_BACKEND_URING ? "io_uring" : "epoll";
+}
 // Accounted memory of all shards, bytes. ON_ANY, approximate.
 uint64_t broker_memory(const struct broker *broker);
 

@@ -27,8 +27,6 @@ enum queue_full_action {
     QUEUE_FULL_DISCONNECT,  // the slow client is disconnected with 0x97 and counted
 };
 
-// What waits for sockets. AUTO: io_uring where it may be used, else epoll.
-enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_EPOLL };
 enum durability { DURABILITY_SYNC, DURABILITY_ASYNC };
 enum recovery { RECOVERY_REFUSE, RECOVERY_QUARANTINE };
 
@@ -124,7 +122,7 @@ struct config {
     uint32_t listener_count;
     uint32_t workers; // 0 = the CPUs that the cgroup grants
     bool gather_workers;
-    enum io_backend io; // auto
+    enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_EPOLL } io; // auto
 
     // Sessions and queues. 0 = unlimited wherever a _max is a count or bytes.
     uint32_t inflight_messages_max; // outgoing QoS 1/2 per client; 0 = none, or INFLIGHT_AUTO

@@ -150,8 +150,7 @@ log_running(const struct server *server)
                                                     : "");
     log_line(server->log, LOG_T_INFORMATION,
              "ternmq version " TERN_VERSION " running, %u worker%s, %s", server->worker_count,
-             server->worker_count == 1 ? "" : "s",
-             server->broker->io == IO_BACKEND_URING ? "io_uring" : "epoll");
+             server->worker_count == 1 ? "" : "s", broker_io_name(server->broker));
 }
 
 // ---- Files that change --------------------------------------------------------------------------

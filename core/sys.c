@@ -375,9 +375,9 @@ publish_texts(struct sys *sys, const struct totals *t)
     (void)snprintf(uptime, sizeof uptime, "%" PRIu64 " seconds", t->uptime_s);
     publish(sys, "$SYS/broker/version", "ternmq version " TERN_VERSION);
     publish(sys, "$SYS/broker/uptime", uptime);
-    enum io_backend io = sys->shard->broker->io;
-    if (io != IO_BACKEND_AUTO)
-        publish(sys, "$SYS/broker/io/backend", io == IO_BACKEND_URING ? "io_uring" : "epoll");
+    const struct broker *broker = sys->shard->broker;
+    if (broker->io != IO_BACKEND_AUTO)
+        publish(sys, "$SYS/broker/io/backend", broker_io_name(broker));
 }
 
 static void

@@ -395,8 +395,8 @@ set_up(struct worker *worker)
     must(io == IO_BACKEND_URING || io == IO_BACKEND_EPOLL);
     worker->io = io == IO_BACKEND_URING ? uring_new() : epoll_new();
     if (!worker->io) {
-        log_line(worker->broker->log, LOG_T_ERROR, "Error: %s: %s.",
-                 io == IO_BACKEND_URING ? "io_uring" : "epoll", strerrordesc_np(errno));
+        log_line(worker->broker->log, LOG_T_ERROR, "Error: %s: %s.", broker_io_name(worker->broker),
+                 strerrordesc_np(errno));
         return false;
     }
     struct lane *lane = lane_new(worker->broker, worker->set, worker->index, worker->io);
