@@ -94,6 +94,8 @@ free_access(void *rules)
 void
 broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules)
 {
+    if (rules)
+        rules->version = ++broker->access_version;
     const struct access_rules *old = atomic_exchange(&broker->access, rules);
     if (old)
         rcu_defer(self, unconst(old), free_access);

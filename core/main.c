@@ -507,7 +507,7 @@ start(struct server *server)
     server->broker->keeper = server->keeper;
     server->desk = access_desk_new(server->worker_count, server->config->logins_max);
     server->broker->desk = server->desk;
-    atomic_store(&server->broker->access, access_service_rules(server->access));
+    broker_set_access(server->broker, server->rcu, access_service_rules(server->access));
     if (server->store)
         err = load_store(server);
     if (err == OK)

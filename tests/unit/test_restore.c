@@ -518,7 +518,8 @@ Test(restore, a_will_is_asked_about_before_its_session_is_looked_at)
         broker_set_access(sim->broker, sim->broker->shards[0]->rcu, fresh);
         for (unsigned i = 0; i < SHARDS; i++) {
             struct shard *shard = sim->broker->shards[i];
-            shard->access = shard->reviewed = fresh; // as if it were far from done
+            shard->access = fresh;
+            shard->reviewed = fresh->version; // as if it were far from done
             shard->review_at = UINT32_MAX;
         }
         write_all();
