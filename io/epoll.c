@@ -52,6 +52,7 @@ struct watch {
     uint16_t readable : 1; // hints
     uint16_t drain : 1;
     uint16_t writable : 1;
+    uint16_t unheard : 1; // no hint yet since the kernel was asked to tell of `in`
     uint16_t queued : 1;
 };
 _Static_assert(sizeof(struct watch) == 16, "there is one for each descriptor");
@@ -193,7 +194,8 @@ arm_in(struct epoll *e, int fd, uint64_t token, enum io_kind kind, bool once)
     must_hot(!w->in && !w->in_ended);
     w->kind = kind;
     w->once = once;
-    int error = likely(w->known_in) ? 0 : ask(e, fd, true, w->known_out);
+    w->unheard = !w->known_in;
+    int error = w->unheard ? ask(e, fd, true, w->known_out) : 0;
     w->in = error == 0;
     w->in_ended = error != 0;
     w->error = (uint16_t)error;
@@ -324,6 +326,7 @@ static inline void
 on_hint(struct epoll *e, int fd, uint32_t events)
 {
     struct watch *w = &e->watches[fd];
+    w->unheard = false;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
         w->readable = true;
     if (unlikely(events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR)))
@@ -404,6 +407,18 @@ take_in(struct epoll *e, struct watch *w, int fd, struct io_event *ret, uint32_t
     return true;
 }
 
+// The last event. What was armed and stopped before the kernel was heard takes what there is, as an
+// operation in the kernel would: a lane that is moved on at once, again and again, must not be
+// deaf.
+static COLD void
+end_in(struct epoll *e, struct watch *w, int fd, struct io_event *ret, uint32_t *used)
+{
+    w->in_ended = false;
+    if (w->error != ECANCELED || !w->unheard || !take_in(e, w, fd, ret, used))
+        ret->result = -(int32_t)w->error;
+    w->in = w->unheard = false;
+}
+
 // One event of the descriptor, or none. What else it has comes after the others' next ones.
 static inline bool
 take(struct epoll *e, int fd, struct io_event *ret, uint32_t *used)
@@ -411,8 +426,7 @@ take(struct epoll *e, int fd, struct io_event *ret, uint32_t *used)
     struct watch *w = &e->watches[fd];
     *ret = (struct io_event){.token = w->token, .kind = (uint8_t)w->kind};
     if (unlikely(w->in_ended)) {
-        w->in_ended = false;
-        ret->result = -(int32_t)w->error;
+        end_in(e, w, fd, ret, used);
     } else if (unlikely(w->out_ended)) {
         w->out_ended = false;
         ret->kind = IO_WRITABLE;

@@ -552,6 +552,26 @@ BOTH(what_cannot_be_waited_for_is_told)
     close(fd);
 }
 
+BOTH(what_is_there_comes_also_when_the_receive_is_stopped_at_once)
+{
+    size_t got = 0;
+    cr_assert_eq(write(pair[1], "now", 3), 3);
+    io->ops->recv(io, pair[0], 5, false);
+    io->ops->stop(io, IO_RECV, pair[0], 5);
+    for (bool more = true; more;) {
+        uint32_t n = events_within(1000);
+        cr_assert_gt(n, 0);
+        for (uint32_t i = 0; i < n; i++) {
+            cr_assert(more, "nothing comes after the last one");
+            got += events[i].result > 0 ? (size_t)events[i].result : 0;
+            more = events[i].more;
+        }
+    }
+    cr_assert_eq(got, 3);
+    cr_assert_eq(write(pair[1], "later", 5), 5);
+    cr_assert_eq(events_within(20), 0);
+}
+
 BOTH(a_flood_on_one_socket_does_not_hide_another)
 {
     static uint8_t flood[200000];
