@@ -32,7 +32,8 @@ gossip_new(const struct gossip_config *config, uint64_t now_ms)
     // Members that start together do not stay in step.
     g->probe_at = g->time + random_below(g, GOSSIP_PROBE_MS);
     g->heal_at = g->time;
-    g->exchange_at = g->time + random_below(g, GOSSIP_EXCHANGE_MS);
+    g->exchange_ms = EXCHANGE_FIRST_MS;
+    g->exchange_at = g->time + random_below(g, EXCHANGE_FIRST_MS);
     g->forget_at = g->time + FORGET_MS;
     struct gossip_record self = {
         .uuid = config->uuid,

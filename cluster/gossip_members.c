@@ -148,9 +148,10 @@ make_room(struct gossip *g)
 struct member *
 members_add(struct gossip *g, const struct gossip_record *record)
 {
-    must(record->has_details && !members_find(g, &record->uuid));
     if (g->self && !make_room(g))
         return NULL;
+    table_grow(g, g->count + 2);
+    must(record->has_details && !members_find(g, &record->uuid));
     struct member *m = mem_zalloc(sizeof *m);
     m->uuid = record->uuid;
     m->incarnation = record->incarnation;
@@ -162,7 +163,6 @@ members_add(struct gossip *g, const struct gossip_record *record)
     list_init(&m->refusal);
     member_set_details(m, record->details, &record->address);
     member_set_digest(m, record->digest_number, record->digest);
-    table_grow(g, g->count + 2);
     table_put(g, m);
     if (!g->self) // the first is oneself
         return m;

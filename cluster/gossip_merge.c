@@ -151,7 +151,7 @@ take_details(struct gossip *g, struct member *m, const struct gossip_record *r)
     if (r->details_version > m->details_version)
         m->details_version = r->details_version;
     if (m->details_held < m->details_version)
-        sync_want(g, &m->uuid);
+        sync_want(g, &m->uuid, m->incarnation);
     if (r->has_details && r->digest_number > m->digest_number) {
         member_set_digest(m, r->digest_number, r->digest);
         act(g, GOSSIP_NEWS, m);
@@ -250,7 +250,7 @@ merge(struct gossip *g, const struct gossip_record *r, const struct source *from
     if (gone && (uint64_t)r->age_s * 1000 >= GOSSIP_REMEMBER_MS)
         return; // about to be forgotten everywhere
     if (!r->has_details) {
-        sync_want(g, &r->uuid);
+        sync_want(g, &r->uuid, r->incarnation);
         return;
     }
     m = begin_life(g, m, r);
@@ -275,7 +275,7 @@ merge_brief(struct gossip *g, const struct gossip_message *message, struct sourc
 {
     struct member *m = members_find(g, &from->uuid);
     if (!m || m->incarnation < from->incarnation) {
-        sync_want(g, &from->uuid);
+        sync_want(g, &from->uuid, from->incarnation);
         return;
     }
     must(m->incarnation == from->incarnation);

@@ -12,17 +12,19 @@
 
 #include "cluster/gossip.h"
 
-#define GOSSIP_MAGIC      0x67736970u
-#define SENDS_MAX         24u // GOSSIP_RETRANSMIT * ceil(log10(65536)) and some
-#define ACCUSERS_MAX      3u
-#define NEVER             UINT64_MAX
-#define REFUSED_WAIT_MS   500u // the one probe that a member has after a refused dial
-#define RELAY_WAIT_MS     400u // so that the answer is there before the asker's time is over
-#define HEAL_DEAD         3u   // dead members tried at a time
-#define HEAL_SEEDS_ALONE  3u
-#define LEAVE_TOLD        64u // told of our leaving by ourselves
-#define LEAVE_TOLD_STREAM 8u
-#define FORGET_MS         60000u // between looks for who has been dead for too long
+#define GOSSIP_MAGIC       0x67736970u
+#define SENDS_MAX          24u // GOSSIP_RETRANSMIT * ceil(log10(65536)) and some
+#define ACCUSERS_MAX       3u
+#define NEVER              UINT64_MAX
+#define REFUSED_WAIT_MS    500u // the one probe that a member has after a refused dial
+#define RELAY_WAIT_MS      400u // so that the answer is there before the asker's time is over
+#define HEAL_DEAD          3u   // dead members tried at a time
+#define HEAL_SEEDS_ALONE   3u
+#define LEAVE_TOLD         64u // told of our leaving by ourselves
+#define LEAVE_TOLD_STREAM  8u
+#define EXCHANGE_FIRST_MS  1000u  // after tables that differed, at least, and for each member:
+#define EXCHANGE_MEMBER_MS 20u    // 20 bytes of a page each, a thousand bytes a second in all
+#define FORGET_MS          60000u // between looks for who has been dead for too long
 
 struct member {
     struct gossip_uuid uuid;
@@ -76,6 +78,11 @@ struct source {
     struct gossip_address address; // for answers
 };
 
+struct want { // a member whose details, in this life, we lack
+    struct gossip_uuid uuid;
+    uint64_t incarnation;
+};
+
 struct gossip {
     uint32_t magic;
     uint64_t cluster;
@@ -97,11 +104,12 @@ struct gossip {
     struct relay relays[GOSSIP_RELAYS];
     uint32_t relay_count;
     uint32_t seq, awareness;
+    uint32_t exchange_ms; // until the next one: less after tables that differed
     uint64_t probe_at, rumor_at, rumor_last, exchange_at, heal_at, doubt_at, refused_at, relay_at,
         forget_at;
     struct gossip_address seeds[GOSSIP_SEEDS_MAX];
     uint32_t seed_count;
-    struct gossip_uuid wants[GOSSIP_PULL_MAX]; // of the message at hand: details we lack
+    struct want wants[GOSSIP_PULL_MAX]; // of the message at hand
     uint32_t want_count;
     struct gossip_stats stats;
     struct gossip_actions *out; // of the step at hand
@@ -173,7 +181,7 @@ void aware(struct gossip *g, int delta);
 void sync_tick(struct gossip *g);
 void sync_message(struct gossip *g, const struct gossip_message *message,
                   const struct source *from);
-void sync_want(struct gossip *g, const struct gossip_uuid *uuid);
+void sync_want(struct gossip *g, const struct gossip_uuid *uuid, uint64_t incarnation);
 void sync_pull(struct gossip *g, const struct source *from); // what is wanted, from the sender
 void sync_seeds(struct gossip *g, const struct gossip_event *event);
 

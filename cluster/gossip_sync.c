@@ -82,7 +82,7 @@ sync_tick(struct gossip *g)
         g->heal_at = g->time + (g->alive > 0 ? GOSSIP_HEAL_MS : GOSSIP_HEAL_ALONE_MS);
     }
     if (g->time >= g->exchange_at) {
-        g->exchange_at = g->time + GOSSIP_EXCHANGE_MS;
+        g->exchange_at = g->time + g->exchange_ms;
         if (members_pick(g, true, NULL, &other, 1) == 1)
             ask(g, other, &other->address);
     }
@@ -120,10 +120,23 @@ send_pages(struct gossip *g, const struct source *from, uint32_t their_count, bo
     draft_send(g, &draft, &from->address, from->reliable);
 }
 
+// Tables that differ are compared again soon, with others; equal ones more and more seldom.
+static void
+learn_pace(struct gossip *g, bool same)
+{
+    uint32_t least = max_u32(EXCHANGE_FIRST_MS, EXCHANGE_MEMBER_MS * (g->count + 1));
+    uint32_t next = same ? g->exchange_ms * 2 : least;
+    g->exchange_ms = min_u32(max_u32(next, least), GOSSIP_EXCHANGE_MS);
+    // Half of it at random, so that those who learn at the same time do not ask at the same time.
+    uint32_t half = g->exchange_ms / 2;
+    g->exchange_at = g->time + half + random_below(g, half);
+}
+
 static void
 on_ask(struct gossip *g, const struct gossip_message *message, const struct source *from)
 {
     if (message->hash != gossip_hash(g)) {
+        learn_pace(g, false);
         send_pages(g, from, message->count, true);
         return;
     }
@@ -168,10 +181,13 @@ sync_message(struct gossip *g, const struct gossip_message *message, const struc
         break;
     case GOSSIP_SAME:
         g->stats.exchanges_same++;
+        learn_pace(g, true);
         break;
     case GOSSIP_PAGE:
-        if (message->flags & GOSSIP_PAGE_ANSWER)
+        if (message->flags & GOSSIP_PAGE_ANSWER) {
+            learn_pace(g, false);
             send_pages(g, from, message->count, false);
+        }
         break;
     case GOSSIP_PULL:
         on_pull(g, message, from);
@@ -184,27 +200,29 @@ sync_message(struct gossip *g, const struct gossip_message *message, const struc
 // ---- Details that are lacking -------------------------------------------------------------------
 
 void
-sync_want(struct gossip *g, const struct gossip_uuid *uuid)
+sync_want(struct gossip *g, const struct gossip_uuid *uuid, uint64_t incarnation)
 {
-    for (uint32_t i = 0; i < g->want_count; i++)
-        if (gossip_uuid_equal(&g->wants[i], uuid))
+    for (uint32_t i = 0; i < g->want_count; i++) {
+        if (gossip_uuid_equal(&g->wants[i].uuid, uuid)) {
+            g->wants[i].incarnation = max_u64(g->wants[i].incarnation, incarnation);
             return;
+        }
+    }
     if (g->want_count < GOSSIP_PULL_MAX) // else the next exchange shows it again
-        g->wants[g->want_count++] = *uuid;
+        g->wants[g->want_count++] = (struct want){*uuid, incarnation};
 }
 
 void
 sync_pull(struct gossip *g, const struct source *from)
 {
-    // Those whose details came meanwhile are not wanted any more.
+    struct gossip_uuid pulled[GOSSIP_PULL_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < g->want_count; i++) {
-        const struct member *m = members_find(g, &g->wants[i]);
-        bool fresh =
-            m && m->details_held == m->details_version &&
-            !(gossip_uuid_equal(&m->uuid, &from->uuid) && m->incarnation < from->incarnation);
-        if (!fresh)
-            g->wants[count++] = g->wants[i];
+        const struct want *want = &g->wants[i];
+        const struct member *m = members_find(g, &want->uuid);
+        // What came with the same message, behind what made us want it, is wanted no more.
+        if (!m || m->incarnation < want->incarnation || m->details_held < m->details_version)
+            pulled[count++] = want->uuid;
     }
     g->want_count = 0;
     if (count == 0)
@@ -214,6 +232,6 @@ sync_pull(struct gossip *g, const struct source *from)
         return;
     }
     struct gossip_message message = {.kind = GOSSIP_PULL,
-                                     .pulled = slice_of(g->wants, count * sizeof g->wants[0])};
+                                     .pulled = slice_of(pulled, count * sizeof pulled[0])};
     tell(g, &message, from->member, &from->address, from->reliable);
 }

@@ -36,12 +36,13 @@ struct node {
     bool deaf;           // nothing reaches it, but it is heard
     int64_t clock_ms;    // what its clock is ahead
     uint64_t wake_at;    // of the event that counts
+    uint64_t resolve_at; // when it asks the name server again
     uint64_t dead_at;    // when it stopped; 0 while it runs
     uint64_t restart_at; // 0: does not
     uint64_t resume_at;
     bool new_address; // with the restart
     uint64_t bytes_out, datagrams_out;
-    struct seen *seen; // by node
+    struct seen *seen;       // by node
     struct parcel **parcels; // that came while it was paused
     uint32_t parcel_count, parcel_cap;
 };
@@ -88,7 +89,8 @@ void world_crash(struct world *world, uint32_t node, bool told);
 void world_leave(struct world *world, uint32_t node);
 void world_pause(struct world *world, uint32_t node);
 void world_resume(struct world *world, uint32_t node);
-void world_move(struct world *world, uint32_t node); // a new address; tells it if it runs
+void world_move(struct world *world, uint32_t node);          // a new address; tells it if it runs
+void world_swap(struct world *world, uint32_t a, uint32_t b); // addresses; neither of them runs
 void world_event(struct world *world, uint32_t node, const struct gossip_event *event);
 void world_wake(struct world *world, uint32_t node); // a tick now, as after a clock's jump
 
