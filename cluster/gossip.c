@@ -187,7 +187,8 @@ receive(struct gossip *g, const struct gossip_event *event)
     default:
         probe_message(g, &message, &from);
     }
-    sync_pull(g, &from);
+    if (!(message.flags & GOSSIP_PAGE_PULLED))
+        sync_pull(g, &from);
     g->busy = NULL;
 }
 

@@ -193,7 +193,7 @@ take_kind(struct reader *reader, struct gossip_message *ret)
     case GOSSIP_PAGE:
         ret->flags = (uint8_t)take_uint(reader, 1);
         ret->count = (uint32_t)take_uint(reader, 2);
-        if (ret->flags & ~GOSSIP_PAGE_ANSWER)
+        if (ret->flags & ~(GOSSIP_PAGE_ANSWER | GOSSIP_PAGE_PULLED))
             reader->bad = true;
         break;
     case GOSSIP_PULL:

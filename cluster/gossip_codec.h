@@ -62,6 +62,7 @@ enum gossip_kind {
 };
 
 #define GOSSIP_PAGE_ANSWER 1u // send yours
+#define GOSSIP_PAGE_PULLED 2u // answers PULL: what is lacking now is not pulled again
 
 struct gossip_record {
     struct gossip_uuid uuid;

@@ -147,7 +147,8 @@ on_ask(struct gossip *g, const struct gossip_message *message, const struct sour
 static void
 on_pull(struct gossip *g, const struct gossip_message *message, const struct source *from)
 {
-    struct gossip_message page = {.kind = GOSSIP_PAGE, .count = g->count + 1};
+    struct gossip_message page = {
+        .kind = GOSSIP_PAGE, .count = g->count + 1, .flags = GOSSIP_PAGE_PULLED};
     struct gossip_draft draft;
     draft_begin(g, &draft, &page, from->member);
     for (uint32_t at = 0; at < message->pulled.len; at += sizeof(struct gossip_uuid)) {
@@ -158,7 +159,7 @@ on_pull(struct gossip *g, const struct gossip_message *message, const struct sou
         if (!m)
             continue;
         record_of(g, m, true, &record);
-        if (gossip_write_record(&draft.writer, &record))
+        if (!record.has_details || gossip_write_record(&draft.writer, &record))
             continue;
         draft_send(g, &draft, &from->address, from->reliable);
         draft_begin(g, &draft, &page, from->member);

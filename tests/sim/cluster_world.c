@@ -7,7 +7,8 @@
 #include "core/base/mem.h"
 
 #define NOBODY       UINT32_MAX
-#define IP_UDP       28u // headers
+#define EVENTS_MAX   5000u // a second and node; a whole table of 1,000 is some 60
+#define IP_UDP       28u   // headers
 #define IP_TCP       40u
 #define RESET_MS_MAX 50u
 #define PARCELS_MAX  300u // what a socket holds while its process does not read
@@ -578,6 +579,11 @@ world_run(struct world *world, uint64_t until)
     while (world->heap_count > 0 && world->heap[0]->at <= until && !world->problem[0]) {
         struct parcel *parcel = heap_take(world);
         must(parcel->at >= world->now);
+        if (parcel->at / SECOND != world->now / SECOND)
+            world->happened = 0;
+        if (++world->happened > EVENTS_MAX * world->node_count)
+            world_fail(world, "a storm: %llu events within a second",
+                       (unsigned long long)world->happened);
         world->now = parcel->at;
         happen(world, parcel);
         mem_free(parcel);

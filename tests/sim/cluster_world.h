@@ -54,6 +54,7 @@ struct one_way {
 struct world {
     uint64_t seed, random;
     uint64_t now, order; // microseconds
+    uint64_t happened;   // events in this second
     uint32_t node_count; // the first `members` of them are the cluster; the others are strangers
     uint32_t members;
     bool sealed, verbose;
