@@ -349,7 +349,8 @@ gossip_check(const struct gossip *gossip)
         must(m->incarnation > 0 && m->details_held <= m->details_version &&
              m->details_version <= m->version);
         must((m->state == GOSSIP_SUSPECT) == !list_empty(&m->doubt));
-        must(member_lives(m) || (list_empty(&m->refusal) && g->probe.target != m));
+        must(member_lives(m) ||
+             (list_empty(&m->refusal) && g->probe.target != m && g->doubted != m));
         must(m->since <= g->time && m->sends <= SENDS_MAX);
         alive += member_lives(m);
         suspects += m->state == GOSSIP_SUSPECT;

@@ -76,6 +76,8 @@ suspect(struct gossip *g, struct member *m, uint32_t accuser)
     if (m->accuser_count == ACCUSERS_MAX)
         return;
     m->accusers[m->accuser_count++] = accuser;
+    if (accuser != gossip_uuid_short(&g->self->uuid))
+        probe_next(g, m);
     g->doubt_at = min_u64(g->doubt_at, suspicion_end(g, m));
     rumor_start(g, m, false); // with the newest accuser, so that others count it, too
 }

@@ -16,6 +16,7 @@
 #define SENDS_MAX          24u // GOSSIP_RETRANSMIT * ceil(log10(65536)) and some
 #define ACCUSERS_MAX       3u
 #define NEVER              UINT64_MAX
+#define CONFIRM            4u   // members, on average, that probe at once whom another one suspects
 #define REFUSED_WAIT_MS    500u // the one probe that a member has after a refused dial
 #define RELAY_WAIT_MS      400u // so that the answer is there before the asker's time is over
 #define HEAL_DEAD          3u   // dead members tried at a time
@@ -100,6 +101,7 @@ struct gossip {
     uint32_t rumor_count;
     struct list suspects, refused;
     struct probe probe;
+    struct member *doubted;    // probed next, out of turn; NULL: none
     const struct member *busy; // the sender of the message at hand: it is not forgotten meanwhile
     struct relay relays[GOSSIP_RELAYS];
     uint32_t relay_count;
@@ -172,6 +174,7 @@ void act(struct gossip *g, enum gossip_action_kind kind, const struct member *m)
 void probe_tick(struct gossip *g);
 void probe_message(struct gossip *g, const struct gossip_message *message,
                    const struct source *from);
+void probe_next(struct gossip *g, struct member *m); // others suspect it
 void probe_refused(struct gossip *g, struct member *m);
 void probe_forget(struct gossip *g, const struct member *m);
 void probe_give_up(struct gossip *g); // without a verdict

@@ -33,12 +33,29 @@ probe_forget(struct gossip *g, const struct member *m)
 {
     if (g->probe.target == m)
         probe_give_up(g);
+    if (g->doubted == m)
+        g->doubted = NULL;
 }
 
-// The next in the order that lives; at the end of it, it is shuffled anew.
+// A few look for themselves at once: they find what the first did, and shorten the suspicion, or
+// bring the member the news so that it defends itself. All of them would be a storm.
+void
+probe_next(struct gossip *g, struct member *m)
+{
+    must(member_lives(m));
+    if (!g->doubted && random_below(g, g->alive) < CONFIRM)
+        g->doubted = m;
+}
+
+// Whom others doubt, or the next in the order that lives; at the end of it, it is shuffled anew.
 static struct member *
 next_target(struct gossip *g)
 {
+    if (g->doubted) {
+        struct member *m = g->doubted;
+        g->doubted = NULL;
+        return m;
+    }
     for (uint32_t i = 0; i < g->count && g->alive > 0; i++) {
         if (g->cursor >= g->count) {
             g->cursor = 0;
