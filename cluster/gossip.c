@@ -223,10 +223,10 @@ gossip_step(struct gossip *gossip, uint64_t now_ms, const struct gossip_event *e
     struct gossip *g = gossip;
     must(g->magic == GOSSIP_MAGIC);
     actions->count = actions->len = 0;
+    advance(g, now_ms);
     if (g->left)
         return;
     g->out = actions;
-    advance(g, now_ms);
     switch (event->kind) {
     case GOSSIP_TICK:
         break;

@@ -332,7 +332,7 @@ put_kind(struct gossip_writer *writer, const struct gossip_message *message)
         break;
     case GOSSIP_KINDS:
     default:
-        must(!"a kind of message");
+        must(false); // no such kind
     }
 }
 

@@ -302,7 +302,7 @@ probe_message(struct gossip *g, const struct gossip_message *message, const stru
             g->probe.nacks++;
         break;
     default:
-        must(!"a probe's message");
+        must(false); // not a probe's message
     }
 }
 

@@ -194,7 +194,7 @@ sync_message(struct gossip *g, const struct gossip_message *message, const struc
         on_pull(g, message, from);
         break;
     default:
-        must(!"an exchange's message");
+        must(false); // not an exchange's message
     }
 }
 

@@ -16,6 +16,7 @@
 
 #define FAULTS_FOR  (60 * SECOND)
 #define AGREE_START (20 * SECOND)
+#define AGREE_EACH  (40 * MS)     // more for each node: all of them have to be told of all
 #define AGREE_REST  (45 * SECOND) // three rounds of the healer, and what a suspicion takes
 #define SETTLE_FOR  (10 * SECOND) // what is agreed is still being told
 #define QUIET_FOR   (20 * SECOND)
@@ -310,11 +311,11 @@ run_seed(uint32_t nodes, uint64_t seed, bool verbose, struct outcome *outcome)
     world->loss = run.base_loss;
     world->twice = world->late = world_random(world, 3) * 10;
     start_all(world, 2 * SECOND);
-    if (run_until_agreed(world, AGREE_START, why) == UINT64_MAX)
+    if (run_until_agreed(world, AGREE_START + nodes * AGREE_EACH, why) == UINT64_MAX)
         world_fail(world, "no agreement after the start: %s", why);
     live_through_faults(&run);
     world->loss = world->twice = world->late = 0;
-    uint64_t rest = run_until_agreed(world, AGREE_REST, why);
+    uint64_t rest = run_until_agreed(world, AGREE_REST + nodes * AGREE_EACH, why);
     if (rest == UINT64_MAX)
         world_fail(world, "no agreement after the faults: %s", why);
     else
@@ -448,19 +449,20 @@ figure_split(uint32_t nodes, uint64_t seeds)
 }
 
 static void
-figures(void)
+figures(uint32_t only)
 {
     static const uint32_t sizes[] = {3, 5, 10, 64, 100, 1000};
     for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
         uint64_t seeds = sizes[i] == 1000 ? 2 : sizes[i] > 10 ? 20 : 200;
+        if (only != 0 && only != sizes[i])
+            continue;
         figure_detection(sizes[i], seeds, false);
         figure_detection(sizes[i], seeds, true);
         figure_rest(sizes[i]);
+        figure_loss(sizes[i], sizes[i] == 1000 ? 60 : 600);
         figure_split(sizes[i], seeds);
         (void)fflush(stdout);
     }
-    figure_loss(10, 600);
-    figure_loss(100, 600);
 }
 
 int
@@ -472,7 +474,7 @@ main(int argc, char **argv)
         {"verbose", no_argument, NULL, 'v'},     {NULL, 0, NULL, 0}};
     uint64_t seed = 1, seeds = 0;
     uint32_t nodes = 0;
-    bool verbose = false, good = true;
+    bool verbose = false, good = true, figure = false;
     int option;
     while ((option = getopt_long(argc, argv, "v", options, NULL)) != -1) {
         if (option == 'n')
@@ -483,12 +485,14 @@ main(int argc, char **argv)
             seeds = strtoull(optarg, NULL, 10);
         else if (option == 'v')
             verbose = true;
-        else if (option == 'f') {
-            figures();
-            return 0;
-        } else {
+        else if (option == 'f')
+            figure = true;
+        else
             return 2;
-        }
+    }
+    if (figure) {
+        figures(nodes);
+        return 0;
     }
     static const uint32_t usual[] = {3, 5, 64};
     for (unsigned i = 0; i < ARRAY_LEN(usual); i++)

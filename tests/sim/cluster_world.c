@@ -627,7 +627,6 @@ world_agrees(struct world *world, char ret_why[160])
         const struct node *node = &world->nodes[i];
         if (!node->gossip)
             continue;
-        gossip_check(node->gossip);
         if (first == NOBODY) {
             hash = gossip_hash(node->gossip);
             first = i;
@@ -645,6 +644,8 @@ world_agrees(struct world *world, char ret_why[160])
     for (uint32_t i = 0; first != NOBODY && i < world->members; i++) {
         const struct node *node = &world->nodes[i];
         struct gossip_view view;
+        if (node->gossip)
+            gossip_check(node->gossip);
         if (!gossip_find(world->nodes[first].gossip, &node->uuid, &view)) {
             if (!node->gossip)
                 continue;
