@@ -262,13 +262,14 @@ gossip_step(struct gossip *gossip, uint64_t now_ms, const struct gossip_event *e
 // ---- What others may see ------------------------------------------------------------------------
 
 static void
-view_of(const struct member *m, struct gossip_view *ret)
+view_of(const struct gossip *g, const struct member *m, struct gossip_view *ret)
 {
     *ret = (struct gossip_view){
         .uuid = m->uuid,
         .incarnation = m->incarnation,
         .version = m->version,
         .state = m->state,
+        .state_ms = g->time - m->since,
         .address = m->address,
         .name = member_name(m),
         .meta = member_meta(m),
@@ -293,7 +294,7 @@ void
 gossip_view(const struct gossip *gossip, uint32_t i, struct gossip_view *ret_view)
 {
     must(i <= gossip->count);
-    view_of(i == 0 ? gossip->self : gossip->order[i - 1], ret_view);
+    view_of(gossip, i == 0 ? gossip->self : gossip->order[i - 1], ret_view);
 }
 
 bool
@@ -302,7 +303,7 @@ gossip_find(const struct gossip *gossip, const struct gossip_uuid *uuid,
 {
     const struct member *m = members_find(gossip, uuid);
     if (m)
-        view_of(m, ret_view);
+        view_of(gossip, m, ret_view);
     return m != NULL;
 }
 

@@ -126,6 +126,7 @@ struct gossip_view {
     uint64_t incarnation;
     uint32_t version;
     enum gossip_state state;
+    uint64_t state_ms; // for how long it has been suspected, dead or gone; ALIVE: not meant
     struct gossip_address address;
     struct slice name, meta, digest;
     uint64_t digest_number;

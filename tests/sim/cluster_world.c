@@ -168,7 +168,7 @@ ship(struct world *world, const struct parcel *parcel)
     bool lost = world_random(world, 1000) < world->loss;
     if (world_random(world, 1000) < world->late)
         delay += world_random(world, 300 * MS);
-    if (parcel->reliable) { // dialled, and sent again when it is lost
+    if (parcel->reliable && !world->streams_lose) { // dialled, and sent again when it is lost
         delay = delay * 3 + (lost ? 200 * MS : 0);
     } else if (lost) {
         return;

@@ -59,6 +59,7 @@ struct world {
     uint32_t members;
     bool sealed, verbose;
     uint32_t loss, twice, late; // of 1,000 datagrams
+    bool streams_lose;          // messages over streams as well, and nothing sends them again
     struct one_way one_ways[WORLD_ONE_WAYS];
     uint32_t one_way_count;
     struct gossip_actions actions;
