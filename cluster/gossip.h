@@ -23,7 +23,7 @@
 #define GOSSIP_EXCHANGE_MS   30000u // the whole table with one other
 #define GOSSIP_HEAL_MS       10000u // the dead and the seeds are tried
 #define GOSSIP_HEAL_ALONE_MS 1000u
-#define GOSSIP_REMEMBER_MS   86400000u // the dead; longer than any outage that one sleeps through
+#define GOSSIP_REMEMBER_MS   86400000u // the dead: longer than an outage over a night
 #define GOSSIP_SEEDS_MAX     64u
 #define GOSSIP_RELAYS        128u
 #define GOSSIP_JUMP_MS       2000u // more between two steps is not counted: we slept, or time jumped

@@ -408,6 +408,7 @@ static void
 figure_loss(uint32_t nodes, uint64_t seconds, bool streams)
 {
     struct world *world = settled(nodes, 1);
+    world_run(world, world->now + 60 * SECOND); // the start is told to the end
     world->streams_lose = !streams;
     struct gossip_stats before, after;
     world_stats(world, &before);
