@@ -26,7 +26,7 @@
 #define GOSSIP_REMEMBER_MS   86400000u // the dead: longer than an outage over a night
 #define GOSSIP_SEEDS_MAX     64u
 #define GOSSIP_RELAYS        128u
-#define GOSSIP_JUMP_MS       2000u // more between two steps is not counted: we slept, or time jumped
+#define GOSSIP_JUMP_MS       2000u // between two steps: more is not counted, we slept
 
 struct gossip_config {
     uint64_t cluster; // of the cluster's name: messages of others are refused

@@ -23,7 +23,7 @@
 #define KEY_LABEL   "ternmq gossip key"
 #define LIFE_AT     5u // in the head: uuid, incarnation, boot
 #define LIFE_LEN    32u
-#define TABLE_SIZE  (SEAL_SENDERS_MAX * 2)
+#define TABLE_SIZE  ((size_t)SEAL_SENDERS_MAX * 2)
 
 struct secret {
     uint8_t master[KEY_LEN];
