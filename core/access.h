@@ -154,6 +154,7 @@ struct access_http_stats { // relaxed; the hook writes, anybody reads
 // In force at a time, read once a tick; main replaces it and frees the old one after a grace
 // period. What is all zero stands for no rules at all.
 struct access_rules {
+    uint64_t version; // set by broker_set_access; never used twice
     struct {
         bool ask;                   // who connects is asked about; else anybody may
         bool ask_publish;           // ACCESS_PUBLISH

@@ -40,6 +40,7 @@ uint32_t
 acl_builder_list(struct acl_builder *builder)
 {
     struct acl *acl = builder->acl;
+    must(acl->magic == ACL_MAGIC && acl->list_count < ACL_NONE);
     acl->lists = mem_grow(acl->lists, &builder->list_cap, acl->list_count + 1, sizeof *acl->lists);
     acl->lists[acl->list_count] = (struct acl_list){0};
     return acl->list_count++;
@@ -87,6 +88,7 @@ measure(struct acl_stored *rule, struct slice text)
         rule->depth++;
         rule->start_len = (uint16_t)(level.data + level.len - text.data);
     }
+    must(rule->start_len <= rule->len && rule->depth <= ACL_DEPTH_MAX);
 }
 
 err_t
@@ -145,6 +147,7 @@ user_find(const struct acl *acl, struct slice name)
 static void
 user_index(struct acl *acl, uint32_t number)
 {
+    must(number < acl->user_count && acl->user_count <= acl->user_mask);
     uint32_t at = user_hash(acl->users[number].name) & acl->user_mask;
     while (acl->user_table[at])
         at = (at + 1) & acl->user_mask;
@@ -271,6 +274,7 @@ start_hash(const struct acl_stored *rule, uint32_t list)
 static void
 table_put(struct acl *acl, const struct acl_list *list, uint32_t number)
 {
+    must(number - list->first < list->count);
     struct acl_stored *rule = &acl->rules[number];
     uint32_t at = start_hash(rule, (uint32_t)(list - acl->lists)) & acl->table_mask;
     for (; acl->table[at]; at = (at + 1) & acl->table_mask) {
@@ -282,6 +286,7 @@ table_put(struct acl *acl, const struct acl_list *list, uint32_t number)
             break;
     }
     rule->next = acl->table[at] ? acl->table[at] - 1 : ACL_NONE;
+    must(rule->next > number); // a chain goes to later ones
     acl->table[at] = number + 1;
 }
 
@@ -296,12 +301,14 @@ make_table(struct acl *acl)
     for (uint32_t i = 0; i < acl->list_count; i++)
         for (uint32_t n = acl->lists[i].count; n-- > 0;)
             table_put(acl, &acl->lists[i], acl->lists[i].first + n);
+    must(acl->table_mask >= acl->rule_count); // there are free places: a search ends
 }
 
 struct acl *
 acl_builder_finish(struct acl_builder *builder)
 {
     struct acl *acl = builder->acl;
+    must(acl->magic == ACL_MAGIC && atomic_load(&acl->refs) == 1);
     acl->texts = builder->texts;
     if (acl->rule_count > 0)
         sort_rules(builder);

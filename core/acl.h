@@ -31,8 +31,8 @@ enum acl_action {
     ACL_UNSUBSCRIBE, // a filter
     ACL_ACTIONS,
 };
-#define ACL_BIT(action) (1u << (action))
-#define ACL_ALL         (ACL_BIT(ACL_ACTIONS) - 1)
+#define ACL_BIT(action) ((uint8_t)(1u << (action)))
+#define ACL_ALL         ((uint8_t)(ACL_BIT(ACL_ACTIONS) - 1))
 
 struct acl;
 struct acl_builder;

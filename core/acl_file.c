@@ -31,6 +31,7 @@ struct parser {
 static err_t
 fail(struct parser *p, const char *found, struct slice text, const char *expected)
 {
+    must(p->line > 0 && p->size > 0);
     char shown[SHOWN_MAX + 1];
     uint32_t n = min_u32(text.len, SHOWN_MAX);
     if (n > 0)
@@ -82,6 +83,7 @@ on_user(struct parser *p, struct slice name)
         return fail(p, "no name", name, "\"user NAME\"");
     const struct acl_user *known = acl_builder_find(p->builder, name);
     if (known) {
+        must(known->view.count == 2 && known->view.lists[1] == p->patterns);
         p->user = known->view.lists[0];
         return OK;
     }
@@ -130,6 +132,7 @@ on_topic(struct parser *p, struct slice rest, bool pattern)
         return fail(p, "topic filter", rest, "\"+\" and \"#\" as whole levels, \"#\" as the last");
     if (rule.allow == p->denies)
         return OK; // the other pass takes it
+    must(rule.actions != 0);
     rule.filter = rest;
     err_t err = acl_builder_rule(p->builder, pattern ? p->patterns : p->user, &rule);
     return err ? fail(p, "too many rules", (struct slice){0}, "at most 1000000") : OK;

@@ -18,6 +18,7 @@ is_usable(struct slice value)
 void
 acl_names_init(struct acl_names *ret, struct slice user, struct slice id)
 {
+    must(user.data || user.len == 0);
     *ret = (struct acl_names){.user = user, .id = id};
     if (!is_usable(user))
         ret->unusable |= ACL_HAS_USER;

@@ -36,6 +36,7 @@ struct rights *
 rights_new(struct acl *acl, struct slice user, struct slice client_id)
 {
     must(acl && acl->magic == ACL_MAGIC);
+    must(client_id.data && client_id.len > 0);
     struct rights *rights = mem_zalloc(sizeof *rights + user.len + client_id.len + 1u);
     rights->acl = acl_ref(acl);
     rights->view = acl_view_of(acl, user);
@@ -81,12 +82,14 @@ rights_equal(const struct rights *a, const struct rights *b)
 void
 rights_set_mark(struct rights *rights, uint64_t mark)
 {
+    must(mark >= rights->mark); // a queue's places are counted up
     rights->mark = mark;
 }
 
 uint64_t
 rights_mark(const struct rights *rights)
 {
+    must(rights);
     return rights->mark;
 }
 
@@ -119,6 +122,7 @@ begin(const struct acl *acl, struct slice topic, struct beginnings *ret)
 static uint32_t
 first_rule(const struct acl *acl, uint32_t list, const struct beginnings *topic, uint32_t depth)
 {
+    must_hot(list < acl->list_count && depth < topic->count);
     const struct acl_list *l = &acl->lists[list];
     struct slice start = slice_of(topic->topic.data, topic->len[depth]);
     uint32_t at = acl_hash_list(topic->hash[depth], list) & acl->table_mask;
@@ -211,6 +215,7 @@ memo_add(struct memo *memo, struct slice topic, bool allowed)
     item[2] = allowed;
     memcpy(item + MEMO_HEAD, topic.data, len);
     memo->len = (uint16_t)(memo->len + MEMO_HEAD + len);
+    must_hot(memo->len <= MEMO_BYTES);
 }
 
 bool
@@ -267,6 +272,7 @@ enum acl_cover
 rights_cover(const struct rights *rights, enum acl_action action, struct slice filter)
 {
     must(action == ACL_PUBLISH || action == ACL_RECEIVE);
+    must(filter.len > 0);
     if (!rights)
         return ACL_COVERS_ALL;
     const struct acl *acl = rights->acl;

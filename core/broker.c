@@ -3,6 +3,7 @@
 
 #include <sys/eventfd.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 #include "core/access.h"
@@ -93,6 +94,8 @@ free_access(void *rules)
 void
 broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules)
 {
+    if (rules)
+        rules->version = ++broker->access_version;
     const struct access_rules *old = atomic_exchange(&broker->access, rules);
     if (old)
         rcu_defer(self, unconst(old), free_access);
@@ -144,4 +147,35 @@ broker_sessions(const struct broker *broker)
         if (broker->shards[i])
             count += stat_get(&broker->shards[i]->stats.sessions);
     return count;
+}
+
+// ---- What the operator asked to see -------------------------------------------------------------
+
+// Lines of one dump: more would only push each other out of the log's queue.
+#define DUMP_LINES_MAX 2000u
+
+struct dump {
+    struct log *log;
+    uint64_t seen;
+};
+
+static void
+dump_filter(void *arg, struct slice filter, struct slice group, uint64_t shards)
+{
+    struct dump *dump = arg;
+    if (dump->seen++ >= DUMP_LINES_MAX)
+        return;
+    log_line(dump->log, LOG_T_INFORMATION, "Subscription: %s%.*s%s%.*s on workers 0x%llx",
+             group.len ? "$share/" : "", (int)group.len, (const char *)group.data,
+             group.len ? "/" : "", (int)filter.len, (const char *)filter.data,
+             (unsigned long long)shards);
+}
+
+void
+broker_log_subscriptions(struct broker *broker)
+{
+    struct dump dump = {.log = broker->log};
+    trie_each(broker->trie, dump_filter, &dump);
+    log_line(broker->log, LOG_T_INFORMATION, "Subscriptions: %llu filters and share groups.",
+             (unsigned long long)dump.seen);
 }

@@ -61,6 +61,7 @@ struct broker {
     _Atomic int64_t certificate_ends_s;    // the first of ours to end, since 1970; INT64_MAX = none
     _Atomic uint32_t tls_reload_failed;    // 1: the files of TLS are not those in force
     struct access_http_stats http_stats;   // of the HTTP service that is asked
+    uint64_t access_version;               // of the rules in force; main's
     _Atomic uint32_t access_reload_failed; // the same of passwords and rules
     uint64_t started_ms;                   // monotonic
     uint64_t started_wall_ms;
@@ -74,7 +75,7 @@ void broker_free(struct broker *broker); // takes; all shards are gone
 // Takes config in force; the old one is freed after a grace period. self: the calling thread's
 // reader.
 void broker_set_config(struct broker *broker, struct rcu_reader *self, struct config *config);
-// The same with rules; NULL = everybody may do everything.
+// The same with rules; NULL = everybody may do everything. Main alone calls it.
 void broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules);
 // The shard on which this client identifier lives. ON_ANY.
 unsigned broker_home(const struct broker *broker, struct slice client_id);
@@ -91,5 +92,8 @@ broker_wall_offset(const struct broker *broker)
 }
 // Accounted memory of all shards, bytes. ON_ANY, approximate.
 uint64_t broker_memory(const struct broker *broker);
+
+// Every filter that is subscribed to, to the log. ON_ANY.
+void broker_log_subscriptions(struct broker *broker);
 
 #endif

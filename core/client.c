@@ -22,7 +22,8 @@ client_init(struct client *client, struct shard *shard, const struct client_orig
     memset(client, 0, sizeof *client);
     client->magic = CLIENT_MAGIC;
     client->shard = shard;
-    client->listener_index = origin->listener_index;
+    must(origin->listener_index < CONFIG_LISTENERS_MAX);
+    client->listener_index = (uint16_t)origin->listener_index;
     client->name = origin->name;
     client->packet_max = UINT32_MAX;
     client->receive_max = UINT16_MAX;
@@ -49,17 +50,54 @@ on_ack(struct client *client, const struct frame *frame)
     err_t err = codec_ack(frame, client->version, &ack);
     if (err)
         return err;
-    switch (frame->type) {
-    case MQTT_PUBACK:
-        return session_on_puback(client->session, &ack);
-    case MQTT_PUBREC:
-        return session_on_pubrec(client->session, &ack);
-    case MQTT_PUBREL:
-        return session_on_pubrel(client->session, &ack);
-    default:
-        must_hot(frame->type == MQTT_PUBCOMP);
-        return session_on_pubcomp(client->session, &ack);
+    err = session_on_ack(client->session, frame->type, &ack);
+    session_acked(client->session);
+    return err;
+}
+
+// One packet identifier, which means success.
+#define PLAIN_ACK_SIZE 4u
+
+// Does a packet that begins with this byte acknowledge?
+static bool
+is_ack(uint8_t first)
+{
+    return first == MQTT_PUBACK << 4 || first == MQTT_PUBREC << 4 || first == MQTT_PUBCOMP << 4 ||
+           first == (MQTT_PUBREL << 4 | 2); // [MQTT-3.6.1-1]
+}
+
+static bool
+is_plain_ack(struct slice data, uint8_t first)
+{
+    return data.len >= PLAIN_ACK_SIZE && data.data[0] == first && data.data[1] == 2 &&
+           (data.data[2] | data.data[3]) != 0;
+}
+
+// Acknowledgements mostly come several at a time: takes those at the front of data that are plain
+// and of one type. Returns how many bytes it took.
+static uint32_t
+take_acks(struct client *client, struct slice data)
+{
+    const uint8_t *at = data.data;
+    const uint8_t first = at[0];
+    struct session *session = client->session;
+    uint32_t taken = 0;
+    err_t err = OK;
+    while (err == OK && is_plain_ack(slice_of(at + taken, data.len - taken), first)) {
+        struct ack_view ack = {.packet_id = (uint16_t)(at[taken + 2] << 8 | at[taken + 3])};
+        taken += PLAIN_ACK_SIZE;
+        err = session_on_ack(session, first >> 4, &ack);
+        if (unlikely(client->state != CLIENT_CONNECTED))
+            break;
     }
+    if (taken > 0) {
+        client->last_packet_ms = client->shard->now_ms;
+        stat_add(&client->shard->stats.packets_received, taken / PLAIN_ACK_SIZE);
+        session_acked(session);
+    }
+    if (unlikely(err))
+        client_fail(client, err);
+    return taken;
 }
 
 static err_t
@@ -280,7 +318,11 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
         data.len = 0;
     }
     while (data.len > 0 && client->state != CLIENT_CLOSING) {
-        uint32_t taken = take_fresh(client, data);
+        uint32_t taken = 0;
+        if (is_ack(data.data[0]) && client->state == CLIENT_CONNECTED)
+            taken = take_acks(client, data);
+        if (taken == 0)
+            taken = take_fresh(client, data);
         data = slice_of(data.data + taken, data.len - taken);
     }
     client_check_pause(client);

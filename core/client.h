@@ -58,7 +58,7 @@ struct client {
     bool replayed;        // what is being handled was suspended before
     bool decided_outside; // what it publishes and subscribes to: ask_publish, ask_subscribe
     bool rate_paused;     // read_paused because of a rate of its listener
-    err_t close_reason;   // why core closes; OK = the peer went
+    uint8_t close_reason; // err_t: why core closes; OK = the peer went
     struct shard *shard;
     struct session *session;      // NULL before CONNECT and after takeover
     struct client_access *access; // NULL until something is asked about it
@@ -66,12 +66,12 @@ struct client {
     struct list blocked_node;     // in shard->blocked_reads while paused for the outbox or memory
     struct timer timer;           // time to CONNECT, then keep alive
     uint64_t last_packet_ms;      // the last complete Control Packet
-    uint32_t keep_alive_ms;       // 1.5 x Keep Alive; 0 = none
     struct outq out;
     uint8_t *in; // incomplete packet
     uint32_t in_len, in_cap;
-    uint32_t listener_index; // in shard->config->listeners; a reload keeps the order
+    uint32_t keep_alive_ms;  // 1.5 x Keep Alive; 0 = none
     uint32_t packet_max;     // Maximum Packet Size of the client
+    uint16_t listener_index; // in shard->config->listeners; a reload keeps the order
     uint16_t window;         // max_inflight_messages auto: what it may have unacknowledged by now
     uint16_t receive_max;    // of the client
     uint16_t alias_max_out;  // Topic Alias Maximum of the client, bounded

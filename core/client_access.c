@@ -112,7 +112,7 @@ client_decided(struct client *client, enum access_kind kind, struct slice topic,
                bool retain)
 {
     must(kind == ACCESS_PUBLISH || kind == ACCESS_SUBSCRIBE);
-    const struct client_decision wanted = {.text = (uint8_t *)(uintptr_t)topic.data,
+    const struct client_decision wanted = {.text = unconst(topic.data),
                                            .len = topic.len,
                                            .kind = (uint8_t)kind,
                                            .qos = qos,
@@ -149,7 +149,7 @@ static void
 remember(struct client_access *access, const struct access_question *question, uint64_t now_ms)
 {
     struct slice topic = question->texts.topic;
-    struct client_decision fresh = {.text = (uint8_t *)(uintptr_t)topic.data,
+    struct client_decision fresh = {.text = unconst(topic.data),
                                     .len = topic.len,
                                     .kind = (uint8_t)question->kind,
                                     .qos = question->qos,

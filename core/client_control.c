@@ -58,6 +58,7 @@ ask(struct client *client, const struct publish_view *view)
 err_t
 client_control(struct client *client, const struct publish_view *view, struct ack_wait *ret_wait)
 {
+    must(client->session != NULL && view->topic.len > 0);
     struct access_question *question = client_take_answer(client, ACCESS_CONTROL);
     if (!question)
         return ask(client, view);
@@ -85,6 +86,7 @@ client_control_keep(struct shard *shard, struct access_answer *answer)
         uint32_t len;
         err_t err = record_read(rest, &record, &len);
         must(err == OK && record.kind == JOURNAL_SETTING);
+        must(record.order > 0 && len <= rest.len);
         answer->position =
             journal_setting(shard->journal, record.msg.topic, record.msg.payload, record.order);
         rest = slice_of(rest.data + len, rest.len - len);

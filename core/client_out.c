@@ -104,10 +104,18 @@ count_publish(struct client *client, uint32_t packets, uint32_t payload_bytes)
     client_mark_dirty(client);
 }
 
+static bool
+goes_by_ref(const struct pub *pub)
+{
+    if (likely(pub->payload.len <= OUTQ_COPY_MAX))
+        return false;
+    return pub->msg || pub->copy || pub->payload.len > OUTQ_COPY_ONE_MAX;
+}
+
 static void
 put_body(struct client *client, struct pub *pub, uint32_t head_len)
 {
-    if (pub->payload.len > OUTQ_COPY_MAX) {
+    if (goes_by_ref(pub)) {
         outq_commit(&client->out, head_len);
         outq_put_payload(&client->out, &client->shard->pool, pub_msg(pub));
     } else {
@@ -195,8 +203,7 @@ put_publish(struct client *client, struct pub *pub, const struct delivery_spec *
         fill_alias(client, &out);
         size = codec_publish_size(&out);
     }
-    bool by_ref = pub->payload.len > OUTQ_COPY_MAX;
-    uint8_t *dst = reserve(client, by_ref ? size - pub->payload.len : size);
+    uint8_t *dst = reserve(client, goes_by_ref(pub) ? size - pub->payload.len : size);
     put_body(client, pub, codec_put_publish_head(dst, &out));
     if (pub->copy && !is_special(client, spec))
         copy_keep(pub->copy, &out, dst, size);
@@ -310,6 +317,18 @@ park(struct client *client, const struct ack_wait *wait, const struct ack_out *a
     client->parked_quota += is_owed(ack);
     if (list_empty(&client->parked_node))
         list_push(&client->shard->parked, &client->parked_node);
+}
+
+void
+client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason)
+{
+    if (unlikely(client->parked_count > 0 || client->base_position > 0)) {
+        struct ack_out ack = {.type = type, .reason = reason, .packet_id = packet_id};
+        client_put_ack_after(client, &(struct ack_wait){0}, &ack);
+        return;
+    }
+    uint8_t *dst = reserve(client, CODEC_ACK_MAX);
+    commit(client, codec_put_ack(dst, type, client->version, packet_id, reason));
 }
 
 void
@@ -435,7 +454,7 @@ client_close(struct client *client, err_t reason)
     if (client->state == CLIENT_CLOSING)
         return;
     client->state = CLIENT_CLOSING;
-    client->close_reason = reason;
+    client->close_reason = (uint8_t)reason;
     client->want_close = true;
     wheel_disarm(client->shard->wheel, &client->timer);
     client_mark_dirty(client);

@@ -37,6 +37,8 @@ struct ack_out {
     const uint8_t *codes;
     uint32_t count;
 };
+// One that waits for nothing but those before it, with one reason.
+void client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason);
 void client_put_ack_after(struct client *client, const struct ack_wait *wait,
                           const struct ack_out *ack);
 // The same with a message at QoS 0, which belongs to no subscription. Too large for the client: it

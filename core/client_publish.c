@@ -67,13 +67,6 @@ resolve_alias(struct client *client, struct publish_view *view)
 // ---- What may be published
 // --------------------------------------------------------------------------
 
-// Has its acknowledgement a word for what is refused?
-static bool
-can_tell(const struct client *client, const struct publish_view *view)
-{
-    return view->qos > 0 && client->version == MQTT_5;
-}
-
 // Errors that end the connection.
 static err_t
 check(struct client *client, const struct publish_view *view)
@@ -87,8 +80,8 @@ check(struct client *client, const struct publish_view *view)
     if (unlikely(client->shard->level >= GOVERNOR_CLOSE && view->qos > 0 &&
                  client->version != MQTT_5))
         return ERR_NO_MEMORY;
-    // Short topics, and those whose refusal can be told, are not looked at here.
-    if (likely(view->topic.len < config->topic_levels_max || can_tell(client, view)))
+    // So many levels need so many bytes; short topics are not looked at twice.
+    if (likely(view->topic.len < config->topic_levels_max))
         return OK;
     return client_is_too_deep(client, view->topic) ? ERR_TOPIC_NAME_INVALID : OK;
 }
@@ -114,18 +107,9 @@ refusal(struct client *client, const struct publish_view *view)
     if (unlikely(view->topic.data[0] == '$' || rights) && !client_may_publish(rights, view->topic))
         return not_allowed(client, view->topic);
     const struct config *config = shard->config;
-    if (unlikely(view->topic.len >= config->topic_levels_max) &&
-        client_is_too_deep(client, view->topic))
-        return ERR_TOPIC_NAME_INVALID;
     if (unlikely(config->payload_size_max && view->payload.len > config->payload_size_max)) {
         stat_add(&shard->stats.dropped_too_large, 1);
         client_refused_by(client, "message_size_limit");
-        return ERR_QUOTA_EXCEEDED;
-    }
-    if (unlikely(view->retain && config->retained_message_max &&
-                 view->payload.len > config->retained_message_max)) {
-        stat_add(&shard->stats.dropped_too_large, 1);
-        client_refused_by(client, "max_retained_message_size");
         return ERR_QUOTA_EXCEEDED;
     }
     // Only version 5 can be told at QoS > 0; what the others send at QoS > 0 is taken, and they are
@@ -194,8 +178,19 @@ check_receive_max(const struct client *client)
     return ERR_RECEIVE_MAX_EXCEEDED; // [MQTT-3.3.4-7]
 }
 
-// ---- Routing
-// ----------------------------------------------------------------------------------------
+// ---- The acknowledgement ------------------------------------------------------------------------
+
+// What there is to say of a message to its publisher.
+struct flow {
+    uint8_t qos;
+    uint16_t packet_id; // QoS > 0
+};
+
+static struct flow
+flow_of(const struct publish_view *view)
+{
+    return (struct flow){view->qos, view->packet_id};
+}
 
 static void
 qos2_received(struct session *session, uint16_t packet_id)
@@ -205,6 +200,84 @@ qos2_received(struct session *session, uint16_t packet_id)
     if (session->durable)
         journal_received(session->shard->journal, session, packet_id);
 }
+
+static void
+acknowledge(struct client *client, struct flow flow, const struct ack_wait *wait, uint8_t reason)
+{
+    if (flow.qos == 0)
+        return;
+    struct ack_out ack = {
+        .type = flow.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC,
+        .reason = reason,
+        .packet_id = flow.packet_id,
+    };
+    client_put_ack_after(client, wait, &ack);
+}
+
+// The version decides whether it is told.
+static err_t
+refuse(struct client *client, const struct publish_view *view, err_t err)
+{
+    stat_add(&client->shard->stats.publish_refused, 1);
+    acknowledge(client, flow_of(view), &(struct ack_wait){0}, err_reason(err));
+    return OK;
+}
+
+// The rule at QoS 1: nothing has to be waited for, or told.
+static inline bool
+accept_plainly(struct client *client, struct flow flow, uint64_t before,
+               const struct route_result *result)
+{
+    if (flow.qos != 1 || !result->matched || result->ticket != 0 ||
+        result->outcome != OUTCOME_TAKEN || journal_last(client->shard->journal) != before)
+        return false;
+    client_put_ack(client, MQTT_PUBACK, flow.packet_id, REASON_SUCCESS);
+    return true;
+}
+
+// The message is with those who want it. before: where the journal stood when it came. What was
+// added must be safe first, and other shards that were given the message must have answered.
+static void
+accept(struct client *client, struct flow flow, uint64_t before, const struct route_result *result)
+{
+    struct shard *shard = client->shard;
+    if (flow.qos == 0)
+        return;
+    if (flow.qos == 2 && likely(result->outcome != OUTCOME_REFUSED))
+        qos2_received(client->session, flow.packet_id);
+    uint8_t reason = result->matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
+    uint64_t last = journal_last(shard->journal);
+    if (likely(last == before && result->ticket == 0 && result->outcome == OUTCOME_TAKEN)) {
+        client_put_ack(client, flow.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, flow.packet_id, reason);
+        return;
+    }
+    struct ack_wait wait = {
+        .position = last == before ? 0 : last,
+        .shards = result->answering,
+        .ticket = result->ticket,
+        .hold_ms = result->outcome == OUTCOME_SLOWED ? shard->now_ms + ACK_HOLD_MS : 0,
+    };
+    if (unlikely(result->outcome == OUTCOME_REFUSED)) {
+        stat_add(&shard->stats.publish_refused, 1);
+        reason = err_reason(ERR_QUOTA_EXCEEDED);
+    }
+    acknowledge(client, flow, &wait, reason);
+}
+
+// A copy of a message that is not released yet? Then it is answered [MQTT-4.3.3-10].
+static bool
+is_copy(struct client *client, struct flow flow)
+{
+    if (flow.qos < 2 || !packet_ids_has(&client->session->in_qos2, flow.packet_id))
+        return false;
+    // The records of the first one, sent on an earlier connection, may be under way still.
+    struct ack_wait wait = {.position = journal_last(client->shard->journal)};
+    acknowledge(client, flow, &wait, REASON_SUCCESS);
+    return true;
+}
+
+// ---- Routing
+// ----------------------------------------------------------------------------------------
 
 static uint64_t
 expires_at(const struct shard *shard, const struct publish_view *view)
@@ -218,52 +291,12 @@ expires_at(const struct shard *shard, const struct publish_view *view)
     return at;
 }
 
-// The packet itself, if those who get it may get it as it came.
-static struct pub_packet
-packet_of(const struct client *client, const struct frame *frame, const struct publish_view *view)
-{
-    if (view->strip || view->payload.len > OUTQ_COPY_MAX ||
-        (view->retain && client->shard->config->retain_expiry_s))
-        return (struct pub_packet){0};
-    const uint8_t *bytes = frame->body.data - (frame->total - frame->body.len);
-    return (struct pub_packet){
-        .bytes = bytes,
-        .len = frame->total,
-        .payload_len = view->payload.len,
-        .id_at = (uint32_t)(view->topic.data + view->topic.len - bytes),
-        .count = 1,
-        .form = packet_form(client->version == MQTT_5, view->qos),
-    };
-}
-
-// Would what is decided for this packet be decided for others that differ in their payload alone?
+// May those who get the packet get it as it came?
 static bool
-may_lead(const struct shard *shard, const struct pub_packet *packet,
-         const struct publish_view *view)
+goes_as_it_is(const struct client *client, const struct publish_view *view)
 {
-    return packet->form != 0 && view->qos == 0 && !view->retain && view->raw_props.len == 0 &&
-           !shard->config->queue_qos0_messages && !shard->config->upgrade_outgoing_qos;
-}
-
-// Makes the packet a run with those behind it.
-static void
-gather_run(const struct config *config, const struct frame *first, struct slice behind,
-           struct pub_packet *packet)
-{
-    uint32_t same = first->body.len - packet->payload_len; // bytes before the payload
-    uint32_t max = config->payload_size_max, packet_max = config->packet_size_max;
-    max = max ? min_u32(max, OUTQ_COPY_MAX) : OUTQ_COPY_MAX;
-    packet_max = packet_max ? packet_max : UINT32_MAX;
-    struct frame next;
-    while (behind.len > 0 && behind.data[0] == packet->bytes[0] &&
-           codec_frame(behind, packet_max, &next) == OK && next.body.len >= same &&
-           next.body.len - same <= max && packet->len + next.total <= RUN_BYTES_MAX &&
-           memcmp(next.body.data, first->body.data, same) == 0) {
-        packet->len += next.total;
-        packet->payload_len += next.body.len - same;
-        packet->count++;
-        behind = slice_of(behind.data + next.total, behind.len - next.total);
-    }
+    return !view->strip && view->payload.len <= OUTQ_COPY_MAX &&
+           !(view->retain && client->shard->config->retain_expiry_s);
 }
 
 // What it leaves is sent only as long as it may publish it. Rights that came with the client are
@@ -278,105 +311,167 @@ source_of(const struct client *client, const struct publish_view *view, struct m
     return ret;
 }
 
-static err_t
-route(struct client *client, const struct publish_view *view, const struct pub_packet *packet,
-      struct route_result *ret)
+static void
+pub_of(const struct client *client, const struct frame *frame, const struct publish_view *view,
+       struct pub *ret)
 {
-    struct msg_source source;
-    struct shard *shard = client->shard;
-    struct pub pub = {
+    const struct shard *shard = client->shard;
+    *ret = (struct pub){
         .topic = view->topic,
         .payload = view->payload,
         .props = view->raw_props,
-        .packet = *packet,
-        .expires_ms = expires_at(shard, view),
         .publisher = client->session->number,
         .arrived_ms = shard->now_ms,
         .qos = view->qos,
         .retain = view->retain,
         .bonded = view->qos == 2 && client->session->durable,
         .may_wait = view->qos > 0 && client->version != MQTT_5,
-        .source = source_of(client, view, &source),
     };
-    uint8_t *stripped = NULL;
-    if (view->strip) {
-        stripped = mem_alloc(view->raw_props.len);
-        pub.props = slice_of(stripped, codec_forward_props(view->raw_props, stripped));
+    if (unlikely(!goes_as_it_is(client, view))) {
+        ret->expires_ms = expires_at(shard, view);
+        return;
     }
-    err_t err = route_publish(shard, &pub, ret);
-    if (unlikely(err == ERR_FULL))
-        client_refused_by(client, "max_retained_messages or max_retained_bytes");
-    pub_done(&pub);
+    const uint8_t *bytes = frame->body.data - (frame->total - frame->body.len);
+    ret->packet = (struct pub_packet){
+        .bytes = bytes,
+        .len = frame->total,
+        .payload_len = view->payload.len,
+        .id_at = (uint32_t)(view->topic.data + view->topic.len - bytes),
+        .count = 1,
+        .form = packet_form(client->version == MQTT_5, view->qos),
+    };
+}
+
+// The properties that go on are others than those that came.
+static NOINLINE err_t
+route_stripped(struct shard *shard, struct pub *pub, struct route_result *ret)
+{
+    uint8_t *stripped = mem_alloc(pub->props.len);
+    pub->props = slice_of(stripped, codec_forward_props(pub->props, stripped));
+    err_t err = route_publish(shard, pub, ret);
     mem_free(stripped);
     return err;
 }
 
-// With what may go with it.
-static err_t
-route_frame(struct client *client, const struct publish_view *view, const struct frame *frame,
-            struct slice *behind, struct route_result *ret)
-{
-    struct shard *shard = client->shard;
-    struct pub_packet packet = packet_of(client, frame, view);
-    if (behind->len > 0 && !client->rates && may_lead(shard, &packet, view)) {
-        gather_run(shard->config, frame, *behind, &packet);
-        uint32_t more = packet.len - frame->total, others = packet.count - 1u;
-        *behind = slice_of(behind->data + more, behind->len - more);
-        stat_add(&shard->stats.packets_received, others);
-        stat_add(&shard->stats.publish_received, others);
-        stat_add(&shard->stats.publish_bytes_received, packet.payload_len - view->payload.len);
-    }
-    return route(client, view, &packet, ret);
-}
+// ---- Runs ---------------------------------------------------------------------------------------
 
-// ---- The acknowledgement ------------------------------------------------------------------------
-
-static void
-acknowledge(struct client *client, const struct publish_view *view, const struct ack_wait *wait,
-            uint8_t reason)
-{
-    if (view->qos == 0)
-        return;
-    struct ack_out ack = {
-        .type = view->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC,
-        .reason = reason,
-        .packet_id = view->packet_id,
-    };
-    client_put_ack_after(client, wait, &ack);
-}
-
-// before: where the journal stood when the packet came. What it added must be safe first, and other
-// shards that were given the message must have answered.
-static void
-accept(struct client *client, const struct publish_view *view, uint64_t before,
-       const struct route_result *result)
-{
-    struct shard *shard = client->shard;
-    uint64_t last = journal_last(shard->journal);
-    struct ack_wait wait = {
-        .position = last == before ? 0 : last,
-        .shards = result->answering,
-        .ticket = result->ticket,
-        .hold_ms = result->outcome == OUTCOME_SLOWED ? shard->now_ms + ACK_HOLD_MS : 0,
-    };
-    uint8_t reason = result->matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
-    if (unlikely(result->outcome == OUTCOME_REFUSED)) {
-        stat_add(&shard->stats.publish_refused, 1);
-        reason = err_reason(ERR_QUOTA_EXCEEDED);
-    }
-    acknowledge(client, view, &wait, reason);
-}
-
-// A copy of a message that is not released yet? Then it is answered [MQTT-4.3.3-10].
+// Would what is decided for this packet be decided for others that differ in their payload alone?
 static bool
-is_copy(struct client *client, const struct publish_view *view)
+may_lead(const struct client *client, const struct publish_view *view, const struct pub *pub)
 {
-    if (!packet_ids_has(&client->session->in_qos2, view->packet_id))
-        return false;
-    // The records of the first one, sent on an earlier connection, may be under way still.
-    struct ack_wait wait = {.position = journal_last(client->shard->journal)};
-    acknowledge(client, view, &wait, REASON_SUCCESS);
-    return true;
+    const struct config *config = client->shard->config;
+    return pub->packet.form != 0 && !view->retain && !view->dup && view->raw_props.len == 0 &&
+           !client->rates && !config->queue_qos0_messages && !config->upgrade_outgoing_qos;
+}
+
+// The identifier is the next one, as clients number, and at QoS 2 it is no copy. No properties.
+static bool
+follows(const struct client *client, const struct pub *pub, const uint8_t *behind_topic,
+        uint16_t *packet_id)
+{
+    if (pub->qos > 0) {
+        uint16_t id = (uint16_t)(behind_topic[0] << 8 | behind_topic[1]);
+        if (id == 0 || id != *packet_id + 1u ||
+            (pub->qos == 2 && packet_ids_has(&client->session->in_qos2, id)))
+            return false;
+        *packet_id = id;
+        behind_topic += 2;
+    }
+    return !(pub->packet.form & PACKET_V5) || *behind_topic == 0;
+}
+
+// Cheaply: may the packet behind have the same topic? Three bytes tell most others from it.
+static bool
+looks_alike(const struct frame *first, struct slice behind, uint32_t same)
+{
+    uint32_t at = behind.len > 1 && behind.data[1] < 0x80 ? 2 : 3;
+    const uint8_t *topic = first->body.data;
+    return behind.len > at + same && behind.data[at + 1] == topic[1] &&
+           behind.data[at + same - 1] == topic[same - 1];
+}
+
+// Makes the publication a run, with the packets behind it that differ from it in their payload and
+// packet identifier alone. Takes them off behind.
+static void
+gather_run(const struct client *client, const struct frame *first, struct slice *behind,
+           uint16_t packet_id, struct pub *pub)
+{
+    const struct config *config = client->shard->config;
+    struct pub_packet *packet = &pub->packet;
+    uint32_t head = first->body.len - pub->payload.len, same = 2 + pub->topic.len;
+    uint32_t max = config->payload_size_max, packet_max = config->packet_size_max;
+    max = max ? min_u32(max, OUTQ_COPY_MAX) : OUTQ_COPY_MAX;
+    packet_max = packet_max ? packet_max : UINT32_MAX;
+    struct frame next;
+    while (behind->len > 0 && behind->data[0] == packet->bytes[0] &&
+           codec_frame(*behind, packet_max, &next) == OK && next.body.len >= head &&
+           next.body.len - head <= max && packet->len + next.total <= RUN_BYTES_MAX &&
+           memcmp(next.body.data, first->body.data, same) == 0 &&
+           follows(client, pub, next.body.data + same, &packet_id)) {
+        packet->len += next.total;
+        packet->payload_len += next.body.len - head;
+        packet->count++;
+        *behind = slice_of(behind->data + next.total, behind->len - next.total);
+    }
+    struct stats *stats = &client->shard->stats;
+    stat_add(&stats->packets_received, packet->count - 1u);
+    stat_add(&stats->publish_received, packet->count - 1u);
+    stat_add(&stats->publish_bytes_received, packet->payload_len - pub->payload.len);
+}
+
+// At QoS 1 and 2 each message is kept and acknowledged for itself.
+static err_t
+publish_run(struct client *client, struct pub *run)
+{
+    struct shard *shard = client->shard;
+    struct route_plan plan;
+    struct pub one = pub_one_of(run);
+    route_begin(shard, run, &plan);
+    while (client->state == CLIENT_CONNECTED && pub_next(run, &one)) {
+        err_t err = check_receive_max(client);
+        if (unlikely(err))
+            return err;
+        const uint8_t *id = one.packet.bytes + one.packet.id_at;
+        struct flow flow = {one.qos, (uint16_t)(id[0] << 8 | id[1])};
+        uint64_t before = journal_last(shard->journal);
+        struct route_result result;
+        route_next(shard, &plan, &one, &result);
+        pub_done(&one);
+        if (unlikely(!accept_plainly(client, flow, before, &result)))
+            accept(client, flow, before, &result);
+    }
+    return OK;
+}
+
+// ---- The packet ---------------------------------------------------------------------------------
+
+// It is to be passed on.
+static err_t
+publish(struct client *client, const struct frame *frame, const struct publish_view *view,
+        struct slice *behind)
+{
+    struct shard *shard = client->shard;
+    uint64_t before = journal_last(shard->journal);
+    struct msg_source source;
+    struct pub pub;
+    pub_of(client, frame, view, &pub);
+    pub.source = source_of(client, view, &source);
+    if (looks_alike(frame, *behind, 2 + view->topic.len) && may_lead(client, view, &pub)) {
+        gather_run(client, frame, behind, view->packet_id, &pub);
+        if (pub_is_run(&pub) && pub.qos > 0)
+            return publish_run(client, &pub);
+    }
+    struct route_result result;
+    err_t err = unlikely(view->strip) ? route_stripped(shard, &pub, &result)
+                                      : route_publish(shard, &pub, &result);
+    pub_done(&pub);
+    if (likely(err == OK)) {
+        accept(client, flow_of(view), before, &result);
+        return OK;
+    }
+    client_refused_by(client, err == ERR_FULL ? "max_retained_messages or max_retained_bytes"
+                                              : "max_retained_message_size");
+    return refuse(client, view, err);
 }
 
 // For an authority. Nobody else gets it.
@@ -397,8 +492,19 @@ control(struct client *client, const struct publish_view *view)
         qos2_received(client->session, view->packet_id);
         wait.position = journal_last(client->shard->journal);
     }
-    acknowledge(client, view, &wait, err_reason(err));
+    acknowledge(client, flow_of(view), &wait, err_reason(err));
     review_client(client); // by the rules that it has made
+    return OK;
+}
+
+// Its acknowledgement may have a word for it; else the connection ends.
+static COLD err_t
+refuse_topic(struct client *client, const struct publish_view *view)
+{
+    if (view->qos == 0 || client->version != MQTT_5)
+        return ERR_TOPIC_NAME_INVALID;
+    stat_add(&client->shard->stats.publish_refused, 1);
+    acknowledge(client, flow_of(view), &(struct ack_wait){0}, err_reason(ERR_TOPIC_NAME_INVALID));
     return OK;
 }
 
@@ -409,7 +515,6 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
     err_t err = codec_publish(frame, client->version, &view);
     if (unlikely(err))
         return err;
-    uint64_t before = journal_last(client->shard->journal);
     struct stats *stats = &client->shard->stats;
     stat_add(&stats->publish_received, 1);
     stat_add(&stats->publish_bytes_received, view.payload.len);
@@ -418,8 +523,8 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
     if (err == OK)
         err = check(client, &view);
     if (unlikely(err))
-        return err;
-    if (view.qos == 2 && is_copy(client, &view))
+        return err == ERR_TOPIC_NAME_INVALID ? refuse_topic(client, &view) : err;
+    if (view.qos > 0 && is_copy(client, flow_of(&view)))
         return OK;
     if (view.qos > 0)
         err = check_receive_max(client);
@@ -427,24 +532,16 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
         return err;
     if (unlikely(view.topic.data[0] == '$' && client_is_control(client, view.topic)))
         return control(client, &view);
-    struct route_result result = {0};
     err = refusal(client, &view);
     if (unlikely(client->decided_outside) && err == OK) {
         err = decide_outside(client, &view);
         if (err == ERR_WAIT)
             return err;
     }
-    if (err == OK)
-        err = route_frame(client, &view, frame, behind, &result);
+    if (likely(err == OK))
+        err = publish(client, frame, &view, behind);
+    else
+        err = refuse(client, &view, err);
     check_pressure(client);
-    if (unlikely(err)) {
-        stat_add(&stats->publish_refused, 1);
-        // The version decides whether it is told.
-        acknowledge(client, &view, &(struct ack_wait){0}, err_reason(err));
-        return OK;
-    }
-    if (view.qos == 2 && likely(result.outcome != OUTCOME_REFUSED))
-        qos2_received(client->session, view.packet_id);
-    accept(client, &view, before, &result);
-    return OK;
+    return err;
 }

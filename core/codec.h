@@ -1,15 +1,13 @@
 // codec.h - MQTT Control Packets, from bytes to views and back.
 //
 // Job:    decode MQTT 3.1, 3.1.1 and 5.0 packets that a client may send, with every check that
-// needs
-//         no state; encode those that a server may send.
+//         needs no state; encode those that a server may send.
 // Owner:  none, no state. Thread: any.
 // Memory: none: a view borrows from the packet's bytes and lives as long as they do; encoders write
 //         into the caller's buffer.
 // Limits: those of the protocol; linear time in the packet's length.
 // Errors: ERR_MALFORMED (0x81) and ERR_PROTOCOL (0x82) as the specification distinguishes them, or
-// the
-//         more exact code named at the function.
+//         the more exact code named at the function.
 #ifndef TERN_CORE_CODEC_H
 #define TERN_CORE_CODEC_H
 
@@ -50,9 +48,8 @@ codec_frame(struct slice data, uint32_t packet_max, struct frame *ret_frame)
 
 struct will_view {
     struct slice topic, payload;
-    struct slice
-        raw_props;    // 5.0: as received; codec_forward_props makes the forwardable ones of it
-    uint32_t delay_s; // 0 if absent
+    struct slice raw_props; // 5.0: as received; codec_forward_props takes what is passed on
+    uint32_t delay_s;       // 0 if absent
     uint32_t expiry_s;
     bool has_expiry;
     uint8_t qos;
@@ -60,21 +57,19 @@ struct will_view {
 };
 
 struct connect_view {
-    uint8_t version; // enum mqtt_version
-    bool clean;      // Clean Session / Clean Start
-    bool has_will, has_user, has_password;
+    uint8_t version;                              // enum mqtt_version
+    bool clean, has_will, has_user, has_password; // clean: Clean Session, Clean Start
     uint16_t keep_alive_s;
     struct slice client_id, user, password;
     struct will_view will;
     // Properties of MQTT 5; defaults of the specification for the others.
-    uint32_t session_expiry_s;  // 3.x: 0 if clean, else MQTT_EXPIRY_NEVER
-    uint16_t receive_max;       // 65535 if absent
-    uint32_t packet_max;        // CODEC_PACKET_MAX if absent, or above it
-    uint16_t topic_alias_max;   // 0 if absent
-    bool request_response_info; // false if absent
-    bool request_problem_info;  // true if absent
-    struct slice auth_method;   // data NULL if absent
-    struct slice auth_data;
+    uint32_t session_expiry_s;           // 3.x: 0 if clean, else MQTT_EXPIRY_NEVER
+    uint16_t receive_max;                // 65535 if absent
+    uint32_t packet_max;                 // CODEC_PACKET_MAX if absent, or above it
+    uint16_t topic_alias_max;            // 0 if absent
+    bool request_response_info;          // false if absent
+    bool request_problem_info;           // true if absent
+    struct slice auth_method, auth_data; // data NULL if absent
 };
 
 // Errors beside the two: ERR_PROTOCOL_VERSION (name right, level unknown; ret->version is set to 5
@@ -144,14 +139,13 @@ struct subscribe_view {
 // Checks the whole packet, every filter's encoding and options included.
 NODISCARD err_t codec_subscribe(const struct frame *frame, uint8_t version,
                                 struct subscribe_view *ret);
-// Takes the next filter off *rest (start with view.filters, which a decoder has checked); false at
-// the end. options = false for UNSUBSCRIBE.
+// Takes the next filter off *rest, at first view.filters; false at the end. options: SUBSCRIBE's.
 bool codec_next_filter(struct slice *rest, bool options, struct filter_view *ret);
 
 struct unsubscribe_view {
     uint16_t packet_id;
     uint32_t count;
-    struct slice filters;
+    struct slice filters; // for codec_next_filter
 };
 NODISCARD err_t codec_unsubscribe(const struct frame *frame, uint8_t version,
                                   struct unsubscribe_view *ret);
@@ -174,8 +168,7 @@ NODISCARD err_t codec_auth(const struct frame *frame, struct auth_view *ret);
 // PINGREQ: flags and length.
 NODISCARD err_t codec_pingreq(const struct frame *frame);
 
-// ---- Encoding: each returns the bytes written; the buffer must hold the maximum named
-// ------------
+// ---- Encoding: each returns the bytes written; the buffer must hold the maximum named -----------
 
 #define CODEC_ACK_MAX 8u
 
@@ -185,19 +178,17 @@ struct connack {
     // MQTT 5 only; each is left out at its default. A refusal (reason of 0x80 and more) carries the
     // reason string alone.
     uint32_t session_expiry_s;
-    bool has_session_expiry;
+    bool has_session_expiry, has_keep_alive;
     uint16_t receive_max; // 65535 = absent
     bool retain_unavailable;
     uint8_t maximum_qos;      // 2 = absent
     uint32_t packet_max;      // 0 = absent
     struct slice assigned_id; // len 0 = absent
     uint16_t topic_alias_max; // 0 = absent
-    bool has_keep_alive;
     uint16_t keep_alive_s;
-    struct slice reason_string; // len 0 = absent; left out beyond client_packet_max
-    struct slice auth_method;   // data NULL = absent
-    struct slice auth_data;     // data NULL = absent
-    uint32_t client_packet_max; // of the client [MQTT-3.2.2-19]
+    struct slice reason_string;          // len 0 = absent; left out beyond client_packet_max
+    struct slice auth_method, auth_data; // data NULL = absent
+    uint32_t client_packet_max;          // of the client [MQTT-3.2.2-19]
 };
 #define CODEC_CONNACK_MAX(c)                                                      \
     (64u + (c)->assigned_id.len + (c)->reason_string.len + (c)->auth_method.len + \
@@ -215,8 +206,7 @@ uint32_t codec_put_disconnect(uint8_t *dst, uint8_t reason, struct slice reason_
 // has no codes, and a SUBACK says 0x80 for every failure [MQTT-3.9.3-2].
 uint32_t codec_put_suback(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id,
                           const uint8_t *reasons, uint32_t count);
-// AUTH (5.0 only), with the method, and with data where data.data is not NULL. At most 16 +
-// method.len + data.len.
+// AUTH (5.0 only), with data where it is not NULL. At most 16 + method.len + data.len.
 uint32_t codec_put_auth(uint8_t *dst, uint8_t reason, struct slice method, struct slice data);
 
 // A PUBLISH's header and properties; topic body and payload are added by the caller's copy.
@@ -234,12 +224,7 @@ struct publish_out {
     struct slice props; // forwarded ones, as codec_forward_props left them; ignored in 3.x
     uint32_t payload_len;
 };
-// The first byte of a PUBLISH.
-static inline uint8_t
-codec_publish_first(uint8_t qos, bool retain, bool dup)
-{
-    return (uint8_t)(MQTT_PUBLISH << 4 | dup << 3 | qos << 1 | retain);
-}
+uint8_t codec_publish_first(uint8_t qos, bool retain, bool dup); // its first byte
 // Size of the whole packet, payload included. Cheap. Above CODEC_PACKET_MAX (a message near the
 // limit outgrows it by its subscription identifiers) the packet cannot be sent to anybody.
 uint32_t codec_publish_size(const struct publish_out *out);
@@ -247,7 +232,7 @@ uint32_t codec_publish_size(const struct publish_out *out);
 // codec_publish_size(out) - out->payload_len.
 uint32_t codec_put_publish_head(uint8_t *dst, const struct publish_out *out);
 
-// ---- What other files share ---------------------------------------------------------
+// ---- What other files share ---------------------------------------------------------------------
 
 // The largest packet there can be: what a connect_view says for a client that sets no limit, so
 // that "size > packet_max" refuses what cannot be encoded, too.

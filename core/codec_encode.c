@@ -188,14 +188,14 @@ uint32_t
 codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id, uint8_t reason)
 {
     must_hot(type >= MQTT_PUBACK && type <= MQTT_PUBCOMP && packet_id != 0);
-    bool tell = version == MQTT_5 && reason != REASON_SUCCESS;
-    uint8_t flags = type == MQTT_PUBREL ? 0x02 : 0; // [MQTT-3.6.1-1]
-    uint8_t *at = put_header(dst, type, flags, tell ? 3 : 2);
-    at = put_u16(at, packet_id);
+    bool tell = unlikely(reason != 0) && version == MQTT_5;
+    dst[0] = (uint8_t)(type << 4 | (type == MQTT_PUBREL ? 0x02 : 0)); // [MQTT-3.6.1-1]
+    dst[1] = tell ? 3 : 2;
+    dst[2] = (uint8_t)(packet_id >> 8);
+    dst[3] = (uint8_t)packet_id;
     if (tell)
-        at = put_u8(at, reason);
-    must_hot((uint32_t)(at - dst) <= CODEC_ACK_MAX);
-    return (uint32_t)(at - dst);
+        dst[4] = reason;
+    return tell ? 5 : 4;
 }
 
 uint32_t
@@ -311,6 +311,12 @@ put_publish_props(uint8_t *at, const struct publish_out *out, uint32_t props_len
     at = put_bytes(at, out->props);
     must_hot((uint32_t)(at - start) == props_len);
     return at;
+}
+
+uint8_t
+codec_publish_first(uint8_t qos, bool retain, bool dup)
+{
+    return (uint8_t)(MQTT_PUBLISH << 4 | dup << 3 | qos << 1 | retain);
 }
 
 uint32_t

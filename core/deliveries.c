@@ -3,7 +3,8 @@
 
 #include "core/base/mem.h"
 
-#define RING_MIN 8u
+#define RING_MIN    8u
+#define FETCH_AHEAD 3u
 
 void
 deliveries_init(struct deliveries *d, struct delivery_totals *totals)
@@ -86,29 +87,33 @@ ring_fit(struct deliveries *d)
 }
 
 static inline struct delivery *
-append(struct deliveries *d, const struct delivery *entry)
+place_for_one(struct deliveries *d)
 {
     if (unlikely(d->loaded - d->head == d->cap))
         ring_grow(d);
-    struct delivery *place = &d->ring[d->loaded++ & (d->cap - 1)];
-    *place = *entry;
-    return place;
+    return &d->ring[d->loaded++ & (d->cap - 1)];
+}
+
+static void
+append(struct deliveries *d, const struct delivery *entry)
+{
+    *place_for_one(d) = *entry;
 }
 
 void
 deliveries_push(struct deliveries *d, const struct delivery *entry)
 {
     must_hot(entry->state == DELIVERY_QUEUED && entry->msg && d->loaded == d->tail);
-    (void)append(d, entry);
+    append(d, entry);
     d->tail++;
     count_queued(d, entry, true);
 }
 
 struct delivery *
-deliveries_push_sent(struct deliveries *d, const struct delivery *entry)
+deliveries_add_sent(struct deliveries *d)
 {
-    must_hot(entry->state == DELIVERY_SENT && entry->qos > 0 && entry->msg && d->sent == d->tail);
-    struct delivery *place = append(d, entry);
+    must_hot(d->sent == d->tail && d->loaded == d->tail);
+    struct delivery *place = place_for_one(d);
     d->tail++;
     d->sent++;
     count_inflight(d, true);
@@ -168,6 +173,10 @@ deliveries_finish(struct deliveries *d, struct delivery *entry)
     delivery_release(entry);
     entry->state = DELIVERY_DONE;
     advance_head(d);
+    // Acknowledgements come in order, and messages from before the last round trip from memory: the
+    // one that is looked at soon is fetched meanwhile. In a ring that was given back there is none.
+    if (likely(d->cap > 0))
+        __builtin_prefetch(d->ring[(d->head + FETCH_AHEAD) & (d->cap - 1)].msg);
 }
 
 void

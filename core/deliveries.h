@@ -96,9 +96,9 @@ deliveries_seq_of(const struct deliveries *d, const struct delivery *entry)
 // Adds an entry in state QUEUED; takes over entry.msg's reference and entry.subscription.ids.
 // Nothing is on the disk alone.
 void deliveries_push(struct deliveries *d, const struct delivery *entry);
-// The same for one that goes out at this moment: in state SENT, QoS > 0, and nothing waits before
-// it. Returns it, borrowed until the next push or finish.
-struct delivery *deliveries_push_sent(struct deliveries *d, const struct delivery *entry);
+// The same for one that goes out at this moment, when nothing waits before it. Returns its place,
+// borrowed until the next push or finish; the caller fills it in state SENT, QoS > 0.
+struct delivery *deliveries_add_sent(struct deliveries *d);
 // The only sequence number from head on that has this packet identifier.
 uint64_t deliveries_seq(const struct deliveries *d, uint16_t packet_id);
 // The in-flight entry with this packet identifier, or NULL. Borrowed until the next push or finish.

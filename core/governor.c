@@ -71,7 +71,7 @@ governor_follow_host(struct broker *broker)
     return true;
 }
 
-void
+NOINLINE void
 governor_decide(struct shard *shard, uint64_t memory, uint64_t max)
 {
     _Atomic uint32_t *shared = &shard->broker->level;

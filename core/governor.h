@@ -33,8 +33,8 @@ enum governor_level {
 // The level after `now`, with this much of memory_limit in use; max 0: no limit. It rises at a
 // level's share and falls when there is a twentieth less than that, so that it does not flutter.
 enum governor_level governor_next(enum governor_level now, uint64_t memory, uint64_t max);
-// Once a tick, by each shard: decides for all, tells of a change once, and keeps a copy in the
-// shard. ON_WORKER.
+// Once a tick, by each shard, while memory is near a level or something is shed: decides for all,
+// tells of a change once, and keeps a copy in the shard. ON_WORKER.
 void governor_decide(struct shard *shard, uint64_t memory, uint64_t max);
 // memory_limit becomes what the host grants by now. True: it has changed, and workers that sleep
 // should look at it. Main.

@@ -13,7 +13,6 @@
 #include "core/host.h"
 #include "core/keeper.h"
 #include "core/process.h"
-#include "core/record.h"
 #include "core/retained.h"
 #include "io/entry.h"
 #include "io/file_watch.h"
@@ -406,33 +405,6 @@ load_store(struct server *server)
     return err;
 }
 
-static err_t
-collect_setting(void *arg, const struct record *record)
-{
-    struct access_stored *stored = arg;
-    uint32_t size = record_size(record);
-    uint8_t *bytes = mem_alloc(size);
-    (void)record_write(bytes, record);
-    stored->records =
-        mem_grow(stored->records, &stored->cap, stored->count + 1, sizeof *stored->records);
-    stored->records[stored->count++] = slice_of(bytes, size);
-    return OK;
-}
-
-static err_t
-store_fresh(struct server *server, const struct access_stored *fresh)
-{
-    struct record *records = mem_alloc((fresh->count + 1) * sizeof *records);
-    for (uint32_t i = 0; i < fresh->count; i++) {
-        uint32_t len;
-        err_t err = record_read(fresh->records[i], &records[i], &len);
-        must(err == OK);
-    }
-    err_t err = store_put_settings(server->store, records, fresh->count);
-    mem_free(records);
-    return err;
-}
-
 // What is kept of dynamic security, or what it begins with.
 static err_t
 load_access(struct server *server)
@@ -444,7 +416,7 @@ load_access(struct server *server)
     if (server->store) {
         store_counts(server->store, &counts);
         stored.next_order = counts.next_order;
-        err = store_load_settings(server->store, collect_setting, &stored);
+        err = store_load_settings(server->store, access_stored_add, &stored);
     }
     if (err != OK) {
         access_stored_free(&stored);
@@ -457,7 +429,7 @@ load_access(struct server *server)
         log_line(server->log, fresh.doubtful ? LOG_T_WARNING : LOG_T_INFORMATION, "%s.",
                  fresh.text);
     if (err == OK && server->store && fresh.count > 0)
-        err = store_fresh(server, &fresh);
+        err = store_put_settings(server->store, fresh.records, fresh.count);
     access_stored_free(&stored);
     access_stored_free(&fresh);
     return err;
@@ -535,7 +507,7 @@ start(struct server *server)
     server->broker->keeper = server->keeper;
     server->desk = access_desk_new(server->worker_count, server->config->logins_max);
     server->broker->desk = server->desk;
-    atomic_store(&server->broker->access, access_service_rules(server->access));
+    broker_set_access(server->broker, server->rcu, access_service_rules(server->access));
     if (server->store)
         err = load_store(server);
     if (err == OK)
@@ -623,35 +595,6 @@ reload(struct server *server)
     process_notify("READY=1");
 }
 
-// Lines of one dump: more would only push each other out of the log's queue.
-#define DUMP_LINES_MAX 2000u
-
-struct dump {
-    struct log *log;
-    uint64_t seen;
-};
-
-static void
-dump_filter(void *arg, struct slice filter, struct slice group, uint64_t shards)
-{
-    struct dump *dump = arg;
-    if (dump->seen++ >= DUMP_LINES_MAX)
-        return;
-    log_line(dump->log, LOG_T_INFORMATION, "Subscription: %s%.*s%s%.*s on workers 0x%llx",
-             group.len ? "$share/" : "", (int)group.len, (const char *)group.data,
-             group.len ? "/" : "", (int)filter.len, (const char *)filter.data,
-             (unsigned long long)shards);
-}
-
-static void
-dump_subscriptions(struct server *server)
-{
-    struct dump dump = {.log = server->log};
-    trie_each(server->broker->trie, dump_filter, &dump);
-    log_line(server->log, LOG_T_INFORMATION, "Subscriptions: %llu filters and share groups.",
-             (unsigned long long)dump.seen);
-}
-
 static void
 back_up(struct server *server)
 {
@@ -685,7 +628,7 @@ on_signal(struct server *server, int number)
         log_line(server->log, LOG_T_INFORMATION, "Log reopened.");
         return false;
     case SIGUSR2:
-        dump_subscriptions(server);
+        broker_log_subscriptions(server->broker);
         return false;
     case SIGTERM:
     case SIGINT:

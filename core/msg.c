@@ -20,12 +20,13 @@ append(uint8_t *p, struct slice part)
 static uint32_t
 source_size(const struct msg_source *source)
 {
-    return source ? SOURCE_HEAD + source->user.len + source->client_id.len : 0;
+    return SOURCE_HEAD + source->user.len + source->client_id.len;
 }
 
 static uint8_t *
 append_source(uint8_t *p, const struct msg_source *source)
 {
+    must(source->user.len <= UINT16_MAX && source->client_id.len > 0);
     uint16_t user_len = (uint16_t)source->user.len;
     memcpy(p, &source->port, 2);
     p[2] = source->user.data != NULL;
@@ -50,11 +51,11 @@ msg_source(const struct msg *msg, struct msg_source *ret)
 
 // ---- Messages -----------------------------------------------------------------------------------
 
-struct msg *
-msg_new(const struct pub *pub)
+static inline struct msg *
+make(const struct pub *pub, const struct msg_source *source)
 {
-    must_hot(pub->topic.len <= UINT16_MAX);
-    uint32_t source_len = source_size(pub->source);
+    must_hot(pub->topic.len <= UINT16_MAX && !pub_is_run(pub)); // which is several messages
+    uint32_t source_len = source ? source_size(source) : 0;
     size_t body = (size_t)pub->topic.len + pub->props.len + pub->payload.len + source_len;
     struct msg *msg = mem_alloc(sizeof *msg + body);
     *msg = (struct msg){
@@ -72,10 +73,22 @@ msg_new(const struct pub *pub)
     atomic_init(&msg->refs, 1);
     atomic_init(&msg->number, pub->number);
     uint8_t *end = append(append(append(msg->bytes, pub->topic), pub->props), pub->payload);
-    if (unlikely(pub->source != NULL))
-        end = append_source(end, pub->source);
+    if (source)
+        end = append_source(end, source);
     must_hot(end == msg->bytes + body);
     return msg;
+}
+
+static NOINLINE struct msg *
+make_with_source(const struct pub *pub)
+{
+    return make(pub, pub->source);
+}
+
+struct msg *
+msg_new(const struct pub *pub)
+{
+    return unlikely(pub->source != NULL) ? make_with_source(pub) : make(pub, NULL);
 }
 
 struct msg *
@@ -83,10 +96,25 @@ msg_ref(struct msg *msg)
 {
     must_hot(msg->magic == MSG_MAGIC);
     // Relaxed: the caller has a reference, or one that a grace period protects, so the message
-    // lives; whoever gets the new one gets it from the caller, in order.
-    uint32_t before = atomic_fetch_add_explicit(&msg->refs, 1, memory_order_relaxed);
+    // lives; whoever gets the new one gets it from the caller, in order. All references to most
+    // messages are one shard's, and a locked instruction costs more than all the rest: it waits for
+    // the body's bytes to reach the cache.
+    uint32_t before = atomic_load_explicit(&msg->refs, memory_order_relaxed);
     must_hot(before > 0 && before < UINT32_MAX);
+    if (unlikely(msg->shared))
+        (void)atomic_fetch_add_explicit(&msg->refs, 1, memory_order_relaxed);
+    else
+        atomic_store_explicit(&msg->refs, before + 1, memory_order_relaxed);
     return msg;
+}
+
+struct msg *
+msg_share(struct msg *msg)
+{
+    // Before any other thread can see it; who gets it from here gets it with this.
+    if (!msg->shared)
+        msg->shared = true;
+    return msg_ref(msg);
 }
 
 void
@@ -96,13 +124,14 @@ msg_unref(struct msg *msg)
         return;
     must_hot(msg->magic == MSG_MAGIC);
     // Release: what this thread did with the message is over. Acquire: the last one frees it after
-    // all that the others did. Who sees 1 has the only reference: nobody else can make it more, and
-    // the locked instruction, dearer than all the rest, is left out.
+    // all that the others did. Who sees 1 has the only reference: nobody else can make it more.
     uint32_t before = atomic_load_explicit(&msg->refs, memory_order_acquire);
-    if (before != 1)
-        before = atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel);
     must_hot(before > 0);
-    if (before > 1)
+    if (before > 1 && likely(!msg->shared)) {
+        atomic_store_explicit(&msg->refs, before - 1, memory_order_relaxed);
+        return;
+    }
+    if (before > 1 && atomic_fetch_sub_explicit(&msg->refs, 1, memory_order_acq_rel) > 1)
         return;
     msg->magic = 0;
     mem_free(msg);
@@ -117,10 +146,20 @@ msg_size(const struct msg *msg)
 struct msg *
 pub_msg(struct pub *pub)
 {
-    must_hot(!pub_is_run(pub)); // which is no message, but several
-    if (!pub->msg)
+    if (pub->msg)
+        must_hot(pub->msg->topic_len == pub->topic.len);
+    else
         pub->msg = msg_new(pub);
-    must_hot(pub->msg->topic_len == pub->topic.len);
+    return pub->msg;
+}
+
+struct msg *
+pub_msg_ref(struct pub *pub)
+{
+    if (pub->msg)
+        return msg_ref(pub->msg);
+    pub->msg = msg_new(pub);
+    atomic_init(&pub->msg->refs, 2); // nobody else has seen it
     return pub->msg;
 }
 
@@ -131,24 +170,36 @@ pub_done(struct pub *pub)
     pub->msg = NULL;
 }
 
-bool
-pub_next(struct pub *run, struct pub *ret_one)
+struct pub
+pub_one_of(const struct pub *run)
 {
-    must_hot(run->packet.form != 0 && run->qos == 0 && !run->msg);
+    must_hot(run->packet.form != 0 && run->number == 0 && !run->msg);
+    struct pub one = *run;
+    one.packet.count = 1;
+    one.copy = NULL; // which would be of another packet
+    return one;
+}
+
+bool
+pub_next(struct pub *run, struct pub *one)
+{
+    must_hot(!one->msg);
     if (run->packet.count == 0)
         return false;
     struct frame frame;
     err_t err = codec_frame(slice_of(run->packet.bytes, run->packet.len), UINT32_MAX, &frame);
     must_hot(err == OK); // framed before, when the run was made
-    const uint8_t *payload =
-        frame.body.data + 2 + run->topic.len + (run->packet.form & PACKET_V5 ? 1 : 0);
-    *ret_one = *run;
-    ret_one->topic = slice_of(frame.body.data + 2, run->topic.len);
-    ret_one->payload = slice_of(payload, (size_t)(frame.body.data + frame.body.len - payload));
-    ret_one->packet.len = frame.total;
-    ret_one->packet.payload_len = ret_one->payload.len;
-    ret_one->packet.count = 1;
-    ret_one->copy = NULL; // which would be of another packet
+    uint32_t id_at = 2 + one->topic.len;
+    uint32_t head =
+        id_at + (run->packet.form & PACKET_ID ? 2 : 0) + (run->packet.form & PACKET_V5 ? 1 : 0);
+    must_hot(head <= frame.body.len);
+    one->topic.data = frame.body.data + 2;
+    one->payload = slice_of(frame.body.data + head, frame.body.len - head);
+    one->number = 0;
+    one->packet.bytes = run->packet.bytes;
+    one->packet.len = frame.total;
+    one->packet.payload_len = one->payload.len;
+    one->packet.id_at = frame.total - frame.body.len + id_at;
     run->packet.bytes += frame.total;
     run->packet.len -= frame.total;
     run->packet.count--;

@@ -1,7 +1,8 @@
 // msg.h - an Application Message, immutable, in wire form, counted.
 //
 // Job:    one allocation per message whatever its fan-out: topic, forwarded properties, payload.
-// Owner:  reference counted. Thread: any may hold and release references; contents never change.
+// Owner:  reference counted. Contents never change.
+// Thread: one shard's, until msg_share; then any may hold and release references.
 // Memory: sizeof(struct msg) + topic + properties + payload, and of a retained message who
 // published
 //         it, where there are rules for that.
@@ -27,7 +28,8 @@ struct msg {
     uint32_t source_len; // 0 = it does not matter who published it
     uint16_t topic_len;
     uint8_t qos;     // as published
-    bool retain;     // RETAIN flag as published
+    bool retain : 1; // RETAIN flag as published
+    bool shared : 1; // other threads may have references
     uint8_t bytes[]; // topic, properties (codec_forward_props form), payload, source (msg.c)
 };
 _Static_assert(sizeof(struct msg) == 64, "there is one for each message that waits");
@@ -40,7 +42,8 @@ struct msg_source {
 };
 
 // A PUBLISH packet as receivers of one form get it, but for its first byte and packet identifier.
-// At QoS 0 it may be a run: packets that differ in their payload alone, one behind the other.
+// It may be a run: packets that differ in payload and packet identifier alone, one behind the
+// other.
 struct pub_packet {
     const uint8_t *bytes;
     uint32_t len;
@@ -89,12 +92,14 @@ pub_is_run(const struct pub *pub)
 {
     return pub->packet.count > 1;
 }
-// Takes the first packet off a run, until there is none left. The two have no message, and the one
-// has no copy.
-bool pub_next(struct pub *run, struct pub *ret_one);
+// For the packets of a run one after the other: what they have in common.
+struct pub pub_one_of(const struct pub *run);
+// Takes the first packet off the run, until there is none left. one: of pub_one_of, and done with.
+bool pub_next(struct pub *run, struct pub *one);
 
 struct msg *msg_new(const struct pub *pub); // returns new, one reference; copies
 struct msg *msg_ref(struct msg *msg);       // returns the same, one more reference
+struct msg *msg_share(struct msg *msg);     // the same, for a reference that goes to another thread
 void msg_unref(struct msg *msg);            // takes one reference; NULL is fine
 size_t msg_size(const struct msg *msg);     // bytes allocated
 // False: it does not matter who published it. Borrows from msg.
@@ -102,6 +107,8 @@ bool msg_source(const struct msg *msg, struct msg_source *ret);
 
 // The pub's message, made on first need. Borrowed: msg_ref it to keep it.
 struct msg *pub_msg(struct pub *pub);
+// The same with a reference of the caller's own.
+struct msg *pub_msg_ref(struct pub *pub);
 void pub_done(struct pub *pub);
 // A pub that lives by the caller's reference to msg: without pub_done.
 void pub_borrow(struct pub *ret_pub, struct msg *msg);

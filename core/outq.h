@@ -14,8 +14,11 @@
 
 struct iovec;
 
-// Payloads up to this many bytes are copied, longer ones are sent by reference.
-#define OUTQ_COPY_MAX 2048u
+// Payloads up to this many bytes are copied. Longer ones are sent by reference, but for those that
+// one client gets and nobody keeps: these would be copied to make a message, and more is copied
+// into the queue for less than it takes to make one and to send it in pieces.
+#define OUTQ_COPY_MAX     2048u
+#define OUTQ_COPY_ONE_MAX 8192u
 
 // Buffers of one size kept for reuse; part of the shard.
 #define OUTQ_POOL_BUFFER 8192u

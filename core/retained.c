@@ -266,7 +266,7 @@ retained_set(struct retained *store, struct rcu_reader *self, struct msg *msg,
 {
     must(msg->payload_len > 0 && msg->topic_len > 0);
     rcu_assert_online(self);
-    (void)msg_ref(msg);
+    (void)msg_share(msg);
     if (replace(store, self, msg, limits))
         return OK;
     retained_lock(store);

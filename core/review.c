@@ -81,8 +81,10 @@ review_session(struct session *session)
 void
 review_continue(struct shard *shard)
 {
-    if (unlikely(shard->reviewed != shard->access)) {
-        shard->reviewed = shard->access;
+    // By number: new rules may stand where old ones stood.
+    uint64_t version = shard->access ? shard->access->version : 0;
+    if (unlikely(shard->reviewed != version)) {
+        shard->reviewed = version;
         shard->review_at = 0;
     }
     if (likely(shard->review_at == UINT32_MAX))

@@ -121,7 +121,7 @@ deliver_run(struct shard *shard, const struct sub *items, uint32_t count, struct
         if (!session_deliver_run(items[i].session, run, &spec))
             scratch->others[others++] = i;
     }
-    struct pub rest = *run, one;
+    struct pub rest = *run, one = pub_one_of(run);
     while (others > 0 && pub_next(&rest, &one)) {
         scratch->copy.packet.form = 0;
         one.copy = &scratch->copy;
@@ -235,6 +235,8 @@ static void
 deliver_targets(struct shard *shard, struct pub *pub)
 {
     struct route_scratch *scratch = shard->scratch;
+    scratch->copy.packet.form = 0;
+    pub->copy = scratch->target_count > 1 ? &scratch->copy : NULL;
     for (uint32_t i = 0; i < scratch->target_count; i++) {
         const struct target *target = &scratch->targets[i];
         scratch->ids =
@@ -251,6 +253,7 @@ deliver_targets(struct shard *shard, struct pub *pub)
         };
         session_deliver(target->session, pub, &spec);
     }
+    pub->copy = NULL;
     scratch->target_count = scratch->link_count = 0;
 }
 
@@ -264,13 +267,19 @@ struct selection {
 static void place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried,
                   bool lasting);
 
+static inline void
+deliver_filter(struct shard *shard, struct pub *pub, struct trie_handle handle)
+{
+    struct sub_vector *vector = subs_find(shard->subs, handle);
+    if (likely(vector))
+        deliver_vector(shard, vector, pub);
+}
+
 static void
 deliver_handles(struct shard *shard, struct pub *pub, const struct selection *wanted)
 {
     if (likely(wanted->ordinary == 1)) {
-        struct sub_vector *vector = subs_find(shard->subs, wanted->handles[0]);
-        if (vector)
-            deliver_vector(shard, vector, pub);
+        deliver_filter(shard, pub, wanted->handles[0]);
     } else if (wanted->ordinary > 1) {
         shard->stamp++;
         for (uint32_t i = 0; i < wanted->ordinary; i++) {
@@ -344,7 +353,7 @@ post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,
         .number = pub->number,
         .ticket = ticket,
         .tried = wanted->tried,
-        .msg = by_ref ? msg_ref(pub_msg(pub)) : NULL,
+        .msg = by_ref ? msg_share(pub_msg(pub)) : NULL,
         .topic_len = pub->topic.len,
         .props_len = pub->props.len,
         .payload_at = whole ? (uint32_t)(pub->payload.data - pub->packet.bytes)
@@ -411,6 +420,17 @@ record_pub(const struct spsc_record *record, struct record_head *ret_head, struc
     };
 }
 
+// Of a run, each message for itself.
+static void
+deliver_each(struct shard *shard, struct pub *run, const struct selection *wanted)
+{
+    struct pub one = pub_one_of(run);
+    while (pub_next(run, &one)) {
+        deliver_handles(shard, &one, wanted);
+        pub_done(&one);
+    }
+}
+
 static void
 on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
 {
@@ -423,8 +443,11 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
         journal_bond(shard->journal, false, head.ticket, UINT64_C(1) << from);
     // Records are 8-byte aligned and the head is a multiple of 8.
     const void *handles = record->data + sizeof head;
-    deliver_handles(shard, &pub,
-                    &(struct selection){handles, head.ordinary, head.shares, head.tried});
+    struct selection wanted = {handles, head.ordinary, head.shares, head.tried};
+    if (pub_is_run(&pub) && pub.qos > 0)
+        deliver_each(shard, &pub, &wanted);
+    else
+        deliver_handles(shard, &pub, &wanted);
     pub_done(&pub);
     if (head.ticket)
         tickets_owe(shard, from, head.ticket, shard->outcome);
@@ -527,6 +550,18 @@ deliver_here(struct shard *shard, struct pub *pub, const struct match *match)
 }
 
 static void
+post_all(struct shard *shard, struct pub *pub, const struct match *match, uint64_t shards,
+         const struct route_result *result)
+{
+    for (; shards; shards &= shards - 1) {
+        unsigned to = (unsigned)__builtin_ctzll(shards);
+        uint64_t ticket = result->answering >> to & 1 ? result->ticket : 0;
+        struct selection wanted = select_handles(shard->scratch, match, to);
+        post(shard, to, pub, ticket, &wanted);
+    }
+}
+
+static void
 publish_match(struct shard *shard, struct pub *pub, const struct match *match,
               struct route_result *ret)
 {
@@ -536,12 +571,8 @@ publish_match(struct shard *shard, struct pub *pub, const struct match *match,
     uint64_t others = shards & ~(UINT64_C(1) << shard->index);
     if (unlikely((durable & others) && pub->qos > 0))
         expect_answers(shard, pub, durable & others, ret);
-    for (; others; others &= others - 1) {
-        unsigned to = (unsigned)__builtin_ctzll(others);
-        uint64_t ticket = ret->answering >> to & 1 ? ret->ticket : 0;
-        struct selection wanted = select_handles(shard->scratch, match, to);
-        post(shard, to, pub, ticket, &wanted);
-    }
+    if (others)
+        post_all(shard, pub, match, others, ret);
     if (shards >> shard->index & 1)
         deliver_here(shard, pub, match);
 }
@@ -550,7 +581,7 @@ publish_match(struct shard *shard, struct pub *pub, const struct match *match,
 static void
 publish_each(struct shard *shard, struct pub *run, struct route_result *ret)
 {
-    struct pub one;
+    struct pub one = pub_one_of(run);
     while (pub_next(run, &one)) {
         // Anew for each: delivering to a group may have matched another topic.
         publish_match(shard, &one, match_cache_get(shard->matches, one.topic), ret);
@@ -558,6 +589,7 @@ publish_each(struct shard *shard, struct pub *run, struct route_result *ret)
     }
 }
 
+// ERR_FULL: there are as many as there may be. ERR_QUOTA_EXCEEDED: it is too large for one.
 static err_t
 retain(struct shard *shard, struct pub *pub)
 {
@@ -568,6 +600,9 @@ retain(struct shard *shard, struct pub *pub)
             journal_retain_clear(shard->journal, pub->topic, order); // [MQTT-3.3.1-6]
         return OK;
     }
+    uint32_t max = shard->config->retained_message_max;
+    if (max && pub->payload.len > max)
+        return ERR_QUOTA_EXCEEDED;
     struct retained_limits limits = {
         .count_max = shard->config->retained_messages_max,
         .bytes_max = shard->config->retained_bytes_max,
@@ -586,18 +621,77 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
     if (unlikely(pub->retain)) {
         err_t err = retain(shard, pub);
         if (err) {
-            stat_add(&shard->stats.dropped_retained_full, 1);
+            stat_add(err == ERR_FULL ? &shard->stats.dropped_retained_full
+                                     : &shard->stats.dropped_too_large,
+                     1);
             return err;
         }
     }
     const struct match *match = match_cache_get(shard->matches, pub->topic);
     ret->matched = match->count > 0;
-    if (unlikely(match->shares && pub_is_run(pub)))
+    // One filter, of this shard alone, is the rule.
+    if (match->count == 1 && match->shards == UINT64_C(1) << shard->index)
+        deliver_filter(shard, pub, match->entries[0].handle);
+    else if (unlikely(match->shares && pub_is_run(pub)))
         publish_each(shard, pub, ret);
     else if (ret->matched)
         publish_match(shard, pub, match, ret);
     ret->outcome = shard->outcome;
     return OK;
+}
+
+// Most have one subscriber, who is then not looked for each time.
+static void
+plan_only(struct shard *shard, const struct pub *run, struct route_plan *plan)
+{
+    struct sub_vector *vector =
+        plan->handle_count == 1 ? subs_find(shard->subs, plan->handles[0]) : NULL;
+    if (!vector || subs_count(vector) != 1)
+        return;
+    const struct sub *sub = subs_items(vector);
+    if (!is_for(sub, run))
+        return;
+    plan->only = sub->session;
+    plan->spec = spec_of(shard, sub, run);
+}
+
+void
+route_begin(struct shard *shard, struct pub *run, struct route_plan *ret)
+{
+    must_hot(pub_is_run(run) && run->qos > 0 && !run->retain);
+    const struct match *match = match_cache_get(shard->matches, run->topic);
+    uint64_t here = UINT64_C(1) << shard->index, others = match->shards & ~here;
+    *ret = (struct route_plan){0};
+    // Groups choose anew each time, and a shard answers for one message at a time.
+    if (unlikely(match->shares || (match->durable & others)))
+        return;
+    ret->match = match;
+    if (others)
+        post_all(shard, run, match, others, &(struct route_result){0});
+    if (match->shards & here) {
+        struct selection wanted = select_handles(shard->scratch, match, shard->index);
+        ret->handles = wanted.handles;
+        ret->handle_count = wanted.ordinary;
+        plan_only(shard, run, ret);
+    }
+}
+
+void
+route_next(struct shard *shard, const struct route_plan *plan, struct pub *one,
+           struct route_result *ret)
+{
+    if (unlikely(!plan->match)) {
+        err_t err = route_publish(shard, one, ret);
+        must(err == OK); // only what is retained can be refused
+        return;
+    }
+    *ret = (struct route_result){.matched = plan->match->count > 0};
+    shard->outcome = OUTCOME_TAKEN;
+    if (likely(plan->only))
+        session_deliver(plan->only, one, &plan->spec);
+    else
+        deliver_handles(shard, one, &(struct selection){plan->handles, plan->handle_count, 0, 0});
+    ret->outcome = shard->outcome;
 }
 
 static void
@@ -629,6 +723,7 @@ find_share(struct shard *shard, struct slice topic, struct trie_handle share)
 static void
 place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried, bool lasting)
 {
+    must(share.generation != 0);
     const struct trie_share *group = find_share(shard, pub->topic, share);
     bool durable = false;
     for (;;) {

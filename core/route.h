@@ -11,6 +11,7 @@
 #include "core/base/spsc.h"
 
 #include "core/msg.h"
+#include "core/session.h"
 #include "core/tickets.h"
 #include "core/trie.h"
 
@@ -35,6 +36,18 @@ void route_scratch_free(struct route_scratch *scratch);
 // Stores a retained message, then delivers to every subscriber. ERR_FULL: the retained store is at
 // its limit; nobody got the message.
 NODISCARD err_t route_publish(struct shard *shard, struct pub *pub, struct route_result *ret);
+// The same for a run at QoS 1 or 2, of which each message is taken for itself: route_begin, then
+// route_next for each. Nothing else may be routed in between. Nothing of it is to be retained.
+struct route_plan {
+    const struct match *match; // NULL: each one has to be routed as if it had come alone
+    const struct trie_handle *handles;
+    uint32_t handle_count; // on this shard; the others have theirs
+    struct session *only;  // they lead to this one alone; NULL: to another number
+    struct delivery_spec spec;
+};
+void route_begin(struct shard *shard, struct pub *run, struct route_plan *ret);
+void route_next(struct shard *shard, const struct route_plan *plan, struct pub *one,
+                struct route_result *ret);
 // A record of type RECORD_PUBLISH, RECORD_PUBLISH_REF or RECORD_OUTCOME from another shard.
 void route_on_record(struct shard *shard, unsigned from, const struct spsc_record *record);
 // Releases what an undelivered record holds (the broker ends).

@@ -88,26 +88,23 @@ session_drop_will(struct session *session)
     session->will_due_ms = 0;
 }
 
-// Its rights may have changed since CONNECT.
-static bool
-will_is_allowed(struct session *session)
+static void
+refuse_will(struct session *session)
 {
     struct shard *shard = session->shard;
     struct slice topic = msg_topic(session->will->msg);
-    if (rights_allow(session->rights, ACL_PUBLISH, topic))
-        return true;
     stat_add(&shard->stats.dropped_not_allowed, 1);
     log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
                 "Client %.64s: its Will to %.*s is not allowed.", session->id,
                 (int)min_u32(topic.len, 128), (const char *)topic.data);
-    return false;
+    session_drop_will(session);
 }
 
 static void
 publish_will(struct session *session)
 {
-    if (unlikely(!will_is_allowed(session))) {
-        session_drop_will(session);
+    if (unlikely(!session_may_publish_will(session))) { // rights may go after CONNECT
+        refuse_will(session);
         return;
     }
     struct shard *shard = session->shard;

@@ -130,7 +130,9 @@ bool session_may_read(struct session *session, struct slice topic);
 bool session_may_send(struct session *session, const struct delivery *entry);
 // May who published this retained message still do that?
 bool session_is_sourced(const struct shard *shard, const struct msg *msg);
-// The session as a source, while it has a connection.
+// May its Will be published, now?
+bool session_may_publish_will(struct session *session);
+// The session as a source; of its listener, while it has a connection.
 void session_source(const struct session *session, struct msg_source *ret);
 // Gives what waits in memory, and may not go to this session, to other members of its share groups.
 void session_pass_on(struct session *session);
@@ -197,10 +199,10 @@ void session_walks_stop(struct session *session, struct trie_handle handle);
 
 // ---- Acknowledgements from the client (session_acks.c) ----------------------------------------
 
-NODISCARD err_t session_on_puback(struct session *session, const struct ack_view *ack);
-NODISCARD err_t session_on_pubrec(struct session *session, const struct ack_view *ack);
-NODISCARD err_t session_on_pubrel(struct session *session, const struct ack_view *ack);
-NODISCARD err_t session_on_pubcomp(struct session *session, const struct ack_view *ack);
+// PUBACK, PUBREC, PUBREL or PUBCOMP.
+NODISCARD err_t session_on_ack(struct session *session, uint8_t type, const struct ack_view *ack);
+// After one, or several that came together: sends what there is room for now.
+void session_acked(struct session *session);
 
 // ---- What of the queue is on the disk alone (session_page.c) ------------------------------------
 

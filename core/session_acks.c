@@ -8,6 +8,10 @@
 static void
 put(struct session *session, uint64_t position, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
+    if (likely(position == 0)) {
+        client_put_ack(session->client, type, packet_id, reason);
+        return;
+    }
     struct ack_out ack = {.type = type, .packet_id = packet_id, .reason = reason};
     client_put_ack_after(session->client, &(struct ack_wait){.position = position}, &ack);
 }
@@ -17,13 +21,18 @@ finish(struct session *session, struct delivery *entry)
 {
     session_finish(session, entry);
     session_widen(session);
+}
+
+void
+session_acked(struct session *session)
+{
     session_pump(session);
     if (session->walks)
         session_continue(session);
 }
 
-err_t
-session_on_puback(struct session *session, const struct ack_view *ack)
+static err_t
+on_puback(struct session *session, const struct ack_view *ack)
 {
     struct delivery *entry = deliveries_find(&session->out, ack->packet_id);
     if (!entry)
@@ -34,8 +43,8 @@ session_on_puback(struct session *session, const struct ack_view *ack)
     return OK;
 }
 
-err_t
-session_on_pubrec(struct session *session, const struct ack_view *ack)
+static err_t
+on_pubrec(struct session *session, const struct ack_view *ack)
 {
     struct delivery *entry = deliveries_find(&session->out, ack->packet_id);
     if (!entry) {
@@ -62,8 +71,8 @@ session_on_pubrec(struct session *session, const struct ack_view *ack)
     return OK;
 }
 
-err_t
-session_on_pubcomp(struct session *session, const struct ack_view *ack)
+static err_t
+on_pubcomp(struct session *session, const struct ack_view *ack)
 {
     struct delivery *entry = deliveries_find(&session->out, ack->packet_id);
     if (!entry)
@@ -81,8 +90,8 @@ session_refuse_qos2(struct session *session, uint16_t packet_id)
         journal_released(session->shard->journal, session, packet_id);
 }
 
-err_t
-session_on_pubrel(struct session *session, const struct ack_view *ack)
+static err_t
+on_pubrel(struct session *session, const struct ack_view *ack)
 {
     bool known = packet_ids_remove(&session->in_qos2, ack->packet_id);
     if (known && session->durable)
@@ -91,4 +100,20 @@ session_on_pubrel(struct session *session, const struct ack_view *ack)
     put(session, session_position(session), MQTT_PUBCOMP, ack->packet_id,
         known ? REASON_SUCCESS : err_reason(ERR_PACKET_ID_NOT_FOUND));
     return OK;
+}
+
+FLATTEN err_t
+session_on_ack(struct session *session, uint8_t type, const struct ack_view *ack)
+{
+    switch (type) {
+    case MQTT_PUBACK:
+        return on_puback(session, ack);
+    case MQTT_PUBREC:
+        return on_pubrec(session, ack);
+    case MQTT_PUBREL:
+        return on_pubrel(session, ack);
+    default:
+        must_hot(type == MQTT_PUBCOMP);
+        return on_pubcomp(session, ack);
+    }
 }

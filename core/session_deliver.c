@@ -103,8 +103,38 @@ drop_oldest(struct session *session)
     return true;
 }
 
+static NOINLINE bool
+queue_is_full(struct session *session, const struct pub *pub, size_t size)
+{
+    struct shard *shard = session->shard;
+    tell_full(session);
+    switch (shard->config->queue_full_action) {
+    case QUEUE_FULL_REJECT:
+        if (session->durable)
+            return !reject(session, pub, size);
+        break;
+    case QUEUE_FULL_DROP_NEWEST:
+        break;
+    case QUEUE_FULL_DROP_OLDEST:
+        while (queue_is_over(session, size, 1))
+            if (!drop_oldest(session))
+                break;
+        if (!queue_is_over(session, size, 1))
+            return false;
+        break;
+    case QUEUE_FULL_DISCONNECT:
+        if (session->client && session->client->state == CLIENT_CONNECTED) {
+            stat_add(&shard->stats.disconnected_slow, 1);
+            client_fail(session->client, ERR_QUOTA_EXCEEDED);
+        }
+        break;
+    }
+    stat_add(&shard->stats.dropped_queue_full, 1);
+    return true;
+}
+
 // True when there is room now.
-static bool
+static inline bool
 queue_make_room(struct session *session, const struct pub *pub, size_t size)
 {
     struct shard *shard = session->shard;
@@ -115,32 +145,7 @@ queue_make_room(struct session *session, const struct pub *pub, size_t size)
         note_outcome(shard, OUTCOME_REFUSED);
         return false;
     }
-    if (likely(!queue_is_over(session, size, 1)))
-        return true;
-    tell_full(session);
-    switch (shard->config->queue_full_action) {
-    case QUEUE_FULL_REJECT:
-        if (session->durable)
-            return reject(session, pub, size);
-        break;
-    case QUEUE_FULL_DROP_NEWEST:
-        break;
-    case QUEUE_FULL_DROP_OLDEST:
-        while (queue_is_over(session, size, 1))
-            if (!drop_oldest(session))
-                break;
-        if (!queue_is_over(session, size, 1))
-            return true;
-        break;
-    case QUEUE_FULL_DISCONNECT:
-        if (session->client && session->client->state == CLIENT_CONNECTED) {
-            stat_add(&shard->stats.disconnected_slow, 1);
-            client_fail(session->client, ERR_QUOTA_EXCEEDED);
-        }
-        break;
-    }
-    stat_add(&shard->stats.dropped_queue_full, 1);
-    return false;
+    return likely(!queue_is_over(session, size, 1)) || !queue_is_full(session, pub, size);
 }
 
 // So much waits in memory that what comes now stays on the disk, whence it is fetched in time.
@@ -342,47 +347,54 @@ goes_at_once(const struct session *session, const struct pub *pub, uint8_t qos)
            out_has_room(client);
 }
 
-// Straight from the publication, without a look at the queue.
-static void
-send_at_once(struct session *session, struct pub *pub, const struct delivery_spec *spec,
-             struct delivery *entry)
+// The entry, but for its state.
+static inline void
+fill_entry(struct delivery *entry, struct pub *pub, const struct delivery_spec *spec)
 {
-    struct deliveries *out = &session->out;
-    uint16_t packet_id = deliveries_packet_id(out->tail);
-    entry->state = DELIVERY_SENT;
-    struct delivery *place = deliveries_push_sent(out, entry);
-    if (unlikely(!put(session, pub, spec, packet_id, false)))
-        session_finish(session, place); // too large: as if it had been sent [MQTT-3.1.2-25]
-}
-
-static void
-enqueue(struct session *session, struct pub *pub, const struct delivery_spec *spec)
-{
-    struct delivery entry = {
-        .msg = msg_ref(pub_msg(pub)),
+    *entry = (struct delivery){
+        .msg = pub_msg_ref(pub),
         .share = spec->share,
         .qos = spec->qos,
         .state = DELIVERY_QUEUED,
         .retain = spec->retain,
         .subscription_id_count = (uint16_t)min_u32(spec->subscription_id_count, UINT16_MAX),
     };
-    if (entry.subscription_id_count == 1) {
-        entry.subscription.id = spec->subscription_ids[0];
-    } else if (entry.subscription_id_count > 1) {
-        size_t bytes = entry.subscription_id_count * sizeof(uint32_t);
-        entry.subscription.ids = mem_alloc(bytes);
-        memcpy(entry.subscription.ids, spec->subscription_ids, bytes);
+    if (likely(entry->subscription_id_count == 0))
+        return;
+    if (entry->subscription_id_count == 1) {
+        entry->subscription.id = spec->subscription_ids[0];
+        return;
     }
+    size_t bytes = entry->subscription_id_count * sizeof(uint32_t);
+    entry->subscription.ids = mem_alloc(bytes);
+    memcpy(entry->subscription.ids, spec->subscription_ids, bytes);
+}
+
+// Straight from the publication, without a look at the queue. place: where the entry is.
+static void
+send_at_once(struct session *session, struct pub *pub, const struct delivery_spec *spec,
+             struct delivery *place)
+{
+    uint16_t packet_id = deliveries_packet_id(session->out.tail - 1);
+    place->state = DELIVERY_SENT;
+    if (unlikely(!put(session, pub, spec, packet_id, false)))
+        session_finish(session, place); // too large: as if it had been sent [MQTT-3.1.2-25]
+}
+
+static NOINLINE void
+enqueue_journaled(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
     struct deliveries *out = &session->out;
-    struct journal *journal = session->shard->journal;
-    bool journaled = session->durable && journal_is_on(journal);
-    if (journaled)
-        entry.record =
-            (uint32_t)journal_enqueue(journal, session, out->tail, &entry, spec->ordinal);
+    struct delivery entry;
+    fill_entry(&entry, pub, spec);
+    entry.record = (uint32_t)journal_enqueue(session->shard->journal, session, out->tail, &entry,
+                                             spec->ordinal);
     if (entry.qos > 0 && goes_at_once(session, pub, entry.qos) &&
         !must_wait(session, &entry, out->tail)) {
-        send_at_once(session, pub, spec, &entry);
-    } else if (unlikely(journaled && is_long(session))) {
+        struct delivery *place = deliveries_add_sent(out);
+        *place = entry;
+        send_at_once(session, pub, spec, place);
+    } else if (unlikely(is_long(session))) {
         deliveries_push_disk(out, (uint32_t)msg_size(entry.msg));
         delivery_release(&entry);
     } else {
@@ -391,26 +403,61 @@ enqueue(struct session *session, struct pub *pub, const struct delivery_spec *sp
     session_pump(session);
 }
 
+static NOINLINE void
+enqueue_waiting(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct delivery entry;
+    fill_entry(&entry, pub, spec);
+    deliveries_push(&session->out, &entry);
+    session_pump(session);
+}
+
+FLATTEN static void
+enqueue(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    if (session->durable && journal_is_on(session->shard->journal)) {
+        enqueue_journaled(session, pub, spec);
+    } else if (spec->qos > 0 && goes_at_once(session, pub, spec->qos)) {
+        struct delivery *place = deliveries_add_sent(&session->out);
+        fill_entry(place, pub, spec);
+        send_at_once(session, pub, spec, place);
+    } else {
+        enqueue_waiting(session, pub, spec);
+    }
+}
+
+// Is it more than the client's rate allows? Then it waits in the queue, where that is wanted, or is
+// dropped.
+static COLD bool
+hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct shard *shard = session->shard;
+    if (client_rates_may_send(session->client))
+        return false;
+    if (!shard->config->queue_qos0_messages) {
+        stat_add(&shard->stats.dropped_rate, 1);
+        tell(session, "max_messages_out_rate or max_bytes_out_rate");
+    } else if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
+        enqueue(session, pub, spec);
+    }
+    return true;
+}
+
 static void
 deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct shard *shard = session->shard;
     struct client *client = session->client;
     bool online = client && client->state == CLIENT_CONNECTED;
-    bool must_wait = online && unlikely(client->rates != NULL) && !client_rates_may_send(client);
-    if (shard->config->queue_qos0_messages &&
-        (!online || must_wait || session->out.sent != session->out.tail)) {
+    if (online && unlikely(client->rates != NULL) && hold_qos0(session, pub, spec))
+        return;
+    if (shard->config->queue_qos0_messages && (!online || session->out.sent != session->out.tail)) {
         if (queue_make_room(session, pub, pub->topic.len + pub->payload.len))
             enqueue(session, pub, spec);
         return;
     }
     if (!online) {
         stat_add(&shard->stats.dropped_offline_qos0, 1);
-        return;
-    }
-    if (unlikely(must_wait)) {
-        stat_add(&shard->stats.dropped_rate, 1);
-        tell(session, "max_messages_out_rate or max_bytes_out_rate");
         return;
     }
     uint64_t max = shard->config->output_bytes_max;
@@ -461,7 +508,7 @@ deliver_run(struct session *session, const struct pub *run, const struct deliver
 {
     if (likely(session_deliver_run(session, run, spec)))
         return;
-    struct pub rest = *run, one;
+    struct pub rest = *run, one = pub_one_of(run);
     while (pub_next(&rest, &one)) {
         deliver_one(session, &one, spec);
         pub_done(&one);

@@ -35,6 +35,7 @@ session_may_send(struct session *session, const struct delivery *entry)
     if (!session->rights || !entry->msg)
         return true;
     uint64_t seq = deliveries_seq_of(&session->out, entry);
+    must_hot(seq < session->out.tail);
     return seq >= rights_mark(session->rights) ||
            rights_allow(session->rights, ACL_RECEIVE, msg_topic(entry->msg));
 }
@@ -45,6 +46,7 @@ session_pass_on(struct session *session)
     struct deliveries *out = &session->out;
     if (!session->rights || session->shared_count == 0)
         return;
+    must(rights_mark(session->rights) <= out->tail);
     uint64_t end = min_u64(out->loaded, rights_mark(session->rights));
     for (uint64_t seq = out->head; seq < end; seq++) {
         if (seq < out->head)
@@ -67,6 +69,7 @@ void
 session_source(const struct session *session, struct msg_source *ret)
 {
     const struct client *client = session->client;
+    must(session->id_len > 0);
     *ret = (struct msg_source){
         .user = session->user ? slice_str(session->user) : (struct slice){0},
         .client_id = session_id(session),
@@ -74,29 +77,52 @@ session_source(const struct session *session, struct msg_source *ret)
     };
 }
 
-// The rules of the listener with this port; NULL: there are none, or it cannot be told which.
-static const struct acl *
-acl_of_port(const struct shard *shard, uint16_t port)
+static bool
+is_allowed_by(const struct acl *acl, const struct msg_source *source, struct slice topic)
+{
+    return !acl || acl_allows(acl, source->user, source->client_id, ACL_PUBLISH, topic);
+}
+
+// By the rules of the listener with its port. Where there is none such any more, those of any other
+// must allow it.
+static bool
+may_publish(const struct shard *shard, const struct msg_source *source, struct slice topic)
 {
     const struct access_rules *rules = shard->access;
+    const struct config *config = shard->config;
     if (!rules)
-        return NULL;
+        return true;
     if (rules->alike)
-        return rules->listeners[0].acl;
-    for (uint32_t i = 0; i < shard->config->listener_count; i++)
-        if (shard->config->listeners[i].port == port)
-            return rules->listeners[i].acl;
-    return NULL;
+        return is_allowed_by(rules->listeners[0].acl, source, topic);
+    bool allowed = false;
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        bool here = is_allowed_by(rules->listeners[i].acl, source, topic);
+        if (source->port != 0 && config->listeners[i].port == source->port)
+            return here;
+        allowed |= here;
+    }
+    return allowed;
 }
 
 bool
 session_is_sourced(const struct shard *shard, const struct msg *msg)
 {
     struct msg_source source;
-    if (likely(!msg_source(msg, &source)))
-        return true;
-    const struct acl *acl = acl_of_port(shard, source.port);
-    return !acl || acl_allows(acl, source.user, source.client_id, ACL_PUBLISH, msg_topic(msg));
+    return likely(!msg_source(msg, &source)) || may_publish(shard, &source, msg_topic(msg));
+}
+
+bool
+session_may_publish_will(struct session *session)
+{
+    must(session->will);
+    struct slice topic = msg_topic(session->will->msg);
+    if (session->rights || session->own_rights)
+        return rights_allow(session->rights, ACL_PUBLISH, topic);
+    // There are no rules, or it was restored a moment ago and not looked at yet.
+    struct msg_source source;
+    session_source(session, &source);
+    source.port = session->will->port;
+    return may_publish(session->shard, &source, topic);
 }
 
 // ---- Other rights -------------------------------------------------------------------------------
@@ -108,7 +134,10 @@ look_at_subs(struct session *session)
     struct slice group;
     for (uint32_t i = 0; i < session->sub_count; i++) {
         const struct session_sub *mine = &session->subs[i];
-        struct sub *sub = &subs_items(subs_find(shard->subs, mine->handle))[mine->place];
+        struct sub_vector *vector = subs_find(shard->subs, mine->handle);
+        must(vector && mine->place < subs_count(vector));
+        struct sub *sub = &subs_items(vector)[mine->place];
+        must(sub->session == session);
         struct slice filter = trie_filter(shard->broker->trie, mine->handle, &group);
         sub->options.partly = session_reads_partly(session, filter);
     }

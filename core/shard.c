@@ -281,7 +281,10 @@ account(struct shard *shard)
                           memory_order_relaxed);
     atomic_store_explicit(&stats->messages_inflight, shard->totals.inflight, memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&shard->broker->memory_max, memory_order_relaxed);
-    governor_decide(shard, max ? broker_memory(shard->broker) : 0, max);
+    uint64_t memory = max ? broker_memory(shard->broker) : 0;
+    // Mostly it is far from any level.
+    if (unlikely(memory > max / 2 || shard->level != GOVERNOR_CALM))
+        governor_decide(shard, memory, max);
 }
 
 void

@@ -43,11 +43,11 @@ enum record_type {
 struct shard {
     struct broker *broker;
     unsigned index;
-    uint64_t now_ms;                     // monotonic, of this tick
-    const struct config *config;         // of this tick
-    const struct access_rules *access;   // of this tick; NULL = everybody may do everything
-    const struct access_rules *reviewed; // those for which the sessions are looked at, or were
-    uint32_t review_at;                  // the next bucket of the registry; UINT32_MAX = all were
+    uint64_t now_ms;                   // monotonic, of this tick
+    const struct config *config;       // of this tick
+    const struct access_rules *access; // of this tick; NULL = everybody may do everything
+    uint64_t reviewed;  // version of those for which the sessions are looked at, or were
+    uint32_t review_at; // the next bucket of the registry; UINT32_MAX = all were
     struct log *log;
     struct rcu_reader *rcu;
     struct match_cache *matches;

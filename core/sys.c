@@ -164,7 +164,7 @@ static const struct topic_row rows[] = {
     AT("access/refused", access_refused),
     AT("access/busy", access_refused_busy),         // max_pending_logins
     AT("access/expired", access_expired),           // connections that ended with their token
-    AT("access/reviewed out", access_reviewed_out), // connections that ended with a new password file
+    AT("access/reviewed out", access_reviewed_out), // connections that new rules ended
     AT("access/waiting", access_waiting),
     AT("access/reload failed", access_reload_failed), // 1: what the files say now is not in force
     // The HTTP service that is asked (auth_http_url, auth_http_acl_url); all 0 without.

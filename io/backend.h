@@ -37,10 +37,10 @@ enum io_kind {
 
 struct io_event {
     uint64_t token;
-    const uint8_t *data; // of a receive with result > 0; borrowed until the next reap
-    int32_t result;      // or -errno
-    uint8_t kind;        // enum io_kind
-    bool more;           // the operation is still armed
+    uint8_t *data;  // of a receive with result > 0; lent until the next reap, also to be wiped
+    int32_t result; // or -errno
+    uint8_t kind;   // enum io_kind
+    bool more;      // the operation is still armed
 };
 
 struct backend;

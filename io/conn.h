@@ -66,6 +66,7 @@ struct conn {
     struct timer timer;
     struct client client;
 };
+_Static_assert(sizeof(struct conn) <= 448, "what the README says of an idle connection");
 _Static_assert(offsetof(struct conn, node) <= CACHE_LINE, "the hot fields share one line");
 
 struct flight {

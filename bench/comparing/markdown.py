@@ -26,7 +26,8 @@ def brokers_text(results):
         version = b["version"].removeprefix(b["kind"]).removeprefix(" version").strip()
         text = f"**{b['name']}**" + (f" {version}" if version else "")
         parts.append(text + (f" with `{'; '.join(b['config'])}`" if b["config"] else ""))
-    return "Compared: " + ", ".join(parts) + "."
+    return ("Compared: " + ", ".join(parts) + ". Each runs with its defaults; at QoS 2 and with persistent sessions both "
+            "have no limits to queues and in-flight messages, because with its own mosquitto would close or drop.")
 
 
 def how_to_read(results):

@@ -67,9 +67,8 @@ bench_open(struct bench *bench)
                                                        : TOPICS;
     for (uint32_t i = 0; i < TOPICS; i++) {
         uint32_t device = i % distinct * 4 % bench->param->rules;
-        const char *form = bench->param->ask == ASK_FILTER ? "devices/device%06u/+"
-                                                           : "devices/device%06u/temperature";
-        (void)snprintf(bench->texts[i], TEXT_MAX, form, device);
+        const char *last = bench->param->ask == ASK_FILTER ? "+" : "temperature";
+        (void)snprintf(bench->texts[i], TEXT_MAX, "devices/device%06u/%s", device, last);
         if (bench->param->ask == ASK_MANY)
             (void)snprintf(bench->texts[i], TEXT_MAX, "devices/device%06u/t%03u", device, i);
         bench->topics[i] = slice_str(bench->texts[i]);

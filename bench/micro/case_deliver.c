@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #include "bench/micro/cases.h"
+#include "core/access.h"
+#include "core/acl.h"
 #include "tests/sim/client_packets.h"
 
 #define PAYLOAD     64u
@@ -21,6 +23,7 @@ struct deliver_param {
     bool durable;     // sessions outlive connections, and a keeper keeps what they journal
     bool across;      // publishers live on one shard, subscribers on another
     bool alternate;   // a publisher's packets have two topics in turn
+    bool ruled;       // there are rules for topics, and a filter with wildcards is read partly
 };
 
 struct peer {
@@ -274,6 +277,20 @@ subscribe(struct stage *stage, struct peer *peer, uint32_t number)
 }
 
 static void
+make_rules(struct stage *stage)
+{
+    static const char file[] = "topic read house/#\ntopic deny bench/+/secret\ntopic bench/#\n"
+                               "topic write house/+/door\npattern read clients/%c/#\n";
+    char problem[200];
+    struct access_rules *rules = access_rules_new();
+    rules->alike = true;
+    must(acl_parse("rules", slice_str(file), &rules->listeners[0].acl, problem, sizeof problem) ==
+         OK);
+    broker_set_access(stage->sim->broker, stage->sim->broker->shards[0]->rcu, rules);
+    settle(stage);
+}
+
+static void
 stage_open(struct stage *stage)
 {
     const struct deliver_param *param = stage->param;
@@ -284,6 +301,8 @@ stage_open(struct stage *stage)
     unsigned shards = param->across ? 2 : 1;
     stage->sim =
         param->durable ? sim_new_kept(shards, config, SIM_START_MS) : sim_new(shards, config);
+    if (param->ruled)
+        make_rules(stage);
     stage->publisher_count = param->shape == FAN_OUT ? 1 : param->clients;
     stage->subscriber_count = param->shape == FAN_IN ? 1 : param->clients;
     stage->publishers = mem_zalloc(stage->publisher_count * sizeof(struct peer));
@@ -369,5 +388,8 @@ static const struct micro_case items[] = {
     DELIVER("durable_pairs_qos1", 4, PAIRS, 50, 1, .burst = 10, .durable = true),
     DELIVER("durable_pairs_qos2", 3, PAIRS, 50, 2, .burst = 10, .durable = true),
     DELIVER("durable_across_qos1", 4, PAIRS, 50, 1, .burst = 10, .durable = true, .across = true),
+    DELIVER("ruled_pairs_qos0", 10, PAIRS, 50, 0, .burst = 10, .ruled = true),
+    DELIVER("ruled_fan_in_5_qos0", 60, FAN_IN, 5, 0, .burst = 10, .ruled = true),
+    DELIVER("ruled_fan_in_100_qos0", 5, FAN_IN, 100, 0, .burst = 10, .ruled = true),
 };
 const struct micro_cases micro_cases = {items, ARRAY_LEN(items)};

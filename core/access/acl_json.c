@@ -87,6 +87,7 @@ take_literally(struct acl_rule *rule)
 static const char *
 add_filter(const struct compiler *compiler, struct acl_rule rule, const json_t *value)
 {
+    must(rule.actions != 0 && !rule.literal);
     rule.filter = json_text_of(value);
     rule.pattern = true;
     if (!rule.filter.data)
@@ -245,5 +246,6 @@ acl_json_compile(const json_t *rules, struct acl **ret_acl, const char **ret_pro
     err = acl_builder_anonymous(compiler.builder, &compiler.list, 1);
     must(err == OK);
     *ret_acl = acl_builder_finish(compiler.builder);
+    must(*ret_acl != NULL);
     return OK;
 }

@@ -56,6 +56,7 @@ control_answer(struct dynsec *dynsec, struct log *log, struct access_question *q
         log_line(log, LOG_T_NOTICE, "dynsec: %.*s/%.*s | %s",
                  (int)min_u32(texts->client_id.len, 64), (const char *)texts->client_id.data,
                  (int)min_u32(texts->user.len, 64), (const char *)texts->user.data, outcome.log);
+    must(outcome.reply.data != NULL && !answer->reply.data);
     answer->err = OK;
     answer->mark = outcome.mark;
     answer->reply = outcome.reply;
@@ -75,31 +76,15 @@ take_stored(struct dynsec *dynsec, const struct access_stored *stored,
             char problem[ACCESS_PROBLEM_MAX])
 {
     struct dynsec_setting *list = mem_alloc((stored->count + 1) * sizeof *list);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < stored->count; i++) {
-        struct record record;
-        uint32_t len;
-        err_t err = record_read(stored->records[i], &record, &len);
-        must(err == OK && record.kind == JOURNAL_SETTING);
-        list[count++] = (struct dynsec_setting){record.msg.topic, record.msg.payload};
+    uint32_t count = stored->count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct record *record = &stored->records[i];
+        must(record->kind == JOURNAL_SETTING);
+        list[i] = (struct dynsec_setting){record->msg.topic, record->msg.payload};
     }
     err_t err = dynsec_load(dynsec, list, count, problem, ACCESS_PROBLEM_MAX);
     mem_free(list);
     return err;
-}
-
-// What is to be stored of what a file brought.
-static void
-keep(const struct dynsec_import *import, struct access_stored *ret)
-{
-    ret->records = mem_alloc((import->settings.count + 1) * sizeof *ret->records);
-    for (uint32_t i = 0; i < import->settings.count; i++) {
-        struct record record = record_of(&import->settings.list[i], import->order);
-        uint32_t size = record_size(&record);
-        uint8_t *bytes = mem_alloc(size);
-        (void)record_write(bytes, &record);
-        ret->records[ret->count++] = slice_of(bytes, size);
-    }
 }
 
 static err_t
@@ -125,7 +110,10 @@ take_file(struct dynsec *dynsec, const char *path, struct access_stored *ret_fre
                    import.clients, import.groups, import.roles,
                    import.skipped ? "; some of it could not be understood and was left out" : "");
     ret_fresh->doubtful = import.skipped > 0;
-    keep(&import, ret_fresh);
+    for (uint32_t i = 0; i < import.settings.count; i++) {
+        struct record record = record_of(&import.settings.list[i], import.order);
+        (void)access_stored_add(ret_fresh, &record);
+    }
     dynsec_settings_free(&import.settings);
     return OK;
 }
@@ -141,11 +129,28 @@ control_open(struct dynsec *dynsec, const struct access_stored *stored, const ch
     return file ? take_file(dynsec, file, ret_fresh, ret_problem) : OK;
 }
 
+err_t
+access_stored_add(void *stored, const struct record *record)
+{
+    struct access_stored *to = stored;
+    uint32_t n = to->count++, size = record_size(record), len;
+    to->records = mem_grow(to->records, &to->record_cap, to->count, sizeof *to->records);
+    to->bytes = mem_grow(to->bytes, &to->bytes_cap, to->count, sizeof *to->bytes);
+    uint8_t *bytes = mem_alloc(size);
+    const uint8_t *end = record_write(bytes, record);
+    must(end == bytes + size);
+    to->bytes[n] = slice_of(bytes, size);
+    err_t err = record_read(to->bytes[n], &to->records[n], &len);
+    must(err == OK && len == size);
+    return OK;
+}
+
 void
 access_stored_free(struct access_stored *stored)
 {
     for (uint32_t i = 0; i < stored->count; i++)
-        access_wipe(&stored->records[i]);
+        access_wipe(&stored->bytes[i]);
+    mem_free(stored->bytes);
     mem_free(stored->records);
     *stored = (struct access_stored){0};
 }

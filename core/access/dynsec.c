@@ -2,11 +2,11 @@
 #include "core/access/dynsec.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 
+#include "core/access/digest.h"
 #include "core/access/dynsec_command.h"
 #include "core/access/dynsec_compile.h"
 #include "core/access/dynsec_store.h"
@@ -29,6 +29,8 @@ dynsec_new(uint32_t iterations)
     dynsec_model_init(&dynsec->model);
     dynsec->iterations = iterations;
     dynsec->next_order = 1;
+    uint8_t first[DIGEST_LEN_MAX]; // before there are several threads (digest.h)
+    digest_of(DIGEST_SHA512, slice_of(NULL, 0), slice_of(NULL, 0), first);
     err_t err = hash_key_random(&dynsec->key);
     must(err == OK); // the broker itself has had a key by then
     return dynsec;
@@ -80,6 +82,7 @@ install(struct dynsec *dynsec, struct dynsec_model *model, err_t err)
 void
 dynsec_set_next_order(struct dynsec *dynsec, uint64_t order)
 {
+    must(order >= 1);
     dynsec->next_order = order;
 }
 
@@ -131,8 +134,9 @@ dynsec_execute(struct dynsec *dynsec, struct slice by, struct slice payload,
     pthread_mutex_unlock(&dynsec->mutex);
     char *text = json_dumps(reply, JSON_COMPACT);
     must(text);
+    must(strlen(text) <= UINT32_MAX);
     ret->reply = slice_of(mem_strdup(text), strlen(text));
-    free(text); // jansson's
+    mem_free(text);
     json_decref(reply);
     mem_free(name);
     dynsec_batch_end(&batch);
@@ -218,7 +222,7 @@ dynsec_check(struct dynsec *dynsec, const struct dynsec_login *login, struct ver
         return ERR_NOT_FOUND;
     if (!good)
         return ERR_NOT_AUTHORIZED;
-    must(candidate.mark != 0);
+    must(candidate.mark != 0 && candidate.good);
     *ret_mark = candidate.mark;
     return OK;
 }

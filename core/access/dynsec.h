@@ -20,7 +20,6 @@ struct verified;
 #define DYNSEC_RESPONSE_TOPIC  "$CONTROL/dynamic-security/v1/response"
 
 #define DYNSEC_PAYLOAD_MAX     (1u << 20)  // bytes of commands
-#define DYNSEC_DEPTH_MAX       8u          // of nested arrays and objects: the format needs five
 #define DYNSEC_COMMANDS_MAX    1000u       // in one payload
 #define DYNSEC_REPLY_MAX       (16u << 20) // bytes of a response, about
 #define DYNSEC_FILE_MAX        (256u << 20)
@@ -34,7 +33,7 @@ struct verified;
 #define DYNSEC_NAME_MAX        400u    // bytes: a key of the store has room for it
 #define DYNSEC_TEXT_MAX        4096u   // bytes of textname, textdescription, a topic
 #define DYNSEC_ITERATIONS_MAX  10000000u
-#define DYNSEC_ITERATIONS      100000u // of passwords that are set here; mosquitto 2.0 has 101
+#define DYNSEC_ITERATIONS      210000u // of passwords that are set here; mosquitto 2.0 has 101
 
 // iterations: of PBKDF2-SHA512 for passwords that are set from now on, at most
 // DYNSEC_ITERATIONS_MAX. Returns new, empty: nobody is in it and nothing is allowed.
@@ -107,7 +106,7 @@ NODISCARD err_t dynsec_check(struct dynsec *dynsec, const struct dynsec_login *l
 // Everything about topics, as it is now. Returns new.
 struct acl *dynsec_compile(struct dynsec *dynsec);
 // Adds everybody whom it knows, with marks: a mark changes when a connected client has to come
-// again. The empty name stands for those without one, as soon as there is a group for them.
+// again. Who came without a name stays: its rights follow the rules.
 void dynsec_add_users(struct dynsec *dynsec, struct access_users *users);
 
 #endif

@@ -87,6 +87,7 @@ join_groups(struct dynsec_client *client, const struct wanted_groups *wanted)
 static void
 set_secret(struct dynsec_client *client, const struct dynsec_secret *secret)
 {
+    must(secret->iterations >= 1);
     client->secret = *secret;
     client->has_secret = true;
 }

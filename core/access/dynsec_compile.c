@@ -47,6 +47,7 @@ add_dollar_rules(struct acl_builder *builder, const struct dynsec_role *role,
     for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
         char filter[DYNSEC_TEXT_MAX + 16];
         const char *rest = acl->topic[0] == '#' ? "/#" : acl->topic + 1;
+        must(strlen(roots[i]) + strlen(rest) < sizeof filter);
         char *end = stpcpy(stpcpy(filter, roots[i]), rest);
         add_rule(builder, role, type, acl->allow, slice_of(filter, (size_t)(end - filter)));
     }
@@ -82,6 +83,7 @@ static void
 compile_role(struct acl_builder *builder, struct dynsec_role *role)
 {
     role->list = acl_builder_list(builder);
+    must(role->list != 0); // the first one is for all
     for (enum dynsec_acl_type type = 0; type < DYNSEC_ACL_TYPES; type++)
         for (uint32_t i = 0; i < role->acls[type].count; i++)
             compile_acl(builder, role, type, &role->acls[type].items[i]);
@@ -168,6 +170,4 @@ dynsec_model_users(const struct dynsec_model *model, struct access_users *users)
         // is still its own.
         access_users_add(users, slice_str(client->object.name), client->mark);
     }
-    if (model->anonymous)
-        access_users_add(users, slice_str(""), model->anonymous_mark);
 }

@@ -132,6 +132,7 @@ object_json(const struct dynsec_object *object, bool verbose)
 static bool
 take_room(struct dynsec_run *run, size_t bytes)
 {
+    must(run->room <= DYNSEC_REPLY_MAX);
     if (bytes > run->room)
         return false;
     run->room -= (uint32_t)bytes;
@@ -159,6 +160,7 @@ dynsec_list(struct dynsec_run *run, const struct dynsec_table *table, const char
     // mosquitto takes a count of 0 for one of 1.
     uint32_t most = count < 0 ? table->count : max_u32((uint32_t)count, 1);
     uint32_t end = from + min_u32(most, table->count - from);
+    must(from <= end && end <= table->count);
     json_t *list = json_array();
     for (uint32_t i = from; i < end; i++) {
         if (!take_room(run, object_bytes(table->items[i], verbose))) {
@@ -223,7 +225,7 @@ find_entry(const json_t *command)
 
 // ---- A payload ----------------------------------------------------------------------------------
 
-// The password that a command sets is hashed, and its text is wiped.
+// The password that a command sets is hashed. Its text is wiped with the payload (json_text.h).
 static const char *
 prepare(const json_t *command, uint32_t iterations, struct dynsec_secret *ret)
 {
@@ -234,7 +236,6 @@ prepare(const json_t *command, uint32_t iterations, struct dynsec_secret *ret)
         return NULL;
     if (dynsec_secret_make(slice_of(json_string_value(password), len), iterations, ret) != OK)
         return "Internal error";
-    memset(unconst(json_string_value(password)), '*', len);
     return NULL;
 }
 
@@ -243,12 +244,14 @@ dynsec_batch_begin(struct slice payload, uint32_t iterations, struct dynsec_batc
 {
     const json_t *command;
     size_t i;
+    must(iterations >= 1);
     *ret = (struct dynsec_batch){0};
     if (payload.len > DYNSEC_PAYLOAD_MAX) {
         ret->problem = "Payload too large";
         return;
     }
-    ret->root = dynsec_parse(payload, NULL);
+    struct file_problem problem;
+    ret->root = json_text_read(payload, &problem);
     const json_t *commands = dynsec_field(ret->root, "commands");
     if (!ret->root)
         ret->problem = "Payload not valid JSON";
@@ -366,6 +369,7 @@ dynsec_batch_run(struct dynsec_model *model, const struct dynsec_batch *batch, b
     struct line line = {0};
     uint32_t room = DYNSEC_REPLY_MAX;
     size_t i;
+    must(!batch->problem == (batch->commands != NULL));
     *ret_changed = false;
     if (batch->problem)
         dynsec_append(list, response("Unknown command", batch->problem, NULL, NULL));
@@ -380,6 +384,7 @@ dynsec_batch_run(struct dynsec_model *model, const struct dynsec_batch *batch, b
             .room = room,
         };
         dynsec_append(list, run_command(&run, &done));
+        must(run.room <= room);
         room = run.room;
         *ret_changed |= run.changed;
         if (done)

@@ -110,6 +110,7 @@ static void
 change_clients(struct dynsec_run *run, struct dynsec_group *group,
                const struct wanted_clients *wanted)
 {
+    must(wanted->count <= wanted->cap);
     while (group->clients.count > 0) {
         struct dynsec_client *client =
             (struct dynsec_client *)group->clients.items[group->clients.count - 1].to;
@@ -265,7 +266,6 @@ dynsec_set_anonymous_group(struct dynsec_run *run)
     if (problem)
         return problem;
     run->model->anonymous = group;
-    run->model->anonymous_mark = run->model->next_mark++;
     dynsec_touch_general(run->model);
     run->changed = true;
     return NULL;

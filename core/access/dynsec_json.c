@@ -1,7 +1,6 @@
 // dynsec_json.c - clients, groups and roles as JSON: in commands, responses, files and the store.
 #include "core/access/dynsec_json.h"
 
-#include <stdlib.h>
 #include <strings.h>
 
 #include "core/base/mem.h"
@@ -10,43 +9,6 @@
 #include "core/access/base64.h"
 
 // ---- Texts --------------------------------------------------------------------------------------
-
-// jansson recurses, so nobody else decides how deep.
-static bool
-is_flat(struct slice text)
-{
-    uint32_t depth = 0;
-    bool in_string = false;
-    for (uint32_t i = 0; i < text.len; i++) {
-        uint8_t c = text.data[i];
-        if (in_string) {
-            i += c == '\\'; // whatever is escaped does not end the string
-            in_string = c != '"';
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > DYNSEC_DEPTH_MAX)
-                return false;
-        } else if (c == ']' || c == '}') {
-            depth -= depth > 0;
-        }
-    }
-    return true;
-}
-
-json_t *
-dynsec_parse(struct slice text, json_error_t *ret_problem)
-{
-    json_error_t problem;
-    if (!ret_problem)
-        ret_problem = &problem;
-    if (!is_flat(text)) {
-        *ret_problem = (json_error_t){.text = "nested too deeply"};
-        return NULL;
-    }
-    return json_loadb(text.len ? (const char *)text.data : "", text.len,
-                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, ret_problem);
-}
 
 bool
 dynsec_text_good(const char *text)
@@ -179,6 +141,7 @@ dynsec_read_roles(const struct dynsec_model *model, const json_t *object, struct
 {
     const json_t *list = dynsec_field(object, "roles"), *entry;
     size_t i;
+    must(ret->count == 0);
     *ret_there = list != NULL;
     if (list && !json_is_array(list))
         return "'roles' not an array or missing/invalid rolename";
@@ -293,6 +256,7 @@ add_bytes(json_t *object, const char *name, const uint8_t *bytes, uint32_t len)
 json_t *
 dynsec_client_json(const struct dynsec_client *client, enum dynsec_form form)
 {
+    must(client->object.kind == DYNSEC_CLIENT && client->mark != 0);
     json_t *json = json_object();
     dynsec_put_string(json, "username", client->object.name);
     dynsec_put_string(json, "clientid", client->client_id);
@@ -315,6 +279,7 @@ dynsec_client_json(const struct dynsec_client *client, enum dynsec_form form)
 json_t *
 dynsec_group_json(const struct dynsec_group *group, enum dynsec_form form)
 {
+    must(group->object.kind == DYNSEC_GROUP);
     json_t *json = json_object();
     dynsec_put_string(json, "groupname", group->object.name);
     add_texts(json, &group->object);
@@ -328,6 +293,7 @@ dynsec_group_json(const struct dynsec_group *group, enum dynsec_form form)
 json_t *
 dynsec_role_json(const struct dynsec_role *role, enum dynsec_form form)
 {
+    must(role->object.kind == DYNSEC_ROLE);
     json_t *json = json_object(), *list = json_array();
     dynsec_put_string(json, "rolename", role->object.name);
     add_texts(json, &role->object);
@@ -392,6 +358,7 @@ dynsec_read_secret(const json_t *object, struct dynsec_client *client)
                     &hash_len) ||
         !read_bytes(salt, client->secret.salt, 0, DYNSEC_SALT_MAX, &client->secret.salt_len))
         return false;
+    must(hash_len == DYNSEC_HASH_BYTES && client->secret.salt_len <= DYNSEC_SALT_MAX);
     client->secret.iterations = (uint32_t)iterations;
     client->has_secret = true;
     return true;

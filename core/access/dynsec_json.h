@@ -9,13 +9,8 @@
 #ifndef TERN_CORE_ACCESS_DYNSEC_JSON_H
 #define TERN_CORE_ACCESS_DYNSEC_JSON_H
 
-#include <jansson.h>
-
 #include "core/access/dynsec_model.h"
-
-// The text as JSON; NULL when it is none, is nested too deeply, has a name twice in one object, or
-// has something behind its end. ret_problem may be NULL. Returns new.
-json_t *dynsec_parse(struct slice text, json_error_t *ret_problem);
+#include "core/access/json_text.h"
 
 // ---- Fields -------------------------------------------------------------------------------------
 

@@ -50,7 +50,8 @@ table_add(struct dynsec_table *table, struct dynsec_object *object)
 {
     bool found;
     uint32_t at = table_place(table, object->name, &found);
-    must(!found);
+    must(!found && object->id != 0);
+    must(table->count < DYNSEC_CLIENTS_MAX); // the largest of the three
     table->items =
         mem_grow(table->items, &table->cap, table->count + 1, sizeof(struct dynsec_object *));
     memmove(table->items + at + 1, table->items + at,
@@ -77,8 +78,8 @@ object_init(struct dynsec_object *object, enum dynsec_kind kind, const char *nam
     object->kind = kind;
     object->name = mem_strdup(name);
     ssize_t got = getrandom(&object->id, sizeof object->id, 0);
-    must(got == sizeof object->id); // short reads of less than 256 bytes there are none
-    object->id >>= 11;              // a JSON number is exact up to 2^53
+    must(got == sizeof object->id);    // short reads of less than 256 bytes there are none
+    object->id = object->id >> 11 | 1; // a JSON number is exact up to 2^53
 }
 
 static void
@@ -103,6 +104,7 @@ link_before(const struct dynsec_link *l, const struct dynsec_link *r)
 static err_t
 links_add(struct dynsec_links *links, struct dynsec_link link, uint32_t max)
 {
+    must(link.to != NULL && links->count <= max);
     if (dynsec_find_link(links, link.to))
         return ERR_PROTOCOL;
     if (links->count >= max)
@@ -145,6 +147,7 @@ const struct dynsec_link *
 dynsec_find_link(const struct dynsec_links *links, const void *to)
 {
     const struct dynsec_object *object = to;
+    must(object != NULL);
     if (object->kind == DYNSEC_CLIENT)
         return find_client_link(links, object);
     for (uint32_t i = 0; i < links->count; i++)
@@ -160,6 +163,7 @@ links_remove(struct dynsec_links *links, const struct dynsec_object *to)
     if (!link)
         return;
     uint32_t at = (uint32_t)(link - links->items);
+    must(at < links->count && links->items[at].to == to);
     links->count--;
     memmove(links->items + at, links->items + at + 1, (links->count - at) * sizeof *links->items);
 }
@@ -176,6 +180,7 @@ dynsec_links_free(struct dynsec_links *links)
 err_t
 dynsec_hold_role(struct dynsec_links *roles, struct dynsec_role *role, int32_t priority)
 {
+    must(role->object.kind == DYNSEC_ROLE);
     struct dynsec_link link = {.to = &role->object, .priority = priority};
     return links_add(roles, link, DYNSEC_HELD_ROLES_MAX);
 }
@@ -189,6 +194,7 @@ dynsec_drop_role(struct dynsec_links *roles, const struct dynsec_role *role)
 err_t
 dynsec_join(struct dynsec_group *group, struct dynsec_client *client, int32_t priority)
 {
+    must(group->object.kind == DYNSEC_GROUP && client->object.kind == DYNSEC_CLIENT);
     struct dynsec_link to_group = {.to = &group->object, .priority = priority};
     struct dynsec_link to_client = {.to = &client->object, .priority = priority};
     err_t err = links_add(&client->groups, to_group, DYNSEC_MEMBERSHIPS_MAX);
@@ -202,6 +208,8 @@ dynsec_join(struct dynsec_group *group, struct dynsec_client *client, int32_t pr
 void
 dynsec_leave(struct dynsec_group *group, struct dynsec_client *client)
 {
+    must(!dynsec_find_link(&client->groups, group) ==
+         !dynsec_find_link(&group->clients, client)); // both ends, or none
     links_remove(&client->groups, &group->object);
     links_remove(&group->clients, &client->object);
 }
@@ -216,6 +224,7 @@ err_t
 dynsec_add_acl(struct dynsec_model *model, struct dynsec_role *role, enum dynsec_acl_type type,
                const struct dynsec_acl *acl)
 {
+    must(type < DYNSEC_ACL_TYPES && acl->topic != NULL);
     struct dynsec_acls *acls = &role->acls[type];
     uint32_t at = acls->count, of_role = 0;
     for (uint32_t i = 0; i < DYNSEC_ACL_TYPES; i++)
@@ -240,6 +249,7 @@ err_t
 dynsec_remove_acl(struct dynsec_model *model, struct dynsec_role *role, enum dynsec_acl_type type,
                   const char *topic)
 {
+    must(type < DYNSEC_ACL_TYPES && topic != NULL);
     struct dynsec_acls *acls = &role->acls[type];
     for (uint32_t i = 0; i < acls->count; i++) {
         if (strcmp(acls->items[i].topic, topic) != 0)
@@ -291,6 +301,7 @@ dynsec_find_role(const struct dynsec_model *model, const char *name)
 struct dynsec_client *
 dynsec_add_client(struct dynsec_model *model, const char *name)
 {
+    must(model->next_mark != 0); // 0 is nobody's
     struct dynsec_client *client = mem_zalloc(sizeof *client);
     object_init(&client->object, DYNSEC_CLIENT, name);
     client->mark = model->next_mark++;
@@ -351,6 +362,7 @@ dynsec_remove_client(struct dynsec_model *model, struct dynsec_client *client)
 {
     while (client->groups.count > 0)
         dynsec_leave((struct dynsec_group *)client->groups.items[0].to, client);
+    must(client->object.kind == DYNSEC_CLIENT);
     table_remove(&model->clients, &client->object);
     client_free(client);
 }
@@ -358,7 +370,7 @@ dynsec_remove_client(struct dynsec_model *model, struct dynsec_client *client)
 void
 dynsec_remove_group(struct dynsec_model *model, struct dynsec_group *group)
 {
-    must(group != model->anonymous);
+    must(group->object.kind == DYNSEC_GROUP && group != model->anonymous);
     for (uint32_t i = 0; i < group->clients.count; i++) {
         struct dynsec_client *client = (struct dynsec_client *)group->clients.items[i].to;
         links_remove(&client->groups, &group->object);
@@ -370,6 +382,7 @@ dynsec_remove_group(struct dynsec_model *model, struct dynsec_group *group)
 void
 dynsec_remove_role(struct dynsec_model *model, struct dynsec_role *role)
 {
+    must(role->object.kind == DYNSEC_ROLE);
     for (uint32_t i = 0; i < model->clients.count; i++)
         dynsec_drop_role(&((struct dynsec_client *)model->clients.items[i])->roles, role);
     for (uint32_t i = 0; i < model->groups.count; i++)
@@ -381,7 +394,7 @@ dynsec_remove_role(struct dynsec_model *model, struct dynsec_role *role)
 void
 dynsec_model_init(struct dynsec_model *model)
 {
-    *model = (struct dynsec_model){.next_mark = 1, .anonymous_mark = 1};
+    *model = (struct dynsec_model){.next_mark = 1};
 }
 
 void
@@ -434,14 +447,13 @@ dynsec_touch_general(struct dynsec_model *model)
 void
 dynsec_kick_client(struct dynsec_model *model, struct dynsec_client *client)
 {
+    must(client->mark < model->next_mark);
     client->mark = model->next_mark++;
 }
 
 void
 dynsec_kick_group(struct dynsec_model *model, struct dynsec_group *group)
 {
-    if (group == model->anonymous)
-        model->anonymous_mark = model->next_mark++;
     for (uint32_t i = 0; i < group->clients.count; i++)
         dynsec_kick_client(model, (struct dynsec_client *)group->clients.items[i].to);
 }

@@ -95,12 +95,11 @@ struct dynsec_model {
     struct dynsec_group *anonymous; // clients without a name are in it; NULL = none
     bool allowed[ACL_ACTIONS];      // where no rule matches
     uint32_t acl_count;             // of all roles
-    uint64_t next_mark, anonymous_mark;
+    uint64_t next_mark;
     struct dynsec_names {
         char **items; // of settings that changed, some of them more than once
         uint32_t count, cap;
     } touched;
-    bool rules_changed;
 };
 
 void dynsec_model_init(struct dynsec_model *model);

@@ -34,6 +34,7 @@ dynsec_create_role(struct dynsec_run *run)
     if (problem)
         return problem;
     struct dynsec_role *role = dynsec_add_role(run->model, name);
+    must(dynsec_find_role(run->model, name) == role);
     problem = dynsec_read_acls(run->model, run->command, role, &skipped);
     if (problem) {
         dynsec_remove_role(run->model, role);
@@ -113,6 +114,7 @@ dynsec_add_role_acl(struct dynsec_run *run)
         problem = take_acl(run, &type, &topic);
     if (problem)
         return problem;
+    must(type < DYNSEC_ACL_TYPES && topic[0] != '\0');
     struct dynsec_acl acl = {
         .topic = unconst(topic), // copied
         .priority = dynsec_number(run->command, "priority", 0),

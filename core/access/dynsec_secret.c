@@ -2,22 +2,18 @@
 #include "core/access/dynsec_secret.h"
 
 #include <sys/random.h>
-#include <wolfssl/options.h>
-#include <wolfssl/wolfcrypt/hash.h>
-#include <wolfssl/wolfcrypt/pwdbased.h>
 
+#include "core/access/digest.h"
 #include "core/access/dynsec.h"
 
 static void
 derive(struct slice password, const struct dynsec_secret *secret, uint8_t *ret)
 {
-    must(secret->salt_len <= DYNSEC_SALT_MAX && secret->iterations >= 1 &&
-         secret->iterations <= DYNSEC_ITERATIONS_MAX && password.len <= INT32_MAX);
-    static const uint8_t nothing;
-    int rc =
-        wc_PBKDF2(ret, password.len ? password.data : &nothing, (int)password.len, secret->salt,
-                  (int)secret->salt_len, (int)secret->iterations, DYNSEC_HASH_BYTES, WC_SHA512);
-    must(rc == 0); // its arguments are right, and it asks nobody for anything
+    must(secret->salt_len <= DYNSEC_SALT_MAX);
+    must(secret->iterations >= 1 && secret->iterations <= DYNSEC_ITERATIONS_MAX);
+    must(digest_len(DIGEST_SHA512) == DYNSEC_HASH_BYTES); // so the first block is all of it
+    digest_pbkdf2(DIGEST_SHA512, password, slice_of(secret->salt, secret->salt_len),
+                  secret->iterations, ret);
 }
 
 err_t
@@ -35,11 +31,9 @@ dynsec_secret_fits(const struct dynsec_secret *secret, struct slice password)
 {
     uint8_t hash[DYNSEC_HASH_BYTES];
     derive(password, secret, hash);
-    uint32_t difference = 0;
-    for (uint32_t i = 0; i < DYNSEC_HASH_BYTES; i++)
-        difference |= (uint32_t)(hash[i] ^ secret->hash[i]);
+    bool fits = digest_equal(hash, secret->hash, DYNSEC_HASH_BYTES);
     explicit_bzero(hash, sizeof hash);
-    return difference == 0;
+    return fits;
 }
 
 void

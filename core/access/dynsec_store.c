@@ -51,6 +51,7 @@ dynsec_collect(struct dynsec_model *model, struct dynsec_settings *ret)
         qsort(touched->items, touched->count, sizeof *touched->items, compare_texts);
     for (uint32_t i = 0; i < touched->count; i++) {
         char *name = touched->items[i];
+        must(strncmp(name, DYNSEC_SETTINGS, sizeof DYNSEC_SETTINGS - 1) == 0);
         if (i + 1 < touched->count && strcmp(name, touched->items[i + 1]) == 0) {
             mem_free(name);
             continue;
@@ -64,6 +65,7 @@ dynsec_collect(struct dynsec_model *model, struct dynsec_settings *ret)
             .value = text ? slice_str(text) : slice_of("", 0),
         };
     }
+    must(ret->count <= touched->count);
     touched->count = 0;
 }
 
@@ -76,7 +78,7 @@ dynsec_settings_free(struct dynsec_settings *settings)
         if (value.len == 0)
             continue;
         explicit_bzero(unconst(value.data), value.len);
-        free(unconst(value.data)); // jansson's
+        mem_free(unconst(value.data));
     }
     mem_free(settings->list);
     *settings = (struct dynsec_settings){0};
@@ -259,7 +261,9 @@ static bool
 take_setting(struct dynsec_model *model, size_t kind, const struct dynsec_setting *setting)
 {
     uint32_t skipped;
-    json_t *json = dynsec_parse(setting->value, NULL);
+    must(has_prefix(setting->name, kinds[kind].prefix));
+    struct file_problem problem;
+    json_t *json = json_text_read(setting->value, &problem);
     bool good = json && kinds[kind].take(model, json, &skipped);
     if (good && kinds[kind].take == take_client)
         join_groups(model, json);
@@ -279,7 +283,8 @@ dynsec_take_settings(struct dynsec_model *model, const struct dynsec_setting *li
     for (uint32_t i = 0; i < count; i++) {
         if (!slice_equal(list[i].name, slice_str(DYNSEC_SETTINGS "general")))
             continue;
-        json_t *json = dynsec_parse(list[i].value, NULL);
+        struct file_problem bad;
+        json_t *json = json_text_read(list[i].value, &bad);
         if (!json)
             return bad_setting(&list[i], problem, size);
         take_general(model, json);
@@ -342,12 +347,11 @@ err_t
 dynsec_take_file(struct dynsec_model *model, struct slice text, struct dynsec_import *ret,
                  char *problem, size_t size)
 {
-    json_error_t error = {.text = "larger than 256 MiB"};
+    struct file_problem bad = {"it is larger than 256 MiB"};
     *ret = (struct dynsec_import){0};
-    json_t *root = text.len <= DYNSEC_FILE_MAX ? dynsec_parse(text, &error) : NULL;
+    json_t *root = text.len <= DYNSEC_FILE_MAX ? json_text_read(text, &bad) : NULL;
     if (!json_is_object(root)) {
-        (void)snprintf(problem, size, "line %d: %s", root ? 1 : error.line,
-                       root ? "not an object" : error.text);
+        (void)snprintf(problem, size, "%s", root ? "it is no object" : bad.text);
         json_decref(root);
         return ERR_CONFIG;
     }

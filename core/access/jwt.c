@@ -79,6 +79,7 @@ static err_t
 verify(const struct jwt_keys *keys, const struct parts *parts, const json_t *header,
        const char **ret_why)
 {
+    must(parts->signed_text.len > parts->header.len && json_is_object(header));
     enum jwt_alg alg;
     const json_t *kid = json_object_get(header, "kid");
     // Extensions that we must understand [RFC 7515 section 4.1.11]; there are none that we do.
@@ -178,12 +179,14 @@ matches(struct slice value, struct slice wanted, const struct jwt_request *reque
 {
     while (wanted.len > 0) {
         struct slice piece = slice_of(wanted.data, 1);
+        const uint32_t before = wanted.len;
         if (take(&wanted, "%c", "${clientid}"))
             piece = request->client_id;
         else if (take(&wanted, "%u", "${username}"))
             piece = request->user;
         else
             wanted = slice_of(wanted.data + 1, wanted.len - 1);
+        must(wanted.len < before);
         if (!piece.data || piece.len > value.len ||
             !slice_equal(slice_of(value.data, piece.len), piece))
             return false;
@@ -293,6 +296,7 @@ jwt_check(const struct jwt_keys *keys, const struct auth_jwt_config *config,
         jwt_claims_clear(&found);
         return err;
     }
+    must(found.user.len > 0);
     *ret_claims = found;
     return OK;
 }

@@ -13,6 +13,7 @@ bool
 jwt_alg_find(struct slice name, enum jwt_alg *ret_alg)
 {
     for (unsigned i = 0; i < JWT_ALGS; i++) {
+        must(alg_names[i] != NULL);
         if (!slice_equal(name, slice_str(alg_names[i])))
             continue;
         *ret_alg = (enum jwt_alg)i;
@@ -165,6 +166,7 @@ jwt_keys_add(struct jwt_keys *keys, const struct jwt_key *key, struct file_probl
     to->algs = algs;
     to->bytes = copy(key->bytes);
     to->kid = copy(key->kid);
+    must(to->bytes.data != NULL && to->bytes.len > 0);
     return OK;
 }
 
@@ -280,7 +282,7 @@ err_t
 jwt_keys_verify(const struct jwt_keys *keys, enum jwt_alg alg, struct slice kid, struct slice text,
                 struct slice signature)
 {
-    must(alg < JWT_ALGS);
+    must(alg < JWT_ALGS && keys->count >= 1 && keys->count <= JWT_KEYS_MAX);
     uint32_t fitting = 0;
     for (uint32_t i = 0; i < keys->count; i++)
         fitting += fits(&keys->keys[i], alg, kid);

@@ -124,6 +124,7 @@ add_public_key(struct jwt_keys *keys, struct slice der, struct file_problem *ret
         !take(&body, DER_BIT_STRING, &bits) || body.len > 0 || bits.len < 1 || bits.data[0] != 0)
         return file_fail(ret_problem, "a public key that cannot be read");
     bits = slice_of(bits.data + 1, bits.len - 1);
+    must(keys->count <= JWT_KEYS_MAX);
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
         if (slice_equal(id, slice_of(kinds[i].id, kinds[i].len)))
             return kinds[i].add(keys, bits, ret_problem);

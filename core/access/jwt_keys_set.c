@@ -22,6 +22,7 @@ bytes_of(const json_t *jwk, const char *name)
         mem_free(bytes);
         return slice_of(NULL, 0);
     }
+    must(len > 0 && len <= base64_decoded_max(text.len));
     return slice_of(bytes, len);
 }
 
@@ -107,6 +108,7 @@ common(const json_t *jwk, struct jwt_key *ret_key, struct file_problem *ret_prob
 {
     const json_t *kid = json_object_get(jwk, "kid"), *alg = json_object_get(jwk, "alg");
     const json_t *use = json_object_get(jwk, "use"), *ops = json_object_get(jwk, "key_ops");
+    must(json_is_object(jwk));
     *ret_key = (struct jwt_key){.algs = JWT_ANY_ALG, .kid = json_text_of(kid)};
     if (kid && !ret_key->kid.data)
         return file_fail(ret_problem, "a kid that is not a string");

@@ -34,7 +34,7 @@ hmac_made(const struct jwt_key *key, enum jwt_alg alg, struct slice text, struct
 {
     static const int hashes[] = {
         [JWT_HS256] = WC_SHA256, [JWT_HS384] = WC_SHA384, [JWT_HS512] = WC_SHA512};
-    must(alg < ARRAY_LEN(hashes));
+    must(alg < ARRAY_LEN(hashes) && key->bytes.len >= JWT_SECRET_MIN);
     uint8_t expected[WC_MAX_DIGEST_SIZE];
     Hmac hmac;
     bool good = wc_HmacInit(&hmac, NULL, INVALID_DEVID) == 0 &&
@@ -136,6 +136,7 @@ p256_signed(const struct jwt_key *from, struct slice text, struct slice signatur
     if (wc_Sha256Hash(text.data, text.len, hash) != 0 ||
         wc_ecc_rs_raw_to_sig(r, POINT, s, POINT, der, &der_len) != 0)
         return false;
+    must(der_len <= sizeof der);
     ecc_key key;
     if (wc_ecc_init(&key) != 0)
         return false;

@@ -16,6 +16,7 @@
 
 struct access_service;
 struct broker;
+struct record;
 
 #define ACCESS_FILE_BYTES_MAX (UINT32_C(128) << 20)
 #define ACCESS_PROBLEM_MAX    1024
@@ -28,14 +29,17 @@ NODISCARD err_t access_service_new(const struct config *config, struct access_se
 // Takes; its threads have ended, or never began. NULL is fine.
 void access_service_free(struct access_service *service);
 
-// What the store has of dynamic security: SETTING records (core/record.h), each mem_alloc'ed.
+// What the store has of dynamic security, or is to have.
 struct access_stored {
-    struct slice *records;
-    uint32_t count, cap;
+    struct record *records; // SETTING; each in bytes
+    struct slice *bytes;    // ... of its own
+    uint32_t count, record_cap, bytes_cap;
     uint64_t next_order; // above all that the store has
     char text[512];      // for the log: where it is from; empty: from the store
     bool doubtful;       // ... and not all of it
 };
+// Adds a copy. stored: a struct access_stored, zeroed before the first. OK.
+err_t access_stored_add(void *stored, const struct record *record);
 void access_stored_free(struct access_stored *stored); // wipes and frees what it holds
 
 // Before the start: what was stored, or the file of the configuration if that is nothing; then

@@ -14,6 +14,7 @@
 #define NODISCARD                       __attribute__((warn_unused_result))
 #define COLD                            __attribute__((cold))
 #define NOINLINE                        __attribute__((noinline)) // rare part of a hot function
+#define FLATTEN                         __attribute__((flatten))  // calls in it are inlined
 #define NORETURN                        __attribute__((noreturn))
 #define PRINTF_LIKE(f)                  __attribute__((format(printf, f, (f) + 1)))
 #define likely(x)                       __builtin_expect(!!(x), 1)

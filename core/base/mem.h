@@ -15,13 +15,13 @@ void mem_free(void *p);                             // takes; NULL is fine
 char *mem_strdup(const char *s);                    // returns new
 char *mem_strndup(const void *s, size_t len);       // returns new, NUL-terminated
 
-// A secret leaves no trace in memory that others are given next. Whoever calls owns it, though it may
-// have it as const. NULL is fine with len 0.
+// A secret leaves no trace in memory that others are given next. Whoever calls owns it, though it
+// may have it as const. NULL is fine with len 0.
 static inline void
 mem_wipe(const void *p, size_t len)
 {
     if (len > 0)
-        explicit_bzero((void *)(uintptr_t)p, len);
+        explicit_bzero(unconst(p), len);
 }
 
 void *mem_grow_now(void *array, uint32_t *cap, uint32_t want, size_t size); // part of mem_grow

@@ -52,6 +52,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (user.len == 0)
         user.data = NULL;
+    if (id.len == 0) // nobody has none
+        id = slice_str("c");
     struct rights *rights = rights_new(acl, user, id);
     for (uint32_t i = 0; rest.len > 0 && i < 32; i++)
         ask(acl, rights, user, id, next_text(&rest));

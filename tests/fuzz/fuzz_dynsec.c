@@ -1,3 +1,5 @@
+// fuzz_dynsec.c - commands and files of dynamic security.
+//
 // Payloads of commands, one after the other, or a dynamic-security.json: no crash, responses that
 // are JSON, rules that compile, and what was stored makes the same clients, groups and roles again.
 #include <jansson.h>

@@ -32,8 +32,8 @@ def all_errors_are_told_with_their_lines():
 
 @s.scenario
 def what_this_version_cannot_do_is_refused():
-    for line in ("password_file /etc/p", "acl_file /etc/a", "mount_point a/", "protocol http_api",
-                 "connection bridge", "auth_plugin /x.so"):
+    for line in ("mount_point a/", "protocol http_api", "connection bridge", "auth_plugin /x.so",
+                 "clientid_prefixes x"):
         code, text = check(f"listener 1883\n{line}\n")
         assert code == 1 and "x.conf:2:" in text, (line, text)
 

@@ -7,6 +7,7 @@ import subprocess
 import threading
 
 import scenario as s
+import transport
 from broker import ROOT, Broker, binary, free_port
 
 PUBLISH, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 3, 9, 11, 13, 14
@@ -165,12 +166,22 @@ def all_found(cases):
 
 @s.scenario
 def every_scenario_file_runs():
-    with Broker("max_queued_messages 0") as broker:
+    ports = {way: free_port() for way in ("tls", "ws", "wss")}
+    listeners = "".join(f"listener {port} 127.0.0.1\n" + "\n".join(transport.listener_keys(way)) + "\n"
+                        for way, port in ports.items())
+    with Broker("max_queued_messages 0\n" + listeners) as broker:
         names = [f.stem for f in sorted(FILES.glob("*.scenario"))]
         assert names and set(SMALL) <= set(names), names
+
+        def there(name):
+            words = (FILES / f"{name}.scenario").read_text().split()
+            tls, websocket = "tls" in words, "websocket" in words
+            port = ports["wss" if tls and websocket else "tls" if tls else "ws"] if tls or websocket else broker.port
+            return port, f" --cafile {transport.certificates()}/ca.pem" if tls else ""
+
         reports = side_by_side(good, [
-            (broker.port, f"--file {FILES / name}.scenario --warmup 0 --seconds 1 --broker-pid {broker.pid} "
-             + SMALL.get(name, "--clients 20")) for name in names])
+            (there(name)[0], f"--file {FILES / name}.scenario --warmup 0 --seconds 1 --broker-pid {broker.pid} "
+             + SMALL.get(name, "--clients 20") + there(name)[1]) for name in names])
     by_name = dict(zip(names, reports))
     for name, report in by_name.items():
         assert report["scenario"] in name or report["scenario"] in ("pairs", "durable-pairs"), (name, report)

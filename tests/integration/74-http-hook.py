@@ -296,6 +296,22 @@ def a_service_that_hangs_delays_nobody_who_is_connected():
 
 
 @s.scenario
+def the_end_does_not_wait_for_it():
+    hung, go = Service(), threading.Event()
+    hung.pages = {"/user": lambda q: (200, {"result": "allow"} if go.wait(60) else {})}
+    with Broker(f"allow_anonymous false\nauth_http_url {hung.url('/user')}\nauth_http_timeout 60000\n") as asked:
+        waiting = wait_all(asked, 20)
+        deadline = time.monotonic() + 5
+        while hung.count("/user") < 16:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        waiting.pop().close()  # its answer comes for nobody
+        limit, start = 15 if asked.sanitized() else 5, time.monotonic()
+    assert time.monotonic() - start < limit, time.monotonic() - start
+    go.set()
+
+
+@s.scenario
 def a_service_that_is_down_and_comes_back():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

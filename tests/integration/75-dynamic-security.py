@@ -18,7 +18,8 @@ from mqtt import PUBACK, PUBLISH, SUBACK, Client
 
 MOSQUITTO = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
 CTRL = shutil.which("mosquitto_ctrl")
-PLUGIN = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so"
+# Beside the program, wherever that was unpacked.
+PLUGIN = next(pathlib.Path(MOSQUITTO).parents[1].glob("lib/*/mosquitto_dynamic_security.so"), "") if MOSQUITTO else ""
 TOPIC = "$CONTROL/dynamic-security/v1"
 folder = pathlib.Path(tempfile.mkdtemp(prefix="tern-test-"))
 folder.chmod(0o755)
@@ -57,7 +58,7 @@ def keys(path, persistence=True):
     store = folder / f"{time.monotonic_ns()}"
     store.mkdir()
     kept = f"persistence true\npersistence_location {store}\n" if persistence else "persistence false\n"
-    return f"{kept}plugin {PLUGIN}\nplugin_opt_config_file {path}\n"
+    return f"{kept}plugin /usr/lib/mosquitto_dynamic_security.so\nplugin_opt_config_file {path}\n"
 
 
 def ternmq(path, persistence=True, config=""):

@@ -1,3 +1,5 @@
+// test_access_dynsec.c - commands of administrators, and their responses.
+//
 // Responses as mosquitto's plugin 2.0.11 gave them to the same commands, but where it ends by a
 // signal or says that it did what it did not do.
 #include "test_access_dynsec.h"
@@ -30,10 +32,9 @@ Test(dynsec, what_is_no_payload_of_commands_is_told)
         {"{'commands':['\\u0000']}", "Payload not valid JSON"},
         {"{'commands':['\xff']}", "Payload not valid JSON"},
         {"{'commands':[1e999]}", "Payload not valid JSON"},
-        {"[[[[[[[[[]]]]]]]]]", "Payload not valid JSON"},
+        {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "Payload not valid JSON"},
         {"[]", "Invalid/missing commands"},
-        {"3", "Invalid/missing commands"},
-        {"null", "Invalid/missing commands"},
+        {"3", "Payload not valid JSON"},
         {"{}", "Invalid/missing commands"},
         {"{'commands':1}", "Invalid/missing commands"},
         {"{'commands':{}}", "Invalid/missing commands"},
@@ -45,7 +46,7 @@ Test(dynsec, what_is_no_payload_of_commands_is_told)
         answers(dynsec, bad[i].payload, want);
     }
     answers(dynsec, "{'commands':[]}", "{'responses':[]}");
-    answers(dynsec, "[[[[[[[[]]]]]]]]",
+    answers(dynsec, "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]",
             "{'responses':[{'command':'Unknown command','error':'Invalid/missing commands'}]}");
     dynsec_free(dynsec);
 }

@@ -339,6 +339,25 @@ Test(config, keys_that_promise_safety_refuse_to_start)
     config_free(load_clean("require_certificate false\nenable_proxy_protocol false\n"));
 }
 
+Test(config, mosquittos_plugin_of_dynamic_security_is_built_in)
+{
+    struct config *config = load_clean(
+        "persistence true\nplugin /usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so\n"
+        "plugin_opt_config_file /etc/d.json\n");
+    cr_assert(config->dynamic_security);
+    cr_assert_str_eq(config->dynamic_security_file, "/etc/d.json");
+    config_free(config);
+    config = load_clean("persistence true\ndynamic_security true\n"
+                        "dynamic_security_file /etc/d.json\nlistener 1883\n");
+    cr_assert(config->dynamic_security && !config->listeners[0].allow_anonymous);
+    config_free(config);
+    expect_error("plugin /usr/lib/other.so\n", "this version has no plugins");
+    expect_error("persistence true\ndynamic_security true\nacl_file /a\n",
+                 "acl_file and dynamic_security exclude each other");
+    expect_warning("dynamic_security true\n", "without persistence true");
+    expect_warning("dynamic_security_file /a\n", "no effect without dynamic_security");
+}
+
 Test(config, bridge_is_refused_once)
 {
     cr_assert_null(load("connection a\naddress x\ntopic # both\ntry_private true\n"));

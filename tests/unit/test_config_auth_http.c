@@ -104,4 +104,5 @@ Test(config_auth_http, warnings)
     expect_warning(HEAD "auth_http_url http://auth.example.org/\n", "without https");
     expect_warning(HEAD "auth_http_url http://127.0.0.1.example.org/\n", "without https");
     expect_warning(HEAD "auth_http_ca_file /x\n", "no effect");
+    expect_warning(HEAD "auth_http_superuser_url http://127.0.0.1/\n", "no effect");
 }

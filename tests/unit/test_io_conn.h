@@ -212,14 +212,19 @@ accept_one(void)
     conn_on_accept(conns, pair[0], 0);
 }
 
+// In a buffer as the ring's, which is wiped where a password may have been in it.
 static inline void
 event(int32_t result, const void *data, bool more)
 {
     cr_assert(sim.recv.armed);
     sim.recv.armed = more;
+    uint8_t *buffer = result > 0 ? mem_alloc((size_t)result) : NULL;
+    if (buffer)
+        memcpy(buffer, data, (size_t)result);
     struct io_event e = {
-        .token = sim.recv.token, .data = data, .result = result, .kind = IO_RECV, .more = more};
+        .token = sim.recv.token, .data = buffer, .result = result, .kind = IO_RECV, .more = more};
     conn_on_recv(conns, &e);
+    mem_free(buffer);
 }
 
 static inline void

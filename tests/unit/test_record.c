@@ -187,13 +187,14 @@ Test(record, kinds_and_values_that_do_not_exist_are_damage)
         uint32_t sample, offset;
         uint8_t value;
     } wrong[] = {
-        {0, 0, JOURNAL_VOID},                                    // never on the disk
-        {0, 0, JOURNAL_KINDS},       {0, RECORD_HEAD + 8, 0x80}, // flags
-        {0, RECORD_HEAD + 9, 6},                                 // version
-        {3, RECORD_HEAD + 12, 3},                                // QoS
-        {6, RECORD_HEAD + 32, 3},                                // QoS of the message
-        {7, RECORD_HEAD + 28, 0xf0},                             // flags of the entry
-        {9, RECORD_HEAD + 16, 0},                                // state
+        {0, 0, JOURNAL_VOID}, // never on the disk
+        {0, 0, JOURNAL_KINDS},
+        {0, RECORD_HEAD + 8, 0x80},  // flags
+        {0, RECORD_HEAD + 9, 6},     // version
+        {3, RECORD_HEAD + 12, 3},    // QoS
+        {6, RECORD_HEAD + 32, 3},    // QoS of the message
+        {7, RECORD_HEAD + 28, 0xf0}, // flags of the entry
+        {9, RECORD_HEAD + 16, 0},    // state
         {9, RECORD_HEAD + 16, 3},
         {15, RECORD_HEAD + 8 + 37 + 2, 2},     // flags of who published it
         {16, RECORD_HEAD + 8 + 37 + 2 + 7, 0}, // no client identifier

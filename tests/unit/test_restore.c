@@ -501,6 +501,38 @@ Test(restore, retained_messages_know_who_published_them)
     cr_assert_eq(source.port, sim->config->listeners[0].port);
 }
 
+// A Will that is due in the first tick: its session has not been looked at under the new rules.
+Test(restore, a_will_is_asked_about_before_its_session_is_looked_at)
+{
+    for (unsigned allowed = 0; allowed < 2; allowed++) {
+        struct sim_connect connect = {
+            .id = "w", .keep = true, .expiry_s = 100, .user = "w", .will_topic = "last"};
+        (void)sim_connect(sim, &connect);
+        write_all();
+        crash(0);
+        struct access_rules *fresh = access_rules_new();
+        fresh->alike = allowed;
+        char problem[128];
+        struct slice file = slice_str(allowed ? "user w\ntopic last\n" : "user w\ntopic other\n");
+        cr_assert_eq(acl_parse("f", file, &fresh->listeners[0].acl, problem, sizeof problem), OK);
+        broker_set_access(sim->broker, sim->broker->shards[0]->rcu, fresh);
+        for (unsigned i = 0; i < SHARDS; i++) {
+            struct shard *shard = sim->broker->shards[i];
+            shard->access = fresh;
+            shard->reviewed = fresh->version; // as if it were far from done
+            shard->review_at = UINT32_MAX;
+        }
+        write_all();
+        cr_assert_eq(stat_sum(sim, wills_published), allowed);
+        cr_assert_eq(stat_sum(sim, dropped_not_allowed), !allowed, "%u: %u", allowed,
+                     (unsigned)stat_sum(sim, dropped_not_allowed));
+        registry_each(sim->broker->shards[broker_home(sim->broker, slice_str("w"))]->registry,
+                      session_end);
+        write_all();
+        crash(0);
+    }
+}
+
 // ---- Other shards' journals ---------------------------------------------------------------------
 
 // A client identifier that lives on this shard.
