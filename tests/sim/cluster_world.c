@@ -6,16 +6,20 @@
 
 #include "core/base/mem.h"
 
+#include "tests/sim/cluster_routes.h"
+
 #define NOBODY       UINT32_MAX
 #define EVENTS_MAX   5000u // a second and node; a whole table of 1,000 is some 60
 #define IP_UDP       28u   // headers
 #define IP_TCP       40u
 #define RESET_MS_MAX 50u
+#define PUMP_EACH    (100 * MS)
 #define PARCELS_MAX  300u // what a socket holds while its process does not read
 
 enum parcel_kind {
     PARCEL_MESSAGE,
     PARCEL_WAKE,
+    PARCEL_PUMP,    // a moment of the links
     PARCEL_REFUSED, // to is told that from's process is gone
 };
 
@@ -140,8 +144,8 @@ new_address(struct world *world, uint32_t node)
 
 // ---- The network --------------------------------------------------------------------------------
 
-static bool
-is_cut(const struct world *world, uint32_t from, uint32_t to)
+bool
+world_cut(const struct world *world, uint32_t from, uint32_t to)
 {
     if (world->nodes[from].side != world->nodes[to].side || world->nodes[to].deaf)
         return true;
@@ -209,7 +213,7 @@ watch_state(struct world *world, uint32_t observer, const struct gossip_action *
         world_fail(world, "node %u took the stranger %u for a member", observer, n);
     if (action->state == GOSSIP_DEAD && (!seen->known || seen->state != GOSSIP_DEAD) &&
         subject->gossip && !subject->paused && action->incarnation == subject->incarnation &&
-        !is_cut(world, observer, n) && !is_cut(world, n, observer))
+        !world_cut(world, observer, n) && !world_cut(world, n, observer))
         world->false_deaths++;
     *seen = (struct seen){action->incarnation, action->state, true};
 }
@@ -255,6 +259,9 @@ take_actions(struct world *world, uint32_t n)
             world->names_twice++;
             break;
         case GOSSIP_NEWS:
+            if (world->routes && node->cluster == 0)
+                routes_news(world, n, node_of(world, &action->uuid));
+            break;
         case GOSSIP_FORGOTTEN:
             break;
         }
@@ -351,8 +358,8 @@ arrive(struct world *world, struct parcel *parcel)
 {
     uint32_t n =
         parcel->to_address < world->owners_cap ? world->owners[parcel->to_address] : NOBODY;
-    if (n == NOBODY || is_cut(world, parcel->from, n) ||
-        (parcel->reliable && is_cut(world, n, parcel->from)))
+    if (n == NOBODY || world_cut(world, parcel->from, n) ||
+        (parcel->reliable && world_cut(world, n, parcel->from)))
         return;
     struct node *node = &world->nodes[n];
     if (!node->gossip)
@@ -392,6 +399,7 @@ stop(struct world *world, uint32_t n)
 {
     struct node *node = &world->nodes[n];
     sum_stats(&world->past, gossip_stats(node->gossip));
+    routes_stop(world, n);
     gossip_check(node->gossip);
     gossip_free(node->gossip);
     seal_free(node->seal);
@@ -439,7 +447,17 @@ world_start(struct world *world, uint32_t n)
         must(err == OK);
     }
     node->resolve_at = 0;
+    if (world->routes && node->cluster == 0)
+        routes_start(world, n);
     world_wake(world, n);
+}
+
+void
+world_add_routes(struct world *world)
+{
+    struct parcel pump = {.kind = PARCEL_PUMP};
+    world->routes = world->changes = true;
+    post(world, &pump, PUMP_EACH);
 }
 
 void
@@ -448,7 +466,7 @@ world_crash(struct world *world, uint32_t n, bool told)
     uint64_t incarnation = world->nodes[n].incarnation;
     stop(world, n);
     for (uint32_t i = 0; told && i < world->members; i++) {
-        if (i == n || is_cut(world, n, i) || is_cut(world, i, n))
+        if (i == n || world_cut(world, n, i) || world_cut(world, i, n))
             continue;
         struct parcel refused = {.kind = PARCEL_REFUSED, .from = n, .to_node = i};
         refused.incarnation = incarnation;
@@ -539,6 +557,7 @@ world_free(struct world *world)
 {
     for (uint32_t i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
+        routes_stop(world, i);
         gossip_free(node->gossip);
         seal_free(node->seal);
         drop_parcels(node);
@@ -565,6 +584,12 @@ happen(struct world *world, struct parcel *parcel)
         if (node->gossip && !node->paused && node->wake_at == parcel->at)
             world_wake(world, parcel->to_node);
         break;
+    case PARCEL_PUMP: {
+        struct parcel again = {.kind = PARCEL_PUMP};
+        routes_pump(world, world->changes);
+        post(world, &again, PUMP_EACH);
+        break;
+    }
     case PARCEL_REFUSED: {
         struct gossip_event event = {
             .kind = GOSSIP_REFUSED, .uuid = parcel->uuid, .incarnation = parcel->incarnation};

@@ -42,8 +42,10 @@ struct node {
     uint64_t resume_at;
     bool new_address; // with the restart
     uint64_t bytes_out, datagrams_out;
-    struct seen *seen;       // by node
-    struct parcel **parcels; // that came while it was paused
+    struct seen *seen;        // by node
+    struct route_log *log;    // NULL: the world has no routes, or the node does not run
+    struct route_peer *peers; // the same
+    struct parcel **parcels;  // that came while it was paused
     uint32_t parcel_count, parcel_cap;
 };
 
@@ -58,6 +60,8 @@ struct world {
     uint32_t node_count; // the first `members` of them are the cluster; the others are strangers
     uint32_t members;
     bool sealed, verbose;
+    bool routes;                // the members have some
+    bool changes;               // and they change
     uint32_t loss, twice, late; // of 1,000 datagrams
     bool streams_lose;          // messages over streams as well, and nothing sends them again
     struct one_way one_ways[WORLD_ONE_WAYS];
@@ -77,7 +81,10 @@ struct world {
 };
 
 struct world *world_new(uint64_t seed, uint32_t members, uint32_t strangers, bool sealed);
+void world_add_routes(struct world *world); // before anybody starts
 void world_free(struct world *world);
+// Does nothing come through?
+bool world_cut(const struct world *world, uint32_t from, uint32_t to);
 uint32_t world_random(struct world *world, uint32_t n); // below n
 // Runs until then, or until something may not be.
 void world_run(struct world *world, uint64_t until);
