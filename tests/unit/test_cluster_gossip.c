@@ -220,6 +220,29 @@ Test(cluster_gossip, a_refused_link_and_one_failed_probe_are_death)
     bench_free(&bench);
 }
 
+Test(cluster_gossip, a_pod_that_was_replaced_dies_by_its_successors_answer)
+{
+    struct bench bench = bench_new(16);
+    struct gossip_event tick = {.kind = GOSSIP_TICK};
+    struct gossip_message ping, answer = {.kind = GOSSIP_NOT_ME};
+    introduce(&bench, 2, 1);
+    do {
+        bench.now = max_u64(gossip_wait_until(bench.gossip), bench.now + 1);
+        step(&bench, &tick);
+    } while (!find(&bench, GOSSIP_SEND, GOSSIP_PING, &ping));
+    introduce(&bench, 28, 1); // the same name, another disk
+    cr_assert_eq(gossip_stats(bench.gossip)->names_twice, 1);
+    answer.seq = ping.seq + 1;
+    say(&bench, 28, 1, answer, NULL); // to another question
+    cr_assert_eq(see(&bench, 2).state, GOSSIP_ALIVE);
+    answer.seq = ping.seq;
+    say(&bench, 28, 1, answer, NULL);
+    cr_assert_eq(see(&bench, 2).state, GOSSIP_DEAD);
+    cr_assert_eq(see(&bench, 28).state, GOSSIP_ALIVE);
+    cr_assert_eq(gossip_stats(bench.gossip)->fast_deaths, 1);
+    bench_free(&bench);
+}
+
 Test(cluster_gossip, a_wrong_claim_about_us_is_refuted_with_a_higher_version)
 {
     struct bench bench = bench_new(16);
