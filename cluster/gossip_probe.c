@@ -2,8 +2,8 @@
 //
 // Each member probes one other in each round, in a shuffled order, so that every member is probed
 // within one walk through it. No answer in time: three others and a stream are tried. No answer at
-// the end of the round: suspicion. Whoever is slow itself (its helpers do not even say "no answer")
-// lengthens its own rounds before it blames others (Lifeguard).
+// the end of the round: suspicion. Whoever is slow itself (those it asks do not even say "no
+// answer") lengthens its own rounds before it blames others (Lifeguard).
 #include "cluster/gossip_parts.h"
 
 void
@@ -99,8 +99,8 @@ static void
 round_widen(struct gossip *g)
 {
     struct probe *probe = &g->probe;
-    struct member *helpers[GOSSIP_INDIRECT];
-    uint32_t n = members_pick(g, true, probe->target, helpers, GOSSIP_INDIRECT);
+    struct member *others[GOSSIP_INDIRECT];
+    uint32_t n = members_pick(g, true, probe->target, others, GOSSIP_INDIRECT);
     probe->timeout_at = NEVER;
     probe->asked = n;
     for (uint32_t i = 0; i < n; i++) {
@@ -110,7 +110,7 @@ round_widen(struct gossip *g)
             .target = probe->target->uuid,
             .address = probe->target->address,
         };
-        tell(g, &message, helpers[i], &helpers[i]->address, false);
+        tell(g, &message, others[i], &others[i]->address, false);
     }
     ping(g, probe->target, probe->seq, true);
 }
