@@ -263,14 +263,27 @@ take_over(struct session *session)
     client_detach(old);
 }
 
-// A session is its user's: nobody else finds it. One that an anonymous client left is anybody's.
+// Is there a way in by which a user name says more than that somebody claims it?
+static bool
+names_are_proved(const struct shard *shard)
+{
+    const struct access_rules *rules = shard->access;
+    const struct config *config = shard->config;
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        if ((rules && rules->listeners[i].ask) || is_known(&config->listeners[i]))
+            return true;
+    return false;
+}
+
+// A session is its user's: nobody else finds it, by whatever listener he comes. One that an
+// anonymous client left is anybody's.
 static bool
 is_others(const struct client *client, const struct session *session,
           const struct connect_view *view)
 {
-    if (!is_asked_about(client) || !session->user)
+    if (!session->user || (view->has_user && slice_equal(slice_str(session->user), view->user)))
         return false;
-    return !view->has_user || !slice_equal(slice_str(session->user), view->user);
+    return names_are_proved(client->shard);
 }
 
 // Nobody can log in by that name any more.
@@ -279,7 +292,7 @@ owner_is_gone(const struct client *client, const struct session *session)
 {
     const struct access_rules *rules = client->shard->access;
     uint32_t i = client->listener_index;
-    return !session->client && rules->listeners[i].users_are_all &&
+    return !session->client && rules && rules->listeners[i].users_are_all &&
            access_users_mark(rules->listeners[i].users, slice_str(session->user)) == 0;
 }
 

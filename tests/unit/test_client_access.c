@@ -250,6 +250,22 @@ Test(client_access, nobody_finds_another_users_session)
     cr_assert(come(&ann)->hello.session_present);
 }
 
+Test(client_access, a_listener_that_asks_nobody_is_no_way_around)
+{
+    sim->config->listener_count = 2;
+    sim->config->listeners[1] = sim->config->listeners[0];
+    sim->config->listeners[1].allow_anonymous = true; // and no rules say that it asks
+    struct sim_conn *first = come(&ann);
+    struct sim_connect nobody = {.id = "a", .keep = true, .expiry_s = 100};
+    struct sim_conn *second = sim_open(sim, broker_home(sim->broker, slice_str("a")));
+    second->client.listener_index = 1;
+    sim_send_connect(second, &nobody);
+    sim_settle(sim);
+    cr_assert_eq(expect_packet(second, MQTT_CONNACK).reason, 0x87);
+    expect_nothing(first);
+    sim->config->listener_count = 1;
+}
+
 Test(client_access, a_session_whose_user_is_gone_ends_for_the_next_one)
 {
     struct sim_conn *first = come(&ann);
