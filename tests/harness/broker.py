@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import transport
+from relay import Relay
 from mqtt import CONNACK, Client, Closed
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -45,7 +46,11 @@ class Broker:
     args: replaces the command line after the program's name. under: what starts the program in its own place."""
 
     def __init__(self, config="", listener=True, args=None, env=None, port=None, under=()):
-        self.port = port or free_port()
+        self.port = self.listens_on = port or free_port()
+        self.relay = None
+        if listener and port is None and transport.chosen() != "tcp":
+            self.relay = Relay(self.listens_on)
+            self.port = self.relay.port
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="tern-test-"))
         self.dir.chmod(0o755)
         self.file = self.dir / "broker.conf"
@@ -63,7 +68,7 @@ class Broker:
             lines = [l for l in lines if l.split(" ")[0] not in OWN_KEYS]
         head = ["log_dest stderr"]
         if self.listener:
-            head += [f"listener {self.port} 127.0.0.1"]
+            head += [f"listener {self.listens_on} 127.0.0.1"]
             head += [] if "allow_anonymous" in config else ["allow_anonymous true"]
             head += transport.listener_keys(transport.chosen())
         self.file.write_text("\n".join(head + lines) + "\n")
