@@ -59,6 +59,9 @@ config_free(struct config *config)
     config_auth_jwt_clear(&config->auth_jwt);
     mem_free(*config_log_file(config));
     mem_free(config->file);
+    for (uint32_t i = 0; config->sources && config->sources[i]; i++)
+        mem_free(config->sources[i]);
+    mem_free((void *)config->sources);
     mem_free(config);
 }
 
@@ -246,8 +249,9 @@ loader_end(struct config_loader *loader, struct config **ret_config)
     mem_free(loader->psk_file);
     mem_free(loader->password_file);
     mem_free(loader->acl_file);
-    for (uint32_t i = 0; i < loader->file_count; i++)
-        mem_free(loader->files[i]);
+    struct config *config = loader->config;
+    config->sources = mem_zalloc((loader->file_count + 1) * sizeof(char *));
+    memcpy(config->sources, loader->files, loader->file_count * sizeof(char *));
     if (loader->report->error_count > 0) {
         config_free(loader->config);
         return ERR_CONFIG;

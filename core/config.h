@@ -15,7 +15,7 @@
 
 #define CONFIG_LISTENERS_MAX  64
 #define CONFIG_PORTS_MAX      16  // -p
-#define CONFIG_FILES_MAX      256 // with those of include_dir
+#define CONFIG_FILES_MAX      256 // with those of include_dir, and these
 #define CONFIG_FILE_BYTES_MAX 1048576
 #define CONFIG_LINE_MAX       4096 // longer than any path
 #define CONFIG_ENV_PREFIX     "TERNMQ_"
@@ -189,7 +189,8 @@ struct config {
     char *user;
     char *pid_file;
     bool daemon, quiet, verbose;
-    char *file; // -c, absolute; NULL = none
+    char *file;     // -c, absolute; NULL = none
+    char **sources; // all files that it was read from, and include_dirs; a NULL ends it
     bool per_listener_settings;
 };
 

@@ -245,6 +245,8 @@ config_set_include_dir(struct config_loader *loader, struct slice value)
         return;
     }
     char *folder = mem_strndup(value.data, value.len);
+    if (loader->file_count < CONFIG_FILES_MAX) // else config_read_file will complain
+        loader->files[loader->file_count++] = mem_strdup(folder);
     struct dirent **entries = NULL;
     int count = scandir(folder, &entries, is_config_name, by_name);
     if (count < 0)

@@ -38,6 +38,7 @@ struct server {
     struct log *log;
     struct listen_set *listeners;
     struct file_watch *watch; // of the files of TLS, passwords and rules
+    struct file_watch *config_watch;
     struct access_service *access;
     struct store *store;   // NULL: nothing is kept
     struct keeper *keeper; // between the store and the shards
@@ -169,6 +170,23 @@ on_files_changed(void *arg)
     (void)kill(getpid(), PROCESS_SIGNAL_FILES); // main waits for it
 }
 
+static void
+on_config_changed(void *arg)
+{
+    (void)arg;
+    (void)kill(getpid(), SIGHUP); // as an operator would
+}
+
+static void
+watch_config(struct server *server)
+{
+    char *const *sources = server->config->sources;
+    uint32_t count = 0;
+    while (sources && sources[count])
+        count++;
+    file_watch_set(server->config_watch, (const char *const *)sources, count);
+}
+
 // From now on, before they are read: a change meanwhile is seen.
 static void
 watch_files(struct server *server, const struct config *config)
@@ -292,6 +310,8 @@ open_listeners(struct server *server)
 {
     char problem[ENTRY_PROBLEM_MAX] = "";
     struct entry_contexts contexts;
+    server->config_watch = file_watch_new(on_config_changed, NULL);
+    watch_config(server);
     server->watch = file_watch_new(on_files_changed, NULL);
     watch_files(server, server->config);
     err_t err = entry_contexts_new(server->config, server->worker_count, &contexts, problem);
@@ -527,6 +547,8 @@ start(struct server *server)
     log_contexts(server);
     if (has_files(server->config))
         file_watch_start(server->watch);
+    if (server->config->file)
+        file_watch_start(server->config_watch);
     log_running(server);
     if (server->ready >= 0)
         process_daemon_ready(server->ready);
@@ -583,12 +605,14 @@ reload(struct server *server)
 {
     process_notify_reloading(clock_mono_us());
     struct config *fresh = NULL;
+    watch_config(server); // what changes from now on is news
     err_t err = config_reload(server->config, &server->options, environ, &fresh, &server->report);
     log_problems(server);
     must((err == OK) == (fresh != NULL));
     if (err == OK)
         err = take_config(server, fresh);
     if (err == OK) {
+        watch_config(server); // it may name other files
         wake_all(server);
         log_line(server->log, LOG_T_INFORMATION, "Config reloaded.");
     } else {
@@ -698,6 +722,7 @@ stop(struct server *server)
     if (server->log)
         log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " terminating");
     file_watch_free(server->watch);
+    file_watch_free(server->config_watch);
     process_end_on_signal(); // who asks twice does not want to wait
     if (server->access)
         access_service_stop(server->access);
