@@ -186,8 +186,7 @@ struct config {
     bool connection_messages;
 
     // Process.
-    char *user;
-    char *pid_file;
+    char *user, *pid_file;
     bool daemon, quiet, verbose;
     char *file;     // -c, absolute; NULL = none
     char **sources; // all files that it was read from, and include_dirs; a NULL ends it

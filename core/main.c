@@ -1,4 +1,6 @@
 // main.c - where the parts are put together: start, signals, stop.
+#include "core/main.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
@@ -15,7 +17,6 @@
 #include "core/process.h"
 #include "core/retained.h"
 #include "io/entry.h"
-#include "io/file_watch.h"
 #include "io/listener.h"
 #include "io/tls_context.h"
 #include "io/worker.h"
@@ -29,29 +30,6 @@
 // second or two, also from a worker that sleeps afterwards. Not static: jemalloc looks the name up.
 extern const char *const malloc_conf;
 const char *const malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
-
-struct server {
-    struct config_options options;
-    struct config_report report;
-    struct config *config; // in force
-    struct worker_features features;
-    struct log *log;
-    struct listen_set *listeners;
-    struct file_watch *watch; // of the files of TLS, passwords and rules
-    struct file_watch *config_watch;
-    struct access_service *access;
-    struct store *store;   // NULL: nothing is kept
-    struct keeper *keeper; // between the store and the shards
-    struct broker *broker;
-    struct access_desk *desk;
-    struct rcu_reader *rcu;
-    unsigned worker_count, started;
-    struct worker *workers[TRIE_SHARDS_MAX];
-    sigset_t signals;
-    int ready;          // tells the parent of a daemon; -1
-    bool pid_file_made; // and is ours to remove
-    char user_text[PROCESS_TEXT_MAX];
-};
 
 // ---- Telling the operator -----------------------------------------------------------------------
 
@@ -67,44 +45,9 @@ print_problems(const struct config_report *report, FILE *out)
 }
 
 static void
-log_problems(const struct server *server)
-{
-    const struct config_report *report = &server->report;
-    for (uint32_t i = 0; i < min_u32(report->error_count, CONFIG_PROBLEMS_MAX); i++)
-        log_line(server->log, LOG_T_ERROR, "Error: %s", report->errors[i].text);
-    for (uint32_t i = 0; i < min_u32(report->warning_count, CONFIG_PROBLEMS_MAX); i++)
-        log_line(server->log, LOG_T_WARNING, "Warning: %s", report->warnings[i].text);
-}
-
-static bool
-has_tls(const struct config *config)
-{
-    const char *files[ENTRY_FILES_MAX];
-    return entry_files(config, files) > 0;
-}
-
-#define FILES_MAX   (ENTRY_FILES_MAX + ACCESS_FILES_MAX)
-#define PROBLEM_MAX (ENTRY_PROBLEM_MAX + ACCESS_PROBLEM_MAX) // room for either
-
-// Those that are watched. Borrowed from the configuration.
-static uint32_t
-files_of(const struct config *config, const char *ret_files[FILES_MAX])
-{
-    uint32_t count = entry_files(config, ret_files);
-    return count + access_service_files(config, ret_files + count);
-}
-
-static bool
-has_files(const struct config *config)
-{
-    const char *files[FILES_MAX];
-    return files_of(config, files) > 0;
-}
-
-static void
 log_library(const struct server *server)
 {
-    if (!has_tls(server->config))
+    if (!main_has_tls(server->config))
         return;
     log_line(server->log, LOG_T_INFORMATION, "TLS by %s.", tls_library());
     if (!tls_library_is_tuned())
@@ -122,7 +65,7 @@ log_start(const struct server *server)
         log_line(server->log, LOG_T_INFORMATION, "Config loaded from %s.", config->file);
     else
         log_line(server->log, LOG_T_INFORMATION, "Using default config.");
-    log_problems(server);
+    main_log_problems(server);
     if (server->user_text[0] != '\0')
         log_line(server->log, LOG_T_WARNING, "Warning: %s", server->user_text);
     if (server->features.warning[0] != '\0')
@@ -154,155 +97,6 @@ log_running(const struct server *server)
              server->worker_count == 1 ? "" : "s", broker_io_name(server->broker));
 }
 
-// ---- Files that change --------------------------------------------------------------------------
-
-static void
-wake_all(const struct server *server)
-{
-    for (unsigned i = 0; i < server->started; i++)
-        worker_wake(server->workers[i]);
-}
-
-static void
-on_files_changed(void *arg)
-{
-    (void)arg;
-    (void)kill(getpid(), PROCESS_SIGNAL_FILES); // main waits for it
-}
-
-static void
-on_config_changed(void *arg)
-{
-    (void)arg;
-    (void)kill(getpid(), SIGHUP); // as an operator would
-}
-
-static void
-watch_config(struct server *server)
-{
-    char *const *sources = server->config->sources;
-    uint32_t count = 0;
-    while (sources && sources[count])
-        count++;
-    file_watch_set(server->config_watch, (const char *const *)sources, count);
-}
-
-// From now on, before they are read: a change meanwhile is seen.
-static void
-watch_files(struct server *server, const struct config *config)
-{
-    const char *files[FILES_MAX];
-    file_watch_set(server->watch, files, files_of(config, files));
-}
-
-// What the operator should know of the contexts in force.
-static void
-log_context(const struct server *server, uint32_t listener, const struct tls_context *context)
-{
-    if (context->notes[0] != '\0')
-        log_line(server->log, LOG_T_WARNING, "Warning: listener %s: %s",
-                 listen_text(server->listeners, listener), context->notes);
-    if (context->expires_s <= (int64_t)(clock_wall_ms() / 1000))
-        log_line(server->log, LOG_T_WARNING, "Warning: listener %s: the certificate has expired",
-                 listen_text(server->listeners, listener));
-}
-
-static void
-note_ends(const struct server *server)
-{
-    int64_t first = INT64_MAX;
-    for (uint32_t i = 0; i < server->config->listener_count; i++) {
-        const struct tls_context *context = listen_tls(server->listeners, i);
-        if (context && context->expires_s < first)
-            first = context->expires_s;
-    }
-    atomic_store(&server->broker->certificate_ends_s, first);
-}
-
-static void
-log_contexts(const struct server *server)
-{
-    for (uint32_t i = 0; i < server->config->listener_count; i++)
-        if (listen_tls(server->listeners, i))
-            log_context(server, i, listen_tls(server->listeners, i));
-    note_ends(server);
-}
-
-static void
-unref_context(void *context)
-{
-    tls_context_unref(context);
-}
-
-// While workers run.
-static void
-exchange_context(struct server *server, uint32_t listener, struct tls_context *context)
-{
-    struct tls_context *old = listen_set_tls(server->listeners, listener, context);
-    rcu_online(server->rcu);
-    if (old)
-        rcu_defer(server->rcu, old, unref_context);
-    rcu_offline(server->rcu);
-    if (context)
-        log_context(server, listener, context);
-}
-
-// Each listener whose new files are good gets them.
-static void
-reload_tls(struct server *server)
-{
-    bool failed = false;
-    char problem[ENTRY_PROBLEM_MAX];
-    for (uint32_t i = 0; i < server->config->listener_count; i++) {
-        struct tls_context *context;
-        if (entry_context_new(server->config, i, server->worker_count, &context, problem) == OK) {
-            exchange_context(server, i, context);
-            continue;
-        }
-        failed = true;
-        log_line(server->log, LOG_T_ERROR, "Error: %s; what was loaded before holds", problem);
-    }
-    atomic_store(&server->broker->tls_reload_failed, failed);
-    note_ends(server);
-    if (!failed)
-        log_line(server->log, LOG_T_INFORMATION, "Certificates and keys reloaded.");
-}
-
-// ---- Passwords and rules ------------------------------------------------------------------------
-
-static void
-exchange_rules(struct server *server)
-{
-    access_service_enforce(server->access);
-    atomic_store(&server->broker->access_reload_failed, 0);
-}
-
-// All of them, or none.
-static void
-reload_access(struct server *server)
-{
-    char problem[ACCESS_PROBLEM_MAX];
-    if (access_service_reload(server->access, server->config, problem) != OK) {
-        atomic_store(&server->broker->access_reload_failed, 1);
-        log_line(server->log, LOG_T_ERROR, "Error: %s; what was loaded before holds", problem);
-        return;
-    }
-    exchange_rules(server);
-    wake_all(server);
-    log_line(server->log, LOG_T_INFORMATION, "Passwords and access rules reloaded.");
-}
-
-static void
-reload_files(struct server *server)
-{
-    const char *files[ACCESS_FILES_MAX];
-    watch_files(server, server->config);
-    if (has_tls(server->config))
-        reload_tls(server);
-    if (access_service_files(server->config, files) > 0)
-        reload_access(server);
-}
-
 // ---- Start --------------------------------------------------------------------------------------
 
 static err_t
@@ -310,10 +104,7 @@ open_listeners(struct server *server)
 {
     char problem[ENTRY_PROBLEM_MAX] = "";
     struct entry_contexts contexts;
-    server->config_watch = file_watch_new(on_config_changed, NULL);
-    watch_config(server);
-    server->watch = file_watch_new(on_files_changed, NULL);
-    watch_files(server, server->config);
+    main_watch(server);
     err_t err = entry_contexts_new(server->config, server->worker_count, &contexts, problem);
     if (err == OK) {
         err = listen_open(server->config, server->worker_count, &server->listeners, problem,
@@ -544,11 +335,8 @@ start(struct server *server)
         log_line(server->log, LOG_T_ERROR, "Error: the broker cannot start: %s", err_text(err));
         return err;
     }
-    log_contexts(server);
-    if (has_files(server->config))
-        file_watch_start(server->watch);
-    if (server->config->file)
-        file_watch_start(server->config_watch);
+    main_log_contexts(server);
+    main_watch_start(server);
     log_running(server);
     if (server->ready >= 0)
         process_daemon_ready(server->ready);
@@ -557,71 +345,6 @@ start(struct server *server)
 }
 
 // ---- Signals ------------------------------------------------------------------------------------
-
-static void
-reopen_log(const struct server *server)
-{
-    if (log_reopen(server->log, &server->config->log) != OK)
-        log_line(server->log, LOG_T_ERROR, "Error: cannot reopen the log; the old one goes on");
-}
-
-// Takes fresh. With its certificates, keys, passwords and rules, or not at all.
-static err_t
-take_config(struct server *server, struct config *fresh)
-{
-    must(fresh->listener_count == server->config->listener_count);
-    char problem[PROBLEM_MAX];
-    struct entry_contexts contexts;
-    watch_files(server, fresh);
-    err_t err = entry_contexts_new(fresh, server->worker_count, &contexts, problem);
-    if (err == OK) {
-        err = access_service_reload(server->access, fresh, problem);
-        if (err != OK)
-            entry_contexts_free(&contexts);
-    }
-    if (err != OK) {
-        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
-        watch_files(server, server->config);
-        config_free(fresh);
-        return err;
-    }
-    for (uint32_t i = 0; i < fresh->listener_count; i++)
-        exchange_context(server, i, contexts.of[i]);
-    rcu_online(server->rcu);
-    broker_set_config(server->broker, server->rcu, fresh); // frees the old one in time
-    rcu_offline(server->rcu);
-    exchange_rules(server);
-    server->config = fresh;
-    atomic_store(&server->broker->tls_reload_failed, 0);
-    note_ends(server);
-    if (has_files(fresh))
-        file_watch_start(server->watch);
-    return OK;
-}
-
-// Bad news leaves everything as it is.
-static void
-reload(struct server *server)
-{
-    process_notify_reloading(clock_mono_us());
-    struct config *fresh = NULL;
-    watch_config(server); // what changes from now on is news
-    err_t err = config_reload(server->config, &server->options, environ, &fresh, &server->report);
-    log_problems(server);
-    must((err == OK) == (fresh != NULL));
-    if (err == OK)
-        err = take_config(server, fresh);
-    if (err == OK) {
-        watch_config(server); // it may name other files
-        wake_all(server);
-        log_line(server->log, LOG_T_INFORMATION, "Config reloaded.");
-    } else {
-        log_line(server->log, LOG_T_ERROR,
-                 "Error: the configuration was not reloaded; the last good one holds");
-    }
-    reopen_log(server); // also where only the log file was moved away
-    process_notify("READY=1");
-}
 
 static void
 back_up(struct server *server)
@@ -644,15 +367,15 @@ on_signal(struct server *server, int number)
         return false;
     }
     if (number == PROCESS_SIGNAL_FILES) {
-        reload_files(server);
+        main_reload_files(server);
         return false;
     }
     switch (number) {
     case SIGHUP:
-        reload(server);
+        main_reload(server);
         return false;
     case SIGUSR1:
-        reopen_log(server);
+        main_reopen_log(server);
         log_line(server->log, LOG_T_INFORMATION, "Log reopened.");
         return false;
     case SIGUSR2:
@@ -672,7 +395,7 @@ follow_host(struct server *server)
 {
     listen_set_descriptors(server->listeners, process_descriptors());
     if (server->config->memory_follows && governor_follow_host(server->broker))
-        wake_all(server);
+        main_wake_workers(server);
 }
 
 static void
@@ -721,8 +444,7 @@ stop(struct server *server)
     process_notify("STOPPING=1");
     if (server->log)
         log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " terminating");
-    file_watch_free(server->watch);
-    file_watch_free(server->config_watch);
+    main_watch_end(server);
     process_end_on_signal(); // who asks twice does not want to wait
     if (server->access)
         access_service_stop(server->access);
@@ -750,7 +472,7 @@ static int
 test_config(const struct server *server, err_t err)
 {
     print_problems(&server->report, stderr);
-    char problem[PROBLEM_MAX];
+    char problem[MAIN_PROBLEM_MAX];
     struct entry_contexts contexts;
     struct access_service *access;
     if (err == OK) {
