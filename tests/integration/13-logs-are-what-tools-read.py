@@ -50,6 +50,7 @@ def why_they_went():
 def no_line_is_made_by_a_peers_text_or_a_probe():
     mqtt.Client(broker.address).open("a\n1: Client b [x] disconnected: c.").bye()
     broker.wait_log(r"as a\\x0a1: Client")
+    broker.wait_log(r"^\d+: Client a\\x0a1: .* disconnected: connection closed by client")
     before = broker.log().count("\n")
     mqtt.Client(broker.address).close()
     time.sleep(0.2)
