@@ -31,6 +31,7 @@ access_question_new(const struct access_texts *texts)
         len += from[i].len;
     struct question_block *block = mem_zalloc(sizeof *block + len);
     block->len = len;
+    block->question.bytes = sizeof *block + len;
     uint8_t *p = block->bytes;
     for (size_t i = 0; i < TEXTS; i++) {
         to[i] = slice_of(from[i].data ? p : NULL, from[i].len);

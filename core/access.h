@@ -77,6 +77,7 @@ struct access_question {
     bool retain;       // PUBLISH
     bool clean;        // CONNECT
     uint64_t asked_ms; // monotonic
+    uint64_t bytes;    // of memory, for the shard's account
     struct access_texts texts;
     struct access_answer answer;
 };

@@ -60,9 +60,11 @@ ask(struct client *client, struct access_question *question)
     question->asked_ms = shard->now_ms;
     struct client_access *access = client_access_of(client);
     list_push(&access->asked, &question->asked);
+    uint64_t bytes = question->bytes; // it is the desk's afterwards
     err_t err = access_ask(shard->broker->desk, question);
     if (err == OK) {
         stat_add(&shard->stats.access_asked, 1);
+        shard->in_bytes += bytes;
         suspend(client);
         return ERR_WAIT;
     }
@@ -223,6 +225,8 @@ client_answers(struct shard *shard)
     struct access_desk *desk = shard->broker->desk;
     struct access_question *question;
     while (desk && (question = access_next_answer(desk, shard->index)) != NULL) {
+        must(shard->in_bytes >= question->bytes);
+        shard->in_bytes -= question->bytes;
         client_control_keep(shard, &question->answer);
         if (question->client)
             on_answer(question->client, question);

@@ -82,7 +82,7 @@ struct shard {
     uint64_t hold_ms;       // when a held acknowledgement is due; UINT64_MAX = none
     bool news;              // what is parked may be due
     struct delivery_totals totals;
-    uint64_t in_bytes;         // input buffers of incomplete packets, and packets held back
+    uint64_t in_bytes;         // incomplete packets, packets held back, questions about clients
     enum governor_level level; // of this tick: what gives way to save memory
 };
 
