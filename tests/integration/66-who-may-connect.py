@@ -1,5 +1,6 @@
 """Password files as mosquitto_passwd writes them, SCRAM, whose a session is, and files that change."""
 import os
+import resource
 import signal
 import subprocess
 
@@ -201,6 +202,26 @@ def a_bad_file_changes_nothing_and_is_told():
     replace(good)
     wait_more(RELOADED, before)
     sys_value("access/reload failed", b"0")
+
+
+@s.scenario
+def a_reload_without_descriptors_keeps_what_holds():
+    stays, _ = come("stays", "ann", "secret")
+    before = log_count("the last good one holds")
+    limits = resource.prlimit(broker.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        broker.signal(signal.SIGHUP)
+        wait_more("the last good one holds", before)
+        stays.ping()
+    finally:
+        resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, limits)
+    refused(0x86, "x", "ann", "wrong")
+    refused(0x87, "x")
+    client, connack = come("x", "ann", "secret")
+    assert connack.reason == 0
+    client.bye()
+    stays.bye()
 
 
 @s.scenario
