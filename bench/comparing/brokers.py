@@ -21,8 +21,8 @@ class Failed(Exception):
     """A run that told nothing, in words for the report."""
 
 
-# Everything is at its default, but where defaults end what is measured: a full queue drops, and mosquitto closes
-# on a publisher with more QoS 2 messages under way.
+# Everything is at its default, but where defaults end what is measured: a full queue drops (of sessions that are
+# away, or in open loop), and mosquitto closes on a publisher with more QoS 2 messages under way.
 NO_LIMITS = ["max_queued_messages 0", "max_inflight_messages 0"]
 
 
@@ -34,7 +34,7 @@ class Broker:
         self.name, self.kind, self.command, self.version = name, kind, command, version
         self.lines = list(lines)
         self.process = self.folder = self.pid = None
-        self.port = 0
+        self.port, self.durable = 0, False
 
     def describe(self):
         return {"name": self.name, "kind": self.kind, "version": self.version, "config": self.lines}
@@ -48,15 +48,15 @@ class Broker:
 
     # -- starting --
 
-    def _config(self, options, durable):
+    def _config(self, options, limits):
         lines = [f"listener {self.port} 127.0.0.1", *ways.listener_lines(options), "allow_anonymous true"]
-        if durable or str(dict(options).get("qos")) == "2":
+        if not limits or str(dict(options).get("qos")) == "2":
             lines += NO_LIMITS
         if self.kind == "mosquitto" and os.geteuid() == 0:
             lines.append("user root")  # or it could not write to the folder
         if self.kind == "mosquitto" and "websocket" in options:
             lines.append(f"listener 0 {self.folder}/socket")  # 2.0.11 does not start with WebSockets alone
-        if durable:
+        if self.durable:
             lines += ["persistence true", f"persistence_location {self.folder}/"]
         return "\n".join(lines + self.lines) + "\n"
 
@@ -66,9 +66,9 @@ class Broker:
         compound = any(c in command for c in ";&|\n") or command.startswith("exec ")
         return ["/bin/sh", "-c", command if compound else f"exec {command}"]
 
-    def start(self, port, options=(), durable=False):
-        """options: of ternmq-bench, with which it will come."""
-        self.port = port
+    def start(self, port, options=(), durable=False, limits=True):
+        """options: of ternmq-bench, with which it will come. limits: the defaults of queues."""
+        self.port, self.durable = port, durable
         # The kernel closes what an io_uring still held a while after its process has ended.
         end = time.monotonic() + STOP_S
         while is_taken(port):
@@ -76,7 +76,7 @@ class Broker:
                 raise Failed(f"port {port} is in use by somebody else")
             time.sleep(0.05)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ternmq-compare-"))
-        (self.folder / "broker.conf").write_text(self._config(options, durable))
+        (self.folder / "broker.conf").write_text(self._config(options, limits and not durable))
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen(self._command_line(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             cwd=self.folder, start_new_session=True)

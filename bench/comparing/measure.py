@@ -36,7 +36,8 @@ class Measurement:
         """A broker from start to end, and the generator's report: {"report", "error", and what surrounded it}."""
         run = {"report": None, "error": "", "before_ms": self.calibrate()}
         try:
-            broker.start(self.port, {**options, **self.overrides}, durable=experiment.scenario in DURABLE_SCENARIOS)
+            broker.start(self.port, {**options, **self.overrides}, durable=experiment.scenario in DURABLE_SCENARIOS,
+                         limits=experiment.kind != "latency")
             watch = machine.Watch(broker.pid)
             try:
                 run["report"], run["error"] = self.generate(broker, options)

@@ -140,17 +140,26 @@ def a_will_is_published_when_the_connection_is_lost_and_not_otherwise():
 
 @s.scenario
 def a_session_goes_on_by_another_way():
-    ways = list(WAYS)
-    for way, following in zip(ways, ways[1:] + ways[:1]):
-        before = Client(way, "durable", clean=False)
-        before.subscribe("session/#", 1)
-        before.lose()
-        sender = Client("tcp", "sender")
-        sender.publish("session/a", way, 1)
-        sender.bye()
-        after = Client(following, "durable", clean=False)
-        assert after.message().payload == way.encode()
-        after.bye()
+    # A session is its user's, and a certificate's name is a user.
+    named = [way for way in WAYS if "mutual" in way]
+    nameless = [way for way in WAYS if way not in named]
+    for ways in (nameless, named):
+        for way, following in zip(ways, ways[1:] + ways[:1]):
+            name = f"durable-{ways[0]}"
+            before = Client(way, name, clean=False)
+            before.subscribe("session/#", 1)
+            before.lose()
+            sender = Client("tcp", "sender")
+            sender.publish("session/a", way, 1)
+            sender.bye()
+            after = Client(following, name, clean=False)
+            assert after.message().payload == way.encode()
+            after.bye()
+    try:
+        Client("tls", f"durable-{named[0]}", clean=False)
+    except AssertionError:
+        return
+    raise AssertionError("somebody without a certificate found the session of one that has one")
 
 
 def refused(way, name="refused", **kw):

@@ -79,8 +79,12 @@ reference = Reference(broker.dir)
 
 def put_in_force(side, path, text, number):
     path.write_text(text)
+    before = broker.log().count("Config reloaded") if side is broker else 0
     side.signal(signal.SIGHUP)
     end = time.monotonic() + 10
+    while side is broker and broker.log().count("Config reloaded") == before:  # then they hold on all workers
+        assert time.monotonic() < end, f"the rules are not in force:\n{text}\n{broker.log()[-500:]}"
+        time.sleep(0.01)
     while True:
         try:
             c = mqtt.Client(side.address).open(f"probe{number}", user=f"probe{number}")
