@@ -2,7 +2,8 @@
 //
 // Job:    what password files and SCRAM are made of [RFC 2104] [RFC 8018 section 5.2].
 // Owner:  the caller. Thread: any. The first use of each kind comes before there are several
-//         threads, because the library looks at the processor then (users_parse does).
+//         threads, because the library looks at the processor then (users_parse and jwt_keys_parse
+//         do).
 // Memory: the stack, wiped. Limits: none.
 #ifndef TERN_CORE_ACCESS_DIGEST_H
 #define TERN_CORE_ACCESS_DIGEST_H

@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 
 #include "core/access/base64.h"
+#include "core/access/digest.h"
 #include "core/access/jwt_key.h"
 
 static const char *const alg_names[JWT_ALGS] = {
@@ -238,11 +239,22 @@ from_text(struct jwt_keys *keys, struct slice text, struct file_problem *ret_pro
     return from_line(keys, text, ret_problem);
 }
 
+// The library looks at the processor at its first use, without a lock (digest.h): that is here,
+// before the threads have the keys.
+static void
+use_digests_once(void)
+{
+    uint8_t digest[DIGEST_LEN_MAX];
+    digest_of(DIGEST_SHA256, slice_of(NULL, 0), slice_of(NULL, 0), digest);
+    digest_of(DIGEST_SHA512, slice_of(NULL, 0), slice_of(NULL, 0), digest);
+}
+
 err_t
 jwt_keys_parse(const char *name, struct slice text, struct jwt_keys **ret_keys,
                struct file_problem *ret_problem)
 {
     must(name != NULL && ret_keys != NULL);
+    use_digests_once();
     struct jwt_keys *keys = mem_zalloc(sizeof *keys);
     atomic_store(&keys->refs, 1);
     struct file_problem problem;
