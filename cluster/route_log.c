@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 
 #include "cluster/route_set.h"
+#include "cluster/wire_int.h"
 
 #define LOG_MAGIC   0x726f7574u
 #define CHANGE_HEAD 8u
@@ -22,22 +23,6 @@ struct route_log {
     uint32_t *offsets;         // of change n: offsets[n % offset_count]
     uint32_t offset_count;
 };
-
-static void
-put_u64(uint8_t *to, uint64_t value)
-{
-    for (unsigned i = 0; i < 8; i++)
-        to[i] = (uint8_t)(value >> (56 - 8 * i));
-}
-
-static uint64_t
-get_u64(const uint8_t *at)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++)
-        value = value << 8 | at[i];
-    return value;
-}
 
 void
 route_digest_write(const struct route_digest *digest, uint8_t ret[ROUTE_DIGEST_LEN])

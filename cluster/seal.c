@@ -15,6 +15,8 @@
 #include "core/base/list.h"
 #include "core/base/mem.h"
 
+#include "cluster/wire_int.h"
+
 #define SEAL_MAGIC  0x7365616cu
 #define SEAL_FORMAT 1u
 #define KEY_LEN     32u
@@ -54,24 +56,6 @@ struct seal {
     uint32_t sender_count;
     struct seal_stats stats;
 };
-
-// ---- Bytes --------------------------------------------------------------------------------------
-
-static void
-put64(uint8_t *to, uint64_t value)
-{
-    for (unsigned i = 0; i < 8; i++)
-        to[i] = (uint8_t)(value >> (56 - 8 * i));
-}
-
-static uint64_t
-get64(const uint8_t *at)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++)
-        value = value << 8 | at[i];
-    return value;
-}
 
 static uint32_t
 get32(const uint8_t *at)
@@ -212,8 +196,8 @@ seal_new(const struct seal_config *config, struct seal **ret_seal)
     list_init(&seal->used);
     seal->key = (struct hash_key){config->boot, config->incarnation};
     memcpy(seal->life, config->uuid.bytes, 16);
-    put64(seal->life + 16, config->incarnation);
-    put64(seal->life + 24, config->boot);
+    put_u64(seal->life + 16, config->incarnation);
+    put_u64(seal->life + 24, config->boot);
     int initialised = wc_AesInit(&seal->aes, NULL, INVALID_DEVID);
     must(initialised == 0 && config->incarnation > 0);
     err_t err = seal_set_secrets(seal, config);
@@ -249,7 +233,7 @@ seal_cluster(struct slice cluster_name)
     int err = wc_HKDF_Extract(WC_SHA256, cluster_name.data, cluster_name.len, unconst(no_secret),
                               sizeof no_secret - 1, digest);
     must(err == 0);
-    return get64(digest);
+    return get_u64(digest);
 }
 
 const struct seal_stats *
@@ -271,8 +255,8 @@ seal_close(struct seal *seal, struct slice message, uint8_t ret[GOSSIP_DATAGRAM_
     for (unsigned i = 0; i < 4; i++)
         ret[1 + i] = (uint8_t)(seal->secrets[0].hint >> (24 - 8 * i));
     memcpy(ret + LIFE_AT, seal->life, LIFE_LEN);
-    put64(ret + LIFE_AT + LIFE_LEN, seal->counter);
-    put64(nonce + 4, seal->counter);
+    put_u64(ret + LIFE_AT + LIFE_LEN, seal->counter);
+    put_u64(nonce + 4, seal->counter);
     int err =
         wc_AesGcmEncrypt(&seal->aes, ret + SEAL_HEAD, message.data, message.len, nonce,
                          sizeof nonce, ret + SEAL_HEAD + message.len, SEAL_TAG, ret, SEAL_HEAD);
@@ -352,8 +336,8 @@ seal_open(struct seal *seal, struct slice datagram, uint8_t room[GOSSIP_PLAIN_MA
     if (!secret)
         return refuse(&seal->stats.strangers);
     memcpy(ret_opened->uuid.bytes, life, 16);
-    ret_opened->incarnation = get64(life + 16);
-    uint64_t boot = get64(life + 24), counter = get64(life + LIFE_LEN);
+    ret_opened->incarnation = get_u64(life + 16);
+    uint64_t boot = get_u64(life + 24), counter = get_u64(life + LIFE_LEN);
     if (ret_opened->incarnation == 0 || counter == 0)
         return refuse(&seal->stats.malformed);
 
