@@ -134,6 +134,18 @@ close_if_done(struct client *c)
 
 // ---- Connecting -------------------------------------------------------------------------------
 
+// False with errno set. The port is chosen later: one that is in use towards another address will
+// do.
+static bool
+bind_to(int fd, const struct host *from)
+{
+    int on = 1;
+    if (from->address_len == 0)
+        return true;
+    (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    return bind(fd, (const struct sockaddr *)&from->address, from->address_len) == 0;
+}
+
 void
 client_connect(struct client *c, uint64_t due_us)
 {
@@ -147,6 +159,10 @@ client_connect(struct client *c, uint64_t due_us)
     w->connecting++;
     c->fd = socket(host->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0) {
+        client_lose(c, strerrordesc_np(errno));
+        return;
+    }
+    if (!bind_to(c->fd, &w->run->hosts.from)) {
         client_lose(c, strerrordesc_np(errno));
         return;
     }
@@ -169,6 +185,8 @@ put_connect(struct client *c)
         .version = (int)options->version,
         .expiry_s = w->run->shape.durable ? (uint32_t)options->session_expiry_s : 0,
         .keep_alive_s = (uint16_t)options->keep_alive_s,
+        .user_name = options_text(options->user_name),
+        .password = options_text(options->password),
     };
     if (c->publishes && c->hears) {
         struct message message;
@@ -202,7 +220,7 @@ client_on_connect(struct client *c, int result)
     c->receiving = true;
 }
 
-// One who came is ready.
+// One who came is ready, or was refused as it had to be: then the server closes.
 static void
 come(struct client *c)
 {
@@ -217,7 +235,10 @@ come(struct client *c)
     if (worker_measures(w, c->started_us))
         histogram_record(connect ? &w->latency : &w->come_latency,
                          w->now_us - min_u64(c->started_us, w->now_us));
-    client_leave(c);
+    if (w->run->options->refused)
+        c->state = CLIENT_LEAVING;
+    else
+        client_leave(c);
 }
 
 static void
@@ -385,6 +406,14 @@ on_connack(struct client *c, const struct wire_frame *frame)
     struct wire_connack connack;
     if (c->state != CLIENT_WAIT_CONNACK || !wire_connack(frame, (int)options->version, &connack))
         return false;
+    if (options->refused && connack.reason != 0) {
+        client_ready(c);
+        return true;
+    }
+    if (options->refused) {
+        client_lose(c, "CONNECT was accepted");
+        return true;
+    }
     if (connack.reason != 0) {
         char why[64];
         (void)snprintf(why, sizeof why, "CONNECT refused with code 0x%02x", connack.reason);

@@ -1,8 +1,7 @@
 // client.h - one MQTT connection.
 //
 // Job:    connect, subscribe, ping, cut the byte stream into packets, gather what is to be sent;
-// the
-//         QoS flows are publisher.h's and subscriber.h's.
+//         the QoS flows are publisher.h's and subscriber.h's.
 // Owner:  its worker, in an array; a client keeps its slot for ever. Thread: the worker's.
 // Memory: two out-buffers and a buffer for cut packets, all empty while the client is silent.
 // Limits: one send and one receive in the kernel at a time.

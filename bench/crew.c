@@ -25,7 +25,9 @@ crew_make(struct course *course)
 {
     struct run *run = &course->run;
     char why[HOSTS_WHY_MAX];
-    if (hosts_resolve(run->options->host, (uint16_t)run->options->port, &run->hosts, why) != OK) {
+    const struct options *options = run->options;
+    if (hosts_resolve(options->host, (uint16_t)options->port, &run->hosts, why) != OK ||
+        (options->bind[0] != '\0' && hosts_bind(&run->hosts, options->bind, why) != OK)) {
         course_note_failure(course, "%s", why);
         return ERR_IO;
     }

@@ -35,6 +35,8 @@ durable_outage(struct course *course)
         .address = (const struct sockaddr *)&run->hosts.rows[0].address,
         .address_len = run->hosts.rows[0].address_len,
         .version = (int)run->options->version,
+        .user_name = options_text(run->options->user_name),
+        .password = options_text(run->options->password),
     };
     if (restart_run(&restart) != OK) {
         give_up(course, "the broker did not come back", restart.command);

@@ -56,6 +56,23 @@ resolve(char *name, uint16_t default_port, struct host *ret_host, char *ret_why)
 }
 
 err_t
+hosts_bind(struct hosts *hosts, const char *address, char ret_why[HOSTS_WHY_MAX])
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *found = NULL;
+    int error = getaddrinfo(address, NULL, &hints, &found);
+    if (error != 0) {
+        (void)snprintf(ret_why, HOSTS_WHY_MAX, "--bind: \"%.60s\": expected an address", address);
+        return ERR_CONFIG;
+    }
+    must(found->ai_addrlen <= sizeof hosts->from.address);
+    memcpy(&hosts->from.address, found->ai_addr, found->ai_addrlen);
+    hosts->from.address_len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return OK;
+}
+
+err_t
 hosts_resolve(const char *list, uint16_t port, struct hosts *ret_hosts, char ret_why[HOSTS_WHY_MAX])
 {
     *ret_hosts = (struct hosts){0};

@@ -20,11 +20,15 @@ struct host {
 struct hosts {
     struct host rows[HOSTS_MAX];
     uint32_t count;
+    struct host from; // where connections come from; address_len 0 = wherever
 };
 
 // port: of those who name none. ERR_CONFIG with a text that says why.
 NODISCARD err_t hosts_resolve(const char *list, uint16_t port, struct hosts *ret_hosts,
                               char ret_why[HOSTS_WHY_MAX]);
+
+// address: of this machine, as a number. ERR_CONFIG with a text that says why.
+NODISCARD err_t hosts_bind(struct hosts *hosts, const char *address, char ret_why[HOSTS_WHY_MAX]);
 
 // Publisher p goes to host p mod n, everyone else with that number to the next one: so what a pair
 // says has to cross between nodes.

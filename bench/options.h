@@ -40,10 +40,18 @@ struct options {
     const char *agent, *agents;
     uint64_t agents_wait_s, broker_agent;
     const char *cafile;
-    uint64_t tls_version; // 12, 13
+    const char *bind, *user_name, *password; // "": none
+    uint64_t tls_version;                    // 12, 13
     bool json, tolerate, help, agent_once, exact, shared;
-    bool tls, websocket, resume;
+    bool tls, websocket, resume, refused;
 };
+
+// A text option, or NULL when it was not given.
+static inline const char *
+options_text(const char *text)
+{
+    return *text != '\0' ? text : NULL;
+}
 
 #define OPTIONS_WORD_MAX 320u // "--name=value" for an agent
 

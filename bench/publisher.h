@@ -5,8 +5,7 @@
 //         not acknowledged.
 // Owner:  the client. Thread: its worker's.
 // Memory: one encoded packet to copy from; its packet identifiers (pending.h); who commands, 8
-// bytes
-//         per device.
+//         bytes per device.
 // Limits: 65,535 messages unacknowledged, fewer if the server's Receive Maximum or --inflight says.
 #ifndef TERN_BENCH_PUBLISHER_H
 #define TERN_BENCH_PUBLISHER_H

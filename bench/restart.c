@@ -113,7 +113,12 @@ ask(int fd, const struct restart *restart, uint64_t until_us)
     (void)snprintf(id, sizeof id, "bench-probe-%ld", (long)getpid());
     if (connect(fd, restart->address, restart->address_len) != 0)
         return false;
-    wire_put_connect(&out, &(struct wire_connect){.client_id = id, .version = restart->version});
+    wire_put_connect(&out, &(struct wire_connect){
+                               .client_id = id,
+                               .version = restart->version,
+                               .user_name = restart->user_name,
+                               .password = restart->password,
+                           });
     bool answered = send_all(fd, &out) && read_connack(fd, restart->version, until_us);
     out.len = 0;
     wire_put_disconnect(&out);

@@ -22,6 +22,7 @@ struct restart {
     const struct sockaddr *address;
     socklen_t address_len;
     int version;
+    const char *user_name, *password; // NULL: none
     // Set by restart_run.
     uint64_t attempts; // how often the command was run
     uint64_t broker;   // its process, when the command started it in the foreground; else 0

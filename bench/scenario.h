@@ -2,8 +2,8 @@
 //
 // Job:    the shape of each scenario: clients, topics and filters. A stream is one publisher as one
 //         subscriber sees it; where a group shares its messages, as the group sees it.
-// Owner:  the run. Thread: read-only after scenario_shape. Memory: none. Limits: those of
-// options.h.
+// Owner:  the run. Thread: read-only after scenario_shape. Memory: none.
+// Limits: those of options.h.
 #ifndef TERN_BENCH_SCENARIO_H
 #define TERN_BENCH_SCENARIO_H
 

@@ -266,6 +266,12 @@ will_bytes(const struct wire_connect *connect)
     return properties + 2 + (uint32_t)strlen(connect->will_topic) + 2 + connect->will_len;
 }
 
+static uint32_t
+string_bytes(const char *text)
+{
+    return text != NULL ? 2 + (uint32_t)strlen(text) : 0;
+}
+
 void
 wire_put_connect(struct buffer *out, const struct wire_connect *connect)
 {
@@ -276,9 +282,13 @@ wire_put_connect(struct buffer *out, const struct wire_connect *connect)
     uint8_t flags = clean ? 0x02 : 0; // clean session / clean start
     if (connect->will_topic != NULL)
         flags |= (uint8_t)(0x04 | connect->will_qos << 3);
+    if (connect->user_name != NULL)
+        flags |= 0x80;
+    if (connect->password != NULL)
+        flags |= 0x40;
     put_header(out, WIRE_CONNECT, 0,
-               10 + properties_len + 2 + (uint32_t)strlen(connect->client_id) +
-                   will_bytes(connect));
+               10 + properties_len + string_bytes(connect->client_id) + will_bytes(connect) +
+                   string_bytes(connect->user_name) + string_bytes(connect->password));
     put_string(out, "MQTT");
     put_u8(out, (uint8_t)connect->version);
     put_u8(out, flags);
@@ -291,13 +301,17 @@ wire_put_connect(struct buffer *out, const struct wire_connect *connect)
         put_u16(out, connect->expiry_s & UINT16_MAX);
     }
     put_string(out, connect->client_id);
-    if (connect->will_topic == NULL)
-        return;
-    if (is_5)
-        put_u8(out, 0);
-    put_string(out, connect->will_topic);
-    put_u16(out, connect->will_len);
-    buffer_put(out, connect->will, connect->will_len);
+    if (connect->will_topic != NULL) {
+        if (is_5)
+            put_u8(out, 0);
+        put_string(out, connect->will_topic);
+        put_u16(out, connect->will_len);
+        buffer_put(out, connect->will, connect->will_len);
+    }
+    if (connect->user_name != NULL)
+        put_string(out, connect->user_name);
+    if (connect->password != NULL)
+        put_string(out, connect->password);
 }
 
 // A filter stands there as in UNSUBSCRIBE, and behind it a byte for the QoS in SUBSCRIBE.

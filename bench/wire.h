@@ -93,6 +93,7 @@ struct wire_connect {
     const uint8_t *will;
     uint32_t will_len;
     uint8_t will_qos;
+    const char *user_name, *password; // NULL: none
 };
 void wire_put_connect(struct buffer *out, const struct wire_connect *connect);
 // Filters are gathered, then put into one SUBSCRIBE with one QoS for all, or UNSUBSCRIBE.

@@ -1,8 +1,9 @@
 // gossip_codec.h - what members tell each other in a datagram.
 //
-// Job:    the words of membership (uuid, address, state, record, message) and their bytes,
-// version 1. Owner:  none: decoded things borrow from the bytes. Thread: any. Memory: none. Limits:
-// GOSSIP_PLAIN_MAX bytes a message; a name, metadata and a digest as below. A message is
+// Job:    the words of membership (uuid, address, state, record, message) and their bytes, version
+//         1.
+// Owner:  none: decoded things borrow from the bytes. Thread: any. Memory: none.
+// Limits: GOSSIP_PLAIN_MAX bytes a message; a name, metadata and a digest as below. A message is
 //         taken whole or not at all: gossip_decode looks at every record before it says OK.
 //
 // A message: u8 version, u8 kind, u64 cluster, the sender's brief, what its kind needs, then

@@ -133,8 +133,7 @@ round_succeed(struct gossip *g)
     aware(g, -1);
 }
 
-// ---- A member whose link was reset and that could not be dialled
-// ---------------------------------
+// ---- A member whose link was reset and that could not be dialled --------------------------------
 
 void
 probe_refused(struct gossip *g, struct member *m)

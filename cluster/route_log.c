@@ -145,6 +145,18 @@ route_log_count(const struct route_log *log)
     return log->set.count;
 }
 
+uint64_t
+route_log_key_bytes(const struct route_log *log)
+{
+    return log->set.key_bytes;
+}
+
+uint32_t
+route_log_weight(const struct route_log *log, struct slice key)
+{
+    return route_set_weight(&log->set, key);
+}
+
 // ---- Reading ------------------------------------------------------------------------------------
 
 void

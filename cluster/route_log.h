@@ -1,15 +1,13 @@
 // route_log.h - the routes that point to a node: written by it alone, copied by all others.
 //
 // Job:    owner: a set of (key, weight), a number for each change, the recent changes, a hash of
-// the
-//         set that does not depend on order. Replica: applies changes in order, goes on where it
-//         was, or takes a snapshot and swaps it in whole.
+//         the set that does not depend on order. Replica: applies changes in order, goes on where
+//         it was, or takes a snapshot and swaps it in whole.
 // Owner:  the node that the routes point to has the log; every other node has a replica of it.
 // Thread: one at a time each. No socket inside: the link carries the operations.
 // Memory: each route its key and 40 bytes; the ring ring_bytes.
 // Limits: routes_max; a replica that is told more counts and keeps what fits (and so never claims
-// to
-//         be equal). A key is at most ROUTE_KEY_MAX bytes.
+//         to be equal). A key is at most ROUTE_KEY_MAX bytes.
 //
 // A snapshot is read while the set changes: begin (at seq S), pages in the order of places, then
 // the changes from S + 1 to E, then end (E, hash). Entries keep their places, so what is there all
@@ -22,7 +20,7 @@
 
 #include "cluster/gossip_codec.h"
 
-#define ROUTE_KEY_MAX    65535u // a topic filter, with the share group before it
+#define ROUTE_KEY_MAX    65536u // a byte, and a topic filter or a client identifier
 #define ROUTE_DIGEST_LEN 16u    // seq and hash: what rides on gossip
 
 struct route_op {
@@ -50,6 +48,8 @@ bool route_log_set(struct route_log *log, struct slice key, uint32_t weight);
 uint64_t route_log_incarnation(const struct route_log *log);
 struct route_digest route_log_digest(const struct route_log *log);
 uint32_t route_log_count(const struct route_log *log);
+uint64_t route_log_key_bytes(const struct route_log *log);
+uint32_t route_log_weight(const struct route_log *log, struct slice key); // 0: it is no route
 
 // Where a replica is in the log: kept for it by its link.
 struct route_reader {
@@ -64,6 +64,7 @@ enum route_step {
     ROUTE_ENTRY,   // of a snapshot; op.seq is 0
     ROUTE_CHANGE,  // the next one
     ROUTE_END,     // of a snapshot: ret_digest holds now
+    ROUTE_DIGEST,  // the link's own: all has been told, and this holds now
 };
 
 // A replica says: I have applied so much of this incarnation (0, 0: nothing).

@@ -125,6 +125,8 @@ route_replica_take(struct route_replica *replica, uint64_t incarnation, enum rou
         return take_change(replica, incarnation, op);
     case ROUTE_END:
         return take_end(replica, incarnation, digest);
+    case ROUTE_DIGEST:
+        return route_replica_check(replica, incarnation, digest);
     }
     return ERR_PROTOCOL;
 }

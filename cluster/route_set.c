@@ -20,6 +20,12 @@ share_of(uint64_t hash, uint32_t weight)
     return hash_u64(&shared_key, hash ^ (uint64_t)weight << 32);
 }
 
+uint64_t
+route_set_share(struct slice key, uint32_t weight)
+{
+    return weight > 0 ? share_of(hash_of(key), weight) : 0;
+}
+
 void
 route_set_free(struct route_set *set)
 {
@@ -73,6 +79,7 @@ add(struct route_set *set, uint64_t hash, struct slice key, uint32_t weight)
     set->entries[place] = (struct route_entry){hash, copy, key.len, weight};
     set->table[slot_of(set, hash, key)] = place + 1;
     set->count++;
+    set->key_bytes += key.len;
 }
 
 // What stands behind the gap moves up if it would be looked for from the gap or before.
@@ -81,7 +88,8 @@ remove_slot(struct route_set *set, uint32_t gap)
 {
     uint32_t mask = set->table_size - 1, place = set->table[gap] - 1;
     struct route_entry *e = &set->entries[place];
-    must(e->key != NULL && set->count > 0);
+    must(e->key != NULL && set->count > 0 && set->key_bytes >= e->key_len);
+    set->key_bytes -= e->key_len;
     mem_free(e->key);
     *e = (struct route_entry){0};
     for (uint32_t i = (gap + 1) & mask; set->table[i] != 0; i = (i + 1) & mask) {

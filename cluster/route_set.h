@@ -25,11 +25,14 @@ struct route_set {
     uint32_t table_size;
     uint32_t count;
     uint64_t hash;
+    uint64_t key_bytes; // of all keys
 };
 
 void route_set_free(struct route_set *set); // what is in it; a zeroed one is empty
 // Weight 0 removes. False when that is so already.
 bool route_set_put(struct route_set *set, struct slice key, uint32_t weight);
 uint32_t route_set_weight(const struct route_set *set, struct slice key); // 0: not there
+// What such an entry adds to the hash of a set.
+uint64_t route_set_share(struct slice key, uint32_t weight);
 
 #endif

@@ -6,8 +6,7 @@
 // Owner:  whoever owns the socket. Thread: one at a time.
 // Memory: about 1.5 KB for each sender that was heard, SEAL_SENDERS_MAX at most.
 // Limits: beyond them the sender that was silent for longest is forgotten, and with it what it
-// sent:
-//         only who has the secret can cause this.
+//         sent: only who has the secret can cause this.
 //
 // A datagram: u8 1, u32 hint (which secret: strangers cost a comparison), 16 bytes uuid, u64
 // incarnation, u64 boot (random; a copied disk does not make a nonce twice), u64 counter, the

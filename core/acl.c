@@ -46,6 +46,21 @@ acl_builder_list(struct acl_builder *builder)
     return acl->list_count++;
 }
 
+void
+acl_builder_name(struct acl_builder *builder, uint32_t list, const char *role)
+{
+    struct acl *acl = builder->acl;
+    must(list < acl->list_count && !acl->lists[list].name);
+    acl->lists[list].name = mem_strdup(role);
+}
+
+void
+acl_builder_source(struct acl_builder *builder, const char *file)
+{
+    must(!builder->acl->source);
+    builder->acl->source = mem_strdup(file);
+}
+
 static uint8_t
 flags_of(const struct acl_rule *rule)
 {
@@ -115,7 +130,11 @@ acl_builder_rule(struct acl_builder *builder, uint32_t list, const struct acl_ru
     builder->pending[at] = (struct pending_rule){.list = list, .text = builder->text_len};
     builder->text_len += text.len;
     acl->rules[at] = (struct acl_stored){
-        .len = (uint16_t)text.len, .actions = rule->actions, .flags = flags_of(rule)};
+        .len = (uint16_t)text.len,
+        .line = rule->line,
+        .actions = rule->actions,
+        .flags = flags_of(rule),
+    };
     measure(&acl->rules[at], text);
     acl->lists[list].count++;
     acl->rule_count++;
@@ -362,6 +381,9 @@ acl_unref(struct acl *acl)
     mem_free(acl->user_table);
     mem_free(acl->anonymous.lists);
     mem_free(acl->others.lists);
+    for (uint32_t i = 0; i < acl->list_count; i++)
+        mem_free(acl->lists[i].name);
+    mem_free(acl->source);
     mem_free(acl->rules);
     mem_free(acl->lists);
     mem_free(acl->table);

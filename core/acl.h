@@ -46,6 +46,7 @@ struct acl_rule {
     bool literal;        // the text must be this one, with its wildcards; else it is a filter
     bool pattern;        // %u and %c stand for the user name and the client identifier
     bool whole;          // denies only filters of which it covers all topics: see below
+    uint32_t line;       // in a file, for people; 0: none
     struct slice filter; // copied
 };
 
@@ -53,6 +54,9 @@ struct acl_rule {
 struct acl_builder *acl_builder_new(uint8_t allowed);
 // Begins a list. Its number goes to the functions below.
 uint32_t acl_builder_list(struct acl_builder *builder);
+// Where its rules, or all rules, are written: for people. Copied.
+void acl_builder_name(struct acl_builder *builder, uint32_t list, const char *role);
+void acl_builder_source(struct acl_builder *builder, const char *file);
 // The list's next rule. ERR_TOPIC_FILTER_INVALID; ERR_FULL: ACL_RULES_MAX.
 NODISCARD err_t acl_builder_rule(struct acl_builder *builder, uint32_t list,
                                  const struct acl_rule *rule);
@@ -110,5 +114,18 @@ enum acl_cover rights_cover(const struct rights *rights, enum acl_action action,
 // filter matches where it covers all topics of the given one; a denying rule that is not `whole`
 // also where they share one. rights NULL: yes.
 bool rights_allow_filter(const struct rights *rights, enum acl_action action, struct slice filter);
+
+// What decides it, for people: the same search. Texts are borrowed from the rules.
+struct acl_reason {
+    bool allowed;
+    bool by_rule;        // else no rule matches, and the default holds
+    struct slice filter; // of the rule, as it is written; placeholders are %u and %c
+    const char *role;    // of dynamic security; NULL: none
+    const char *file;    // NULL: none: the rules came with the client
+    uint32_t line;       // in file
+};
+// ACL_PUBLISH and ACL_RECEIVE are asked about a topic, the others about a filter.
+void rights_explain(const struct rights *rights, enum acl_action action, struct slice text,
+                    struct acl_reason *ret);
 
 #endif

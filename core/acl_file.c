@@ -118,7 +118,7 @@ parse_access(struct slice word, struct acl_rule *rule)
 static err_t
 on_topic(struct parser *p, struct slice rest, bool pattern)
 {
-    struct acl_rule rule = {.pattern = pattern};
+    struct acl_rule rule = {.pattern = pattern, .line = p->line};
     struct slice word = take_word(&rest), access = slice_str("readwrite");
     if (word.len == 0)
         return fail(p, "no topic", word, "[read|write|readwrite|deny] FILTER");
@@ -178,6 +178,7 @@ acl_parse(const char *name, struct slice text, struct acl **ret_acl, char *probl
     struct parser p = {.name = name, .problem = problem, .size = size};
     // As mosquitto, every SUBSCRIBE: what is read is decided by message.
     p.builder = acl_builder_new(ACL_BIT(ACL_SUBSCRIBE) | ACL_BIT(ACL_UNSUBSCRIBE));
+    acl_builder_source(p.builder, name);
     p.anonymous = acl_builder_list(p.builder);
     p.patterns = acl_builder_list(p.builder);
     const uint32_t lists[] = {p.anonymous, p.patterns};

@@ -33,6 +33,7 @@ enum acl_flags {
 struct acl_stored {
     const uint8_t *text;
     uint32_t next; // of the list's rules with the same beginning, later than this; ACL_NONE
+    uint32_t line; // of a file; 0: none
     uint16_t len;
     uint16_t start_len; // bytes of the beginning
     uint8_t depth;      // levels of the beginning
@@ -43,6 +44,7 @@ struct acl_stored {
 struct acl_list {
     uint32_t first, count; // in rules
     uint32_t depths;       // bit d: some rule's beginning has d levels
+    char *name;            // of a role; NULL: none
 };
 
 // The lists that concern somebody, in order.
@@ -73,6 +75,7 @@ struct acl {
     uint32_t user_mask;
     struct acl_view anonymous, others;
     uint8_t *texts;
+    char *source; // the file; NULL: none
 };
 
 // What %u and %c stand for. user.data NULL: no name.

@@ -159,18 +159,34 @@ decide_list(const struct acl *acl, const struct acl_names *names, uint32_t list,
     return best;
 }
 
-static bool
-decide(const struct acl *acl, const struct acl_view *view, const struct acl_names *names,
-       enum acl_action action, struct slice topic)
+// The rule that decides, or ACL_NONE.
+static uint32_t
+find_rule(const struct acl *acl, const struct acl_view *view, const struct acl_names *names,
+          enum acl_action action, struct slice topic, uint32_t *ret_list)
 {
     struct beginnings beginnings;
     begin(acl, topic, &beginnings);
     for (uint32_t i = 0; i < view->count; i++) {
         uint32_t rule = decide_list(acl, names, view->lists[i], &beginnings, ACL_BIT(action));
+        *ret_list = view->lists[i];
         if (rule != ACL_NONE)
-            return acl->rules[rule].flags & ACL_ALLOW;
+            return rule;
     }
-    return acl->allowed & ACL_BIT(action);
+    return ACL_NONE;
+}
+
+static bool
+verdict(const struct acl *acl, enum acl_action action, uint32_t rule)
+{
+    return rule == ACL_NONE ? acl->allowed & ACL_BIT(action) : acl->rules[rule].flags & ACL_ALLOW;
+}
+
+static bool
+decide(const struct acl *acl, const struct acl_view *view, const struct acl_names *names,
+       enum acl_action action, struct slice topic)
+{
+    uint32_t list;
+    return verdict(acl, action, find_rule(acl, view, names, action, topic, &list));
 }
 
 bool
@@ -311,23 +327,52 @@ decides_filter(const struct acl_stored *rule, const struct acl_names *names, str
     return relation != ACL_APART;
 }
 
-bool
-rights_allow_filter(const struct rights *rights, enum acl_action action, struct slice filter)
+// The rule that decides about the filter, or ACL_NONE.
+static uint32_t
+find_filter_rule(const struct rights *rights, enum acl_action action, struct slice filter,
+                 uint32_t *ret_list)
 {
-    must(action == ACL_SUBSCRIBE || action == ACL_UNSUBSCRIBE);
-    if (!rights)
-        return true;
     const struct acl *acl = rights->acl;
     uint32_t plain = plain_len(filter);
     for (uint32_t i = 0; i < rights->view->count; i++) {
         const struct acl_list *list = &acl->lists[rights->view->lists[i]];
+        *ret_list = rights->view->lists[i];
         for (uint32_t n = list->first; n < list->first + list->count; n++) {
             const struct acl_stored *rule = &acl->rules[n];
             if ((rule->actions & ACL_BIT(action)) && !begins_otherwise(rule, filter, plain) &&
                 acl_rule_holds(rule, &rights->names) &&
                 decides_filter(rule, &rights->names, filter))
-                return rule->flags & ACL_ALLOW;
+                return n;
         }
     }
-    return acl->allowed & ACL_BIT(action);
+    return ACL_NONE;
+}
+
+bool
+rights_allow_filter(const struct rights *rights, enum acl_action action, struct slice filter)
+{
+    must(action == ACL_SUBSCRIBE || action == ACL_UNSUBSCRIBE);
+    uint32_t list;
+    return !rights || verdict(rights->acl, action, find_filter_rule(rights, action, filter, &list));
+}
+
+// ---- For people ---------------------------------------------------------------------------------
+
+void
+rights_explain(const struct rights *rights, enum acl_action action, struct slice text,
+               struct acl_reason *ret)
+{
+    const struct acl *acl = rights->acl;
+    bool topic = action == ACL_PUBLISH || action == ACL_RECEIVE;
+    uint32_t list = 0,
+             rule = topic ? find_rule(acl, rights->view, &rights->names, action, text, &list)
+                          : find_filter_rule(rights, action, text, &list);
+    *ret = (struct acl_reason){.allowed = verdict(acl, action, rule), .by_rule = rule != ACL_NONE};
+    if (!ret->by_rule)
+        return;
+    must(rule < acl->rule_count && list < acl->list_count);
+    ret->filter = slice_of(acl->rules[rule].text, acl->rules[rule].len);
+    ret->role = acl->lists[list].name;
+    ret->file = acl->source;
+    ret->line = acl->rules[rule].line;
 }

@@ -1,10 +1,8 @@
 // address.h - the part of a client's address that limits and bans count by.
 //
 // Job:    an IPv4 address, or the first 64 bits of an IPv6 one (the rest is the client's own
-// choice)
-//         as a number; from the text that a connection has for the log.
-// Owner:  none. Thread: any. Memory: none.
-// Limits: none.
+//         choice) as a number; from the text that a connection has for the log.
+// Owner:  none. Thread: any. Memory: none. Limits: none.
 #ifndef TERN_CORE_ADDRESS_H
 #define TERN_CORE_ADDRESS_H
 

@@ -1,9 +1,8 @@
 // alias.h - Topic Aliases of one connection, both directions.
 //
 // Job:    number -> topic for what the client sends, topic -> number for what it is sent.
-// Owner:  the client. Thread: its shard's worker.
-// Memory: a copy of each topic. Limits: the Topic Alias Maximum of each side; ALIAS_OUT_MAX towards
-// clients.
+// Owner:  the client. Thread: its shard's worker. Memory: a copy of each topic.
+// Limits: the Topic Alias Maximum of each side; ALIAS_OUT_MAX towards clients.
 #ifndef TERN_CORE_ALIAS_H
 #define TERN_CORE_ALIAS_H
 

@@ -249,16 +249,26 @@ bans_hit(struct bans *bans, const struct ban_subject *who, uint64_t now_ms)
     return hit;
 }
 
-void
-bans_each(struct bans *bans, uint64_t now_ms, void (*fn)(void *arg, const struct ban *ban),
-          void *arg)
+uint64_t
+bans_some(struct bans *bans, uint64_t place, uint32_t count,
+          void (*fn)(void *arg, const struct ban *ban), void *arg, uint64_t now_ms)
 {
+    uint32_t found = 0;
+    must(place < BANS_END);
     lock(bans);
-    for (uint32_t i = 0; i < bans->slot_count; i++)
-        for (const struct entry *entry = bans->slots[i]; entry; entry = entry->chain)
-            if (entry->ban.until_ms > now_ms)
-                fn(arg, &entry->ban);
+    const uint64_t range = BANS_END / bans->slot_count;
+    place -= place % range;
+    for (uint32_t i = 0; i < BANS_STEP && found < count && place < BANS_END; i++, place += range) {
+        const struct entry *entry = bans->slots[hash_mirror((uint32_t)place)];
+        for (; entry; entry = entry->chain) {
+            if (entry->ban.until_ms <= now_ms)
+                continue;
+            fn(arg, &entry->ban);
+            found++;
+        }
+    }
     unlock(bans);
+    return place;
 }
 
 // ---- Those that are watched ---------------------------------------------------------------------

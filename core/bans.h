@@ -56,9 +56,13 @@ bool bans_remove(struct bans *bans, const struct ban *ban);
 bool bans_hit(struct bans *bans, const struct ban_subject *who, uint64_t now_ms);
 // Those that are kept, some of which may just have ended. ON_ANY, cheap.
 uint64_t bans_count(const struct bans *bans);
-// All in force; fn must not call bans_*; what it is given is borrowed.
-void bans_each(struct bans *bans, uint64_t now_ms, void (*fn)(void *arg, const struct ban *ban),
-               void *arg);
+// Some of those in force, from place 0 on: of BANS_STEP buckets, or fewer when `count` are found,
+// and those of the last bucket. Returns the place to go on from, BANS_END when all were seen. Those
+// that are there throughout are seen once. fn must not call bans_*; what it is given is borrowed.
+#define BANS_STEP 1024u
+#define BANS_END  (UINT64_C(1) << 32)
+uint64_t bans_some(struct bans *bans, uint64_t place, uint32_t count,
+                   void (*fn)(void *arg, const struct ban *ban), void *arg, uint64_t now_ms);
 
 // A client connects. True: once too often, and it is banned now, as BAN_CLIENT_AT. Those without
 // identifier or address are not watched.

@@ -9,6 +9,8 @@
 #include "core/access.h"
 #include "core/admission.h"
 #include "core/bans.h"
+#include "core/cluster.h"
+#include "core/control.h"
 #include "core/mail.h"
 #include "core/retained.h"
 #include "core/shard.h"
@@ -101,9 +103,24 @@ broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_
         rcu_defer(self, unconst(old), free_access);
 }
 
+// What the identifiers of another node have in common; whose client another node brings.
+static struct slice
+node_of(struct slice id)
+{
+    static const char *const roots[] = {NODE_TO, NODE_FROM, NODE_FOR};
+    for (unsigned i = 0; i < ARRAY_LEN(roots); i++) {
+        size_t len = strlen(roots[i]);
+        if (slice_begins(id, roots[i]))
+            return slice_of(id.data + len, id.len - len);
+    }
+    return id;
+}
+
 unsigned
 broker_home(const struct broker *broker, struct slice client_id)
 {
+    if (unlikely(client_id.len > 0 && client_id.data[0] == '$'))
+        client_id = node_of(client_id);
     // Other bits than the registry's, which uses the low ones of the same hash.
     uint64_t hash = hash_bytes(&broker->key, client_id.data, client_id.len);
     return (unsigned)(((hash >> 32) * broker->shard_count) >> 32);
@@ -136,6 +153,8 @@ broker_memory(const struct broker *broker)
     for (unsigned i = 0; i < broker->shard_count; i++)
         if (broker->shards[i])
             bytes += stat_get(&broker->shards[i]->stats.memory_bytes);
+    if (broker->control)
+        bytes += control_desk_bytes(broker->control);
     return bytes;
 }
 

@@ -1,8 +1,8 @@
 // broker.h - what all shards share.
 //
 // Job:    the trie, the retained store, mailboxes, the configuration in force.
-// Owner:  main. Thread: each field says. Memory: fixed after start, but for trie and retained
-// store. Limits: TRIE_SHARDS_MAX shards.
+// Owner:  main. Thread: each field says.
+// Memory: fixed after start, but for trie and retained store. Limits: TRIE_SHARDS_MAX shards.
 #ifndef TERN_CORE_BROKER_H
 #define TERN_CORE_BROKER_H
 
@@ -14,10 +14,13 @@
 
 #include "core/access.h"
 #include "core/config.h"
+#include "core/drain.h"
+#include "core/durations.h"
 #include "core/trie.h"
 
 struct admission;
 struct bans;
+struct control_desk;
 struct keeper;
 struct retained;
 struct shard;
@@ -36,6 +39,14 @@ struct CACHE_ALIGNED broker_answers {
     _Atomic uint64_t ticket[TRIE_SHARDS_MAX];
 };
 
+// When a worker's loop last came round. Written by that worker alone, once a tick.
+struct CACHE_ALIGNED broker_beat {
+    _Atomic uint64_t ms;    // monotonic; 0: not yet
+    struct durations ticks; // how long it took, without its sleep
+};
+// While somebody looks, a worker that has nothing to do wakes as often.
+#define BROKER_BEAT_MS 4000u
+
 struct broker {
     struct hash_key key;
     struct log *log;
@@ -50,7 +61,12 @@ struct broker {
     struct spsc *mail[TRIE_SHARDS_MAX][TRIE_SHARDS_MAX]; // [from][to]; NULL on the diagonal
     struct broker_sleep sleep[TRIE_SHARDS_MAX];
     struct broker_answers answers[TRIE_SHARDS_MAX];
-    struct access_desk *desk; // main's, NULL = nobody is asked; set before there are shards
+    struct broker_beat beats[TRIE_SHARDS_MAX]; // by worker
+    struct drain drain;
+    bool watched;            // somebody looks at the beats; main sets it before there are workers
+    struct cluster *cluster; // main's, NULL = there is one node; set before there are shards
+    struct control_desk *control; // main's, NULL = nobody may ask; set before there are shards
+    struct access_desk *desk;     // main's, NULL = nobody is asked; set before there are shards
     _Atomic(const struct access_rules *) access; // main replaces them; NULL = everybody may
     struct keeper *keeper; // main's, NULL = nothing is kept; set before there are shards
     _Atomic(const struct config *) config; // main replaces it; readers take it once a tick
@@ -60,7 +76,8 @@ struct broker {
     _Atomic uint64_t next_message;         // numbers in the journal
     _Atomic uint64_t wall_offset_ms;       // wall clock minus monotonic clock; the keeper sets it
     _Atomic int64_t certificate_ends_s;    // the first of ours to end, since 1970; INT64_MAX = none
-    _Atomic uint32_t tls_reload_failed;    // 1: the files of TLS are not those in force
+    _Atomic uint32_t config_reload_failed; // 1: the configuration's files are not those in force
+    _Atomic uint32_t tls_reload_failed;    // the same of TLS
     struct access_http_stats http_stats;   // of the HTTP service that is asked
     uint64_t access_version;               // of the rules in force; main's
     _Atomic uint32_t access_reload_failed; // the same of passwords and rules
@@ -78,7 +95,7 @@ void broker_free(struct broker *broker); // takes; all shards are gone
 void broker_set_config(struct broker *broker, struct rcu_reader *self, struct config *config);
 // The same with rules; NULL = everybody may do everything. Main alone calls it.
 void broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules);
-// The shard on which this client identifier lives. ON_ANY.
+// The shard on which this client identifier lives; both of another node's live on one. ON_ANY.
 unsigned broker_home(const struct broker *broker, struct slice client_id);
 // Sessions of all shards, connected or not. ON_ANY, approximate while others come and go.
 uint64_t broker_sessions(const struct broker *broker);

@@ -11,6 +11,7 @@
 #include "core/client_handlers.h"
 #include "core/client_out.h"
 #include "core/client_rates.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -22,11 +23,14 @@ client_init(struct client *client, struct shard *shard, const struct client_orig
     memset(client, 0, sizeof *client);
     client->magic = CLIENT_MAGIC;
     client->shard = shard;
+    _Static_assert(CONFIG_LISTENERS_MAX <= UINT8_MAX, "an index fits");
     must(origin->listener_index < CONFIG_LISTENERS_MAX);
-    client->listener_index = (uint16_t)origin->listener_index;
+    client->listener_index = (uint8_t)origin->listener_index;
     client->name = origin->name;
     client->packet_max = UINT32_MAX;
-    client->receive_max = UINT16_MAX;
+    uint32_t connect_max = shard->config->connect_packet_size_max;
+    client->in_packet_max = connect_max ? connect_max : UINT32_MAX;
+    client->receive_max = client->in_receive_max = UINT16_MAX;
     client->window = CLIENT_WINDOW_FIRST;
     client->problem_info = true;
     client->will_on_close = true;
@@ -67,37 +71,64 @@ is_ack(uint8_t first)
 }
 
 static bool
-is_plain_ack(struct slice data, uint8_t first)
+is_plain_ack(struct slice data)
 {
-    return data.len >= PLAIN_ACK_SIZE && data.data[0] == first && data.data[1] == 2 &&
-           (data.data[2] | data.data[3]) != 0;
+    return data.len >= PLAIN_ACK_SIZE && data.data[1] == 2 && (data.data[2] | data.data[3]) != 0;
 }
 
-// Acknowledgements mostly come several at a time: takes those at the front of data that are plain
-// and of one type. Returns how many bytes it took.
-static uint32_t
-take_acks(struct client *client, struct slice data)
+static err_t
+take_ack(struct client *client, const uint8_t *at)
 {
-    const uint8_t *at = data.data;
-    const uint8_t first = at[0];
-    struct session *session = client->session;
-    uint32_t taken = 0;
-    err_t err = OK;
-    while (err == OK && is_plain_ack(slice_of(at + taken, data.len - taken), first)) {
-        struct ack_view ack = {.packet_id = (uint16_t)(at[taken + 2] << 8 | at[taken + 3])};
-        taken += PLAIN_ACK_SIZE;
-        err = session_on_ack(session, first >> 4, &ack);
-        if (unlikely(client->state != CLIENT_CONNECTED))
-            break;
-    }
-    if (taken > 0) {
-        client->last_packet_ms = client->shard->now_ms;
-        stat_add(&client->shard->stats.packets_received, taken / PLAIN_ACK_SIZE);
-        session_acked(session);
-    }
+    struct ack_view ack = {.packet_id = (uint16_t)(at[2] << 8 | at[3])};
+    return session_on_ack(client->session, at[0] >> 4, &ack);
+}
+
+static uint32_t
+taken_acks(struct client *client, uint32_t len, err_t err)
+{
+    client->last_packet_ms = client->shard->now_ms;
+    stat_add(&client->shard->stats.packets_received, len / PLAIN_ACK_SIZE);
+    session_acked(client->session);
     if (unlikely(err))
         client_fail(client, err);
-    return taken;
+    return len;
+}
+
+// How many bytes at the front of data are plain ones of the type of the first one?
+static uint32_t
+plain_acks_len(struct slice data)
+{
+    struct slice left = data;
+    while (is_plain_ack(left) && left.data[0] == data.data[0])
+        left = slice_of(left.data + PLAIN_ACK_SIZE, left.len - PLAIN_ACK_SIZE);
+    return data.len - left.len;
+}
+
+static NOINLINE uint32_t
+take_several_acks(struct client *client, struct slice data)
+{
+    const uint8_t type = data.data[0] >> 4;
+    const uint32_t len = plain_acks_len(data);
+    uint32_t row = session_on_acks(client->session, type, data.data, len / PLAIN_ACK_SIZE);
+    uint32_t taken = row * PLAIN_ACK_SIZE;
+    err_t err = OK;
+    while (taken < len && err == OK && client->state == CLIENT_CONNECTED) {
+        err = take_ack(client, data.data + taken);
+        taken += PLAIN_ACK_SIZE;
+    }
+    return taken_acks(client, taken, err);
+}
+
+// Acknowledgements at the front of data that are plain and of one type: mostly they come several at
+// a time. Returns how many bytes it took.
+static inline uint32_t
+take_acks(struct client *client, struct slice data)
+{
+    if (!is_plain_ack(data))
+        return 0;
+    if (data.len > PLAIN_ACK_SIZE && data.data[PLAIN_ACK_SIZE] == data.data[0])
+        return take_several_acks(client, data);
+    return taken_acks(client, PLAIN_ACK_SIZE, take_ack(client, data.data));
 }
 
 static err_t
@@ -157,6 +188,19 @@ static err_t (*const handlers[16])(struct client *client, const struct frame *fr
     [MQTT_AUTH] = client_on_auth,
 };
 
+// The node that we have dialled is a server: it acknowledges, and says that it goes.
+static COLD err_t
+on_server_packet(struct client *client, const struct frame *frame)
+{
+    must(client->link == LINK_OUT);
+    if (frame->type == MQTT_PUBACK || frame->type == MQTT_PUBREC || frame->type == MQTT_PUBCOMP)
+        return on_ack(client, frame);
+    if (frame->type != MQTT_DISCONNECT)
+        return ERR_PROTOCOL;
+    client_close(client, OK);
+    return OK;
+}
+
 // False: the packet waits for an answer, and so does all that comes behind it. behind: that; loses
 // what was taken with the packet.
 static bool
@@ -167,11 +211,13 @@ on_frame(struct client *client, const struct frame *frame, struct slice *behind)
     client->last_packet_ms = shard->now_ms;
     stat_add(&shard->stats.packets_received, 1);
     if (unlikely(client->state != CLIENT_CONNECTED))
-        err = client_on_early_packet(client, frame);
+        err = client->link == LINK_OUT ? client_on_linked(client, frame)
+                                       : client_on_early_packet(client, frame);
     else if (likely(frame->type == MQTT_PUBLISH))
         err = client_on_publish(client, frame, behind);
     else
-        err = handlers[frame->type](client, frame);
+        err = unlikely(client->link == LINK_OUT) ? on_server_packet(client, frame)
+                                                 : handlers[frame->type](client, frame);
     if (likely(err == OK))
         return true;
     if (err != ERR_WAIT) {
@@ -183,27 +229,18 @@ on_frame(struct client *client, const struct frame *frame, struct slice *behind)
     return false;
 }
 
-// ---- Framing
-// --------------------------------------------------------------------------------------
-
-static uint32_t
-packet_limit(const struct client *client)
-{
-    const struct config *config = client->shard->config;
-    uint32_t max = client->state == CLIENT_CONNECTED ? config->packet_size_max
-                                                     : config->connect_packet_size_max;
-    return max ? max : UINT32_MAX;
-}
+// ---- Framing ------------------------------------------------------------------------------------
 
 // The first packet must be CONNECT; that shows in its first byte, before its length is believed.
 static err_t
 next_frame(struct client *client, struct slice data, struct frame *ret_frame)
 {
     must_hot(data.len > 0);
-    if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.data[0] >> 4 != MQTT_CONNECT &&
+    uint8_t first = client->link == LINK_OUT ? MQTT_CONNACK : MQTT_CONNECT;
+    if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.data[0] >> 4 != first &&
                  !client->access))
         return ERR_PROTOCOL; // [MQTT-3.1.0-1]
-    return codec_frame(data, packet_limit(client), ret_frame);
+    return codec_frame(data, client->in_packet_max, ret_frame);
 }
 
 // Incomplete packets of at least so many bytes are kept in a piece.
@@ -212,6 +249,8 @@ next_frame(struct client *client, struct slice data, struct frame *ret_frame)
 static void
 in_free(struct client *client)
 {
+    if (client->state == CLIENT_AWAIT_CONNECT || client->suspended)
+        mem_wipe(client->in, client->in_len); // a CONNECT has a password
     client->shard->in_bytes -= client->in_len;
     mem_free(client->in);
     client->in = NULL;
@@ -305,6 +344,10 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
         in_append(client, data.data, data.len, 0);
         return;
     }
+    if (unlikely(client->link == LINK_RELAY)) {
+        client_relay_bytes(client, data);
+        return;
+    }
     if (client->in_len > 0 && !client->rates && client->state != CLIENT_CLOSING) {
         uint32_t taken = complete_kept(client, data);
         data = slice_of(data.data + taken, data.len - taken);
@@ -342,16 +385,22 @@ client_replay(struct client *client)
     mem_free(bytes);
 }
 
-// ---- Timers
-// ---------------------------------------------------------------------------------------
+// ---- Timers -------------------------------------------------------------------------------------
+
+// One and a half times the Keep Alive after its last packet [MQTT-3.1.2-22].
+static uint64_t
+silent_until(const struct client *client)
+{
+    return client->last_packet_ms + client->keep_alive_s * UINT64_C(1500);
+}
 
 void
 client_arm_timer(struct client *client)
 {
     struct shard *shard = client->shard;
     uint64_t due = client->access ? client->access->ends_ms : UINT64_MAX;
-    if (client->keep_alive_ms)
-        due = min_u64(due, client->last_packet_ms + client->keep_alive_ms);
+    if (client->keep_alive_s)
+        due = min_u64(due, silent_until(client));
     wheel_disarm(shard->wheel, &client->timer);
     if (due != UINT64_MAX)
         wheel_arm(shard->wheel, &client->timer, due);
@@ -377,8 +426,7 @@ client_on_timer(struct client *client)
     // A client that we ourselves do not read cannot show that it lives.
     if (!list_empty(&client->blocked_node) || client->suspended || client->rate_paused)
         client->last_packet_ms = shard->now_ms;
-    if (client->keep_alive_ms == 0 ||
-        client->last_packet_ms + client->keep_alive_ms > shard->now_ms) {
+    if (client->keep_alive_s == 0 || silent_until(client) > shard->now_ms) {
         client_arm_timer(client);
         return;
     }
@@ -390,13 +438,16 @@ void
 client_on_writable(struct client *client)
 {
     must(client->magic == CLIENT_MAGIC);
+    if (unlikely(client->link == LINK_RELAY)) {
+        client_relay_writable(client);
+        return;
+    }
     client_check_pause(client);
     if (client->session)
         session_continue(client->session);
 }
 
-// ---- The end
-// --------------------------------------------------------------------------------------
+// ---- The end ------------------------------------------------------------------------------------
 
 static const char *
 close_text(err_t reason, int error)
@@ -455,9 +506,26 @@ client_detach(struct client *client)
     if (!session)
         return;
     must(session->client == client);
+    if (unlikely(client->link == LINK_OUT)) {
+        struct cluster *cluster = client->shard->broker->cluster;
+        cluster->ops->linked(cluster, session, false);
+    }
+    client_drop_parked(client);
     client->session = NULL;
     stat_sub(&client->shard->stats.clients_connected, 1);
     session_disconnected(session, client->will_on_close);
+}
+
+void
+client_shut_down(struct client *client)
+{
+    must(client->magic == CLIENT_MAGIC);
+    if (unlikely(client->link == LINK_RELAY)) {
+        client_relay_shut_down(client); // its session is on another node
+        return;
+    }
+    client->will_on_close = false;
+    client_fail(client, ERR_SHUTTING_DOWN);
 }
 
 struct client *
@@ -487,6 +555,8 @@ client_on_closed(struct client *client, int error)
         log_end(client, error);
     client->state = CLIENT_CLOSING;
     client_detach(client);
+    if (unlikely(client->link == LINK_RELAY))
+        client_relay_closed(client);
     wheel_disarm(shard->wheel, &client->timer);
     list_remove(&client->dirty);
     list_remove(&client->blocked_node);
@@ -501,8 +571,21 @@ client_on_closed(struct client *client, int error)
     client->magic = 0;
 }
 
-// ---- Where a new connection belongs
-// ---------------------------------------------------------------
+// ---- Where a new connection belongs -------------------------------------------------------------
+
+struct slice
+client_first_id(const struct client *client)
+{
+    const struct config *config = client->shard->config;
+    struct frame frame;
+    struct connect_view view;
+    must(client->listener_index < config->listener_count);
+    if (codec_frame(slice_of(client->in, client->in_len), UINT32_MAX, &frame) != OK ||
+        frame.type != MQTT_CONNECT || codec_connect(&frame, &view) != OK ||
+        client_identify(&config->listeners[client->listener_index], client->name, &view) != OK)
+        return (struct slice){0};
+    return view.client_id;
+}
 
 err_t
 client_home(const struct shard *shard, const struct client_origin *origin, struct slice data,

@@ -1,10 +1,11 @@
 // client.h - the protocol side of one network connection.
 //
 // Job:    bytes in, bytes out: frames packets, dispatches them to the session, collects the
-// answers. Owner:  the transport's connection embeds it (io/conn.h); a simulator or fuzzer can as
-// well. Thread: its shard's worker. Memory: this struct; an input buffer only while a packet is
-// incomplete, grown with what arrived. Limits: packet size, unsent bytes, time to CONNECT: from the
-// configuration, counted in stats.
+//         answers.
+// Owner:  the transport's connection embeds it (io/conn.h); a simulator or fuzzer can as well.
+// Thread: its shard's worker.
+// Memory: this struct; an input buffer only while a packet is incomplete, grown with what arrived.
+// Limits: packet size, unsent bytes, time to CONNECT: from the configuration, counted in stats.
 //
 // The transport's part of the contract:
 //   1. client_init when the connection is handed to its home shard (or refused there).
@@ -45,20 +46,32 @@ enum client_state {
     CLIENT_CLOSING, // nothing more is read; outq is flushed, then the connection goes
 };
 
+enum client_link {
+    LINK_NONE,
+    LINK_IN,    // another node publishes here what our clients want
+    LINK_OUT,   // we have dialled another node, and are its client: peer is our session of it
+    LINK_RELAY, // either side of a client whose session is on another node (client_relay.c)
+    LINK_VISIT, // such a client, at that node
+};
+
 struct client {
     uint32_t magic;
     uint8_t state;    // enum client_state
     uint8_t version;  // enum mqtt_version; 0 before CONNECT
     bool read_paused; // the transport stops reading while set (back-pressure)
     bool want_close;
-    bool problem_info;    // Request Problem Information [MQTT5 3.1.2.11.7]
-    bool blocked;         // set by the transport: the socket takes no more; its outq waits
-    bool will_on_close;   // publish the Will when this connection ends
-    bool suspended;       // a packet waits for an answer (client_access.h): `in` begins with it
-    bool replayed;        // what is being handled was suspended before
-    bool decided_outside; // what it publishes and subscribes to: ask_publish, ask_subscribe
-    bool rate_paused;     // read_paused because of a rate of its listener
-    uint8_t close_reason; // err_t: why core closes; OK = the peer went
+    bool problem_info;        // Request Problem Information [MQTT5 3.1.2.11.7]
+    bool blocked;             // set by the transport: the socket takes no more; its outq waits
+    bool will_on_close;       // publish the Will when this connection ends
+    bool suspended : 1;       // a packet waits for an answer (client_access.h): `in` begins with it
+    bool replayed : 1;        // what is being handled was suspended before
+    bool decided_outside : 1; // what it publishes and subscribes to: ask_publish, ask_subscribe
+    bool slowed : 1;          // its PUBLISH waits for room: it has no word for a refusal
+    bool answered : 1;        // LINK_RELAY: the other side has said something
+    bool rate_paused;         // read_paused because of a rate of its listener
+    uint8_t close_reason;     // err_t: why core closes; OK = the peer went
+    uint8_t link;             // enum client_link
+    uint8_t listener_index;   // in shard->config->listeners; a reload keeps the order
     struct shard *shard;
     struct session *session;      // NULL before CONNECT and after takeover
     struct client_access *access; // NULL until something is asked about it
@@ -69,21 +82,34 @@ struct client {
     struct outq out;
     uint8_t *in; // incomplete packet
     uint32_t in_len, in_cap;
-    uint32_t keep_alive_ms;  // 1.5 x Keep Alive; 0 = none
     uint32_t packet_max;     // Maximum Packet Size of the client
-    uint16_t listener_index; // in shard->config->listeners; a reload keeps the order
+    uint32_t in_packet_max;  // of what it sends, as CONNACK told it: no reload changes that
     uint16_t window;         // max_inflight_messages auto: what it may have unacknowledged by now
     uint16_t receive_max;    // of the client
+    uint16_t in_receive_max; // as in_packet_max; 65,535 = none, so many identifiers there are
     uint16_t alias_max_out;  // Topic Alias Maximum of the client, bounded
-    uint64_t base_position;  // of what its CONNECT changed: no acknowledgement before that is safe
+    union {
+        uint64_t base_position; // of what its CONNECT changed: no acknowledgement before is safe
+        // LINK_RELAY: of the packet that is being sent: bytes that follow; bytes of its length that
+        // are known, and 1, while its length is incomplete, else 0.
+        struct {
+            uint32_t relayed_left, relayed_head;
+        };
+    };
     struct parked_ack *parked; // acknowledgements whose journal record is not safe yet
     uint32_t parked_head, parked_count, parked_cap;
-    uint32_t parked_quota;                        // of them: PUBACK and PUBCOMP, owed to the client
-    struct list parked_node;                      // in shard->parked
-    struct alias_table *aliases_in, *aliases_out; // NULL until used
-    struct client_rates *rates;                   // NULL: its listener has none
-    const char *name; // who it has proved to be to the transport, borrowed from it; or NULL
-    char peer[56];    // "1.2.3.4:5" for the log and for what counts by address
+    uint32_t parked_quota;          // of them: PUBACK and PUBCOMP, owed to the client
+    struct list parked_node;        // in shard->parked
+    struct alias_table *aliases_in; // NULL until used
+    union {
+        struct alias_table *aliases_out; // NULL until used
+        struct client *mate;             // LINK_RELAY: the other side; NULL = not yet, or gone
+    };
+    struct client_rates *rates; // NULL: its listener has none
+    const char *name;      // who it has proved to be to the transport, borrowed from it; or NULL
+    uint32_t connected_s;  // when its CONNECT was accepted, since the broker's start
+    uint16_t keep_alive_s; // the connection's; 0 = none
+    char peer[50];         // "1.2.3.4:5" for the log and for what counts by address
 };
 
 // Where a client comes from, as the transport knows. Borrowed.
@@ -96,6 +122,9 @@ struct client_origin {
 
 // Starts the time to CONNECT at origin->accepted_ms.
 void client_init(struct client *client, struct shard *shard, const struct client_origin *origin);
+// The connection is one that was dialled to another node: says CONNECT there.
+struct node_dialled;
+void client_dial(struct client *client, const struct node_dialled *dialled);
 // Handles all complete packets in data, keeps the rest. On a peer's error the answer is in outq and
 // want_close is set. Never fails to the transport. Does nothing while CLIENT_CLOSING.
 void client_on_bytes(struct client *client, const uint8_t *bytes, size_t len);
@@ -110,6 +139,8 @@ void client_replay(struct client *client);
 void client_arm_timer(struct client *client);
 // The transport sent everything that was in the way: pending deliveries continue.
 void client_on_writable(struct client *client);
+// The broker ends: DISCONNECT 0x8B, its Will is not published.
+void client_shut_down(struct client *client);
 // Next of shard->dirty, or NULL.
 struct client *client_next_dirty(struct shard *shard);
 

@@ -37,6 +37,7 @@ client_access_free(struct client_access *access)
     access_wipe(&access->connect);
     access_wipe(&access->method);
     access_wipe(&access->exchange);
+    mem_free(access->name);
     mem_free(access);
 }
 
@@ -318,12 +319,15 @@ err_t
 client_on_early_packet(struct client *client, const struct frame *frame)
 {
     struct client_access *access = client->access;
+    err_t err = client_relay_check(client, frame);
+    if (err)
+        return err;
     if (!access || !access->connect.data)
         return client_on_connect(client, frame);
     if (frame->type != MQTT_AUTH) // [MQTT-3.1.2-30]; DISCONNECT is the other one
         return frame->type == MQTT_DISCONNECT ? ERR_NOT_AUTHORIZED : ERR_PROTOCOL;
     struct auth_view view;
-    err_t err = codec_auth(frame, &view);
+    err = codec_auth(frame, &view);
     if (err)
         return err;
     if (view.reason != REASON_CONTINUE_AUTHENTICATION || !slice_equal(view.method, access->method))

@@ -41,6 +41,7 @@ struct client_access {
     struct slice exchange; // between two messages; data NULL = none is under way
     uint64_t ends_ms;      // the connection ends; UINT64_MAX = never
     uint64_t mark;         // of the user's entry in a file; 0 = it is in none
+    char *name;            // of a client that came by another node: struct client.name; NULL = none
     bool commands;         // its commands are being executed: it is reviewed after them
 };
 

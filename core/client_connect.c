@@ -14,6 +14,7 @@
 #include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/client_rates.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/registry.h"
 #include "core/review.h"
@@ -42,8 +43,7 @@ listener_of(const struct client *client)
     return &config->listeners[client->listener_index];
 }
 
-// ---- May it?
-// --------------------------------------------------------------------------------------
+// ---- May it? ------------------------------------------------------------------------------------
 
 static err_t
 check_will(struct client *client, const struct connect_view *view)
@@ -144,11 +144,53 @@ assign_id(struct client *client, struct connecting *c)
     c->assigned = true;
 }
 
+// Another node, and nothing else.
+static err_t
+check_node(struct client *client, const struct connect_view *view)
+{
+    struct cluster *cluster = client->shard->broker->cluster;
+    if (client->version != MQTT_5 || view->has_will || view->auth_method.data || !cluster)
+        return ERR_NOT_AUTHORIZED;
+    err_t err = cluster->ops->admits(cluster, client, view);
+    if (err != OK)
+        return err;
+    if (slice_begins(view->client_id, NODE_FOR))
+        return client_relay_arrived(client, view);
+    client->link = LINK_IN;
+    return OK;
+}
+
+// Is the session that it wants to go on with on another node? Then the client goes on there.
+static err_t
+find_elsewhere(struct client *client, const struct connect_view *view)
+{
+    struct shard *shard = client->shard;
+    struct cluster *cluster = shard->broker->cluster;
+    char node[NODE_ID_LEN + 1];
+    bool looked = client->replayed && client->access; // before it was asked about
+    if (likely(!cluster) || client->link != LINK_NONE || looked || view->clean ||
+        view->client_id.len == 0 ||
+        registry_find(shard->registry, view->client_id,
+                      registry_hash(shard->registry, view->client_id)))
+        return OK;
+    if (cluster->ops->elsewhere(cluster, view->client_id, node))
+        return client_relay_begin(client, view->client_id, node);
+    return client_relay_await(client);
+}
+
 static err_t
 check(struct client *client, struct connecting *c)
 {
     const struct connect_view *view = &c->view;
+    if (unlikely(listener_of(client)->node))
+        return check_node(client, view);
     err_t err = client_identify(listener_of(client), client->name, &c->view);
+    // Nobody is a node but by the nodes' own listener; and nodes tell each other identifiers.
+    if (err == OK && unlikely(client->shard->broker->cluster != NULL) &&
+        (slice_begins(view->client_id, NODE_ROOT) || view->client_id.len > NODE_CLIENT_ID_MAX))
+        err = ERR_CLIENT_ID;
+    if (err == OK)
+        err = client_check_drain(client);
     if (err == OK && !client->replayed)
         err = client_check_bans(client, view);
     if (err == OK)
@@ -163,8 +205,7 @@ check(struct client *client, struct connecting *c)
     return OK;
 }
 
-// ---- Who is it?
-// --------------------------------------------------------------------------------------
+// ---- Who is it? ---------------------------------------------------------------------------------
 
 static bool
 is_asked_about(const struct client *client)
@@ -206,6 +247,8 @@ authenticate(struct client *client, struct connecting *c)
 {
     struct connect_view *view = &c->view;
     const struct listener_config *listener = listener_of(client);
+    if (unlikely(listener->node))
+        return OK; // check_node
     bool asked = is_asked_about(client);
     if (view->auth_method.data && !asked)
         return ERR_BAD_AUTH_METHOD; // none is configured [MQTT-4.12.0-1]
@@ -235,7 +278,7 @@ authorize(struct client *client, struct connecting *c)
     const struct connect_view *view = &c->view;
     const struct access_rules *rules = client->shard->access;
     const struct access_answer *answer = c->answer ? &c->answer->answer : NULL;
-    if (answer && answer->superuser)
+    if ((answer && answer->superuser) || client->link == LINK_IN)
         return OK;
     struct acl *acl = rules ? rules->listeners[client->listener_index].acl : NULL;
     if (answer && answer->acl)
@@ -247,8 +290,7 @@ authorize(struct client *client, struct connecting *c)
     return may ? OK : ERR_NOT_AUTHORIZED;
 }
 
-// ---- The session
-// ------------------------------------------------------------------------------------
+// ---- The session --------------------------------------------------------------------------------
 
 static void
 take_over(struct session *session)
@@ -261,6 +303,20 @@ take_over(struct session *session)
         log_line(old->shard->log, LOG_T_NOTICE, "Client %s [%s] disconnected: %s.", session->id,
                  old->peer, err_text(old->close_reason));
     client_detach(old);
+}
+
+void
+client_evict(struct shard *shard, struct slice client_id)
+{
+    uint32_t hash = registry_hash(shard->registry, client_id);
+    struct session *session = registry_find(shard->registry, client_id, hash);
+    must(session && !session->node);
+    if (session->client) {
+        take_over(session);
+        session = registry_find(shard->registry, client_id, hash); // it may have ended
+    }
+    if (session)
+        session_end(session);
 }
 
 // Is there a way in by which a user name says more than that somebody claims it?
@@ -305,6 +361,25 @@ log_others(const struct client *client, const struct session *session)
                 session->id, session->user);
 }
 
+static bool
+is_node(const struct client *client)
+{
+    return client->link == LINK_IN || client->link == LINK_OUT;
+}
+
+// Other nodes know of each session that outlives its connection.
+static err_t
+check_cluster_limit(struct client *client, const struct connect_view *view)
+{
+    struct cluster *cluster = client->shard->broker->cluster;
+    if (likely(!cluster) || is_node(client) || view->session_expiry_s == 0 ||
+        cluster->ops->has_room(cluster, (struct slice){0}, (struct slice){0}))
+        return OK;
+    stat_add(&client->shard->stats.refused_sessions, 1);
+    client_refused_by(client, "what other nodes can be told of");
+    return ERR_QUOTA_EXCEEDED;
+}
+
 // The client's session, ready but not yet told of the connection. NULL with ret_err at a limit.
 static struct session *
 find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
@@ -313,7 +388,9 @@ find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
     struct slice id = c->view.client_id;
     uint32_t hash = registry_hash(shard->registry, id);
     struct session *session = registry_find(shard->registry, id, hash);
-    *ret_err = check_limits(client, !session);
+    *ret_err = is_node(client) ? OK : check_limits(client, !session);
+    if (!*ret_err && !session)
+        *ret_err = check_cluster_limit(client, &c->view);
     if (*ret_err)
         return NULL;
     if (session && is_others(client, session, &c->view)) {
@@ -340,6 +417,18 @@ find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
     return session;
 }
 
+// What another node sends, it has looked at.
+static void
+note_limits(struct client *client)
+{
+    const struct config *config = client->shard->config;
+    bool node = client->link == LINK_IN;
+    client->in_packet_max =
+        node || config->packet_size_max == 0 ? UINT32_MAX : config->packet_size_max;
+    client->slowed = node || client->version != MQTT_5;
+    client->in_receive_max = client->slowed ? UINT16_MAX : (uint16_t)config->receive_max;
+}
+
 static void
 adopt(struct client *client, struct session *session, const struct connecting *c)
 {
@@ -348,9 +437,12 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     client->session = session;
     client->state = CLIENT_CONNECTED;
     session->client = client;
-    session->expiry_s = min_u32(view->session_expiry_s, shard->config->session_expiry_max_s);
+    session->expiry_s = is_node(client)
+                            ? NODE_EXPIRY_S
+                            : min_u32(view->session_expiry_s, shard->config->session_expiry_max_s);
     mem_free(session->user);
-    session->user = view->has_user ? mem_strndup(view->user.data, view->user.len) : NULL;
+    session->user =
+        view->has_user && !is_node(client) ? mem_strndup(view->user.data, view->user.len) : NULL;
     const struct access_answer *answer = c->answer ? &c->answer->answer : NULL;
     session->own_rights = answer && (answer->superuser || answer->acl);
     session_set_rights(session, c->rights);
@@ -359,11 +451,18 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     review_client(client);
     if (view->has_will)
         session_set_will(session, &view->will);
+    struct cluster *cluster = shard->broker->cluster;
+    if (unlikely(cluster != NULL) && !is_node(client))
+        session->claim = cluster->ops->claim(cluster, session);
     client->receive_max = view->receive_max;
+    note_limits(client);
     session->version = client->version;
     // One that was made to end with its connection never gets here again, and one that was not is
     // kept by the journal until it ends.
-    session->durable |= session->expiry_s > 0;
+    if (!session->durable && session->expiry_s > 0) {
+        session->durable = true;
+        session_tell_kept(session, true);
+    }
     session->sent_safe = 0;
     session_journal(session);
     uint64_t last = journal_last(shard->journal);
@@ -371,15 +470,15 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     client->packet_max = view->packet_max;
     client->problem_info = view->request_problem_info;
     client->alias_max_out = (uint16_t)min_u32(view->topic_alias_max, ALIAS_OUT_MAX);
-    client->keep_alive_ms = c->keep_alive_s * 1500u;
+    client->keep_alive_s = c->keep_alive_s;
+    client->connected_s = (uint32_t)((shard->now_ms - shard->broker->started_ms) / 1000);
     client_arm_timer(client);
     client_rates_begin(client);
     stat_add(&shard->stats.clients_connected, 1);
     stat_add(&shard->stats.connections_accepted, 1);
 }
 
-// ---- The answer
-// -------------------------------------------------------------------------------------
+// ---- The answer ---------------------------------------------------------------------------------
 
 static void
 put_connack(struct client *client, const struct session *session, const struct connecting *c)
@@ -448,9 +547,35 @@ admit(struct client *client, struct connecting *c)
         return err;
     adopt(client, session, c);
     log_start(client, session, &c->view);
-    put_connack(client, session, c);
+    if (client->link != LINK_OUT)
+        put_connack(client, session, c);
+    struct cluster *cluster = client->shard->broker->cluster;
+    if (unlikely(cluster != NULL) && !is_node(client))
+        cluster->ops->came(cluster, session, c->view.clean);
     session_resume(session);
+    if (client->link == LINK_OUT)
+        cluster->ops->linked(cluster, session, true);
     return OK;
+}
+
+// The other node has answered our CONNECT: what it is to be sent waits in our session of it.
+err_t
+client_on_linked(struct client *client, const struct frame *frame)
+{
+    must(client->link == LINK_OUT && client->shard->broker->cluster);
+    if (frame->type != MQTT_CONNACK || frame->body.len < 3)
+        return ERR_PROTOCOL;
+    if (frame->body.data[1] != REASON_SUCCESS)
+        return ERR_NOT_AUTHORIZED;
+    struct connecting c = {.view = {
+                               .version = MQTT_5,
+                               .client_id = slice_str(client->peer),
+                               .session_expiry_s = NODE_EXPIRY_S,
+                               .receive_max = UINT16_MAX,
+                               .packet_max = CODEC_PACKET_MAX,
+                               .request_problem_info = true,
+                           }};
+    return admit(client, &c);
 }
 
 err_t
@@ -463,10 +588,14 @@ client_on_connect(struct client *client, const struct frame *frame)
     client->version = c.view.version;
     if (err)
         return err;
-    if (!client->replayed) // it counts once
+    if (!client->replayed && !listener_of(client)->node) // it counts once
         err = client_check_connect_rate(client);
     if (err == OK)
         err = check(client, &c);
+    if (err == OK && client->link == LINK_VISIT && client->version == 0)
+        return OK; // its own CONNECT follows
+    if (err == OK)
+        err = find_elsewhere(client, &c.view);
     if (err == OK)
         err = authenticate(client, &c);
     if (err == OK && c.answer && c.answer->answer.more) {

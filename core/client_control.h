@@ -1,8 +1,7 @@
 // client_control.h - PUBLISH to $CONTROL: commands of administrators.
 //
 // Job:    asks the authority that is addressed (ACCESS_CONTROL), journals what it changed, and
-// sends
-//         its response to the client that asked, and to no other, once that is safe.
+//         sends its response to the client that asked, and to no other, once that is safe.
 // Owner:  the client. Thread: its shard's worker. Memory: the question, the response.
 // Limits: the desk's; one such message of a client at a time, because it is suspended meanwhile.
 #ifndef TERN_CORE_CLIENT_CONTROL_H

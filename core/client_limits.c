@@ -36,6 +36,18 @@ client_check_connect_rate(struct client *client)
 }
 
 err_t
+client_check_drain(struct client *client)
+{
+    struct shard *shard = client->shard;
+    const struct drain *drain = &shard->broker->drain;
+    if (likely(!drain_is_on(drain) || !drain_ends(drain, shard->now_ms)))
+        return OK;
+    stat_add(&shard->stats.refused_draining, 1);
+    client_refused_by(client, "drain_time");
+    return ERR_SERVER_BUSY;
+}
+
+err_t
 client_check_bans(struct client *client, const struct connect_view *view)
 {
     struct shard *shard = client->shard;

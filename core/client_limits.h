@@ -14,6 +14,8 @@ struct client;
 
 // The first thing that is asked of a CONNECT. ERR_CONNECT_RATE.
 NODISCARD err_t client_check_connect_rate(struct client *client);
+// The broker is about to end: ERR_SERVER_BUSY.
+NODISCARD err_t client_check_drain(struct client *client);
 // Once it is known who it says it is, and before anything is computed for it. ERR_BANNED.
 NODISCARD err_t client_check_bans(struct client *client, const struct connect_view *view);
 // Has this topic or filter, which is valid, more levels than max_topic_levels? Then that is

@@ -6,6 +6,7 @@
 #include "core/alias.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
@@ -100,6 +101,7 @@ count_publish(struct client *client, uint32_t packets, uint32_t payload_bytes)
     struct stats *stats = &client->shard->stats;
     stat_add(&stats->packets_sent, packets);
     stat_add(&stats->publish_sent, packets);
+    client->session->messages_out += packets;
     stat_add(&stats->publish_bytes_sent, payload_bytes);
     client_mark_dirty(client);
 }
@@ -226,17 +228,43 @@ client_put_publish(struct client *client, struct pub *pub, const struct delivery
 }
 
 bool
-client_put_run(struct client *client, const struct pub *run, const struct delivery_spec *spec)
+client_takes_run(const struct client *client, const struct pub *run,
+                 const struct delivery_spec *spec)
 {
     must_hot(client->magic == CLIENT_MAGIC && pub_is_run(run) && !spec->retain);
-    if (spec->qos > 0 || !suits(client, &run->packet, spec))
-        return false;
-    put_packet(client, &run->packet, spec, 0, false);
-    return true;
+    return suits(client, &run->packet, spec);
 }
 
-// ---- The small packets
-// ----------------------------------------------------------------------------
+// Their first bytes and packet identifiers. id_at: of the first packet.
+static void
+number_packets(uint8_t *at, const struct pub_packet *packets, uint8_t first, uint16_t packet_id)
+{
+    uint32_t id_at = packets->id_at - (at[1] < 0x80 ? 2 : 3); // behind the fixed header
+    for (uint32_t i = 0; i < packets->count; i++) {
+        uint32_t size = packet_size(at);
+        uint8_t *id = at + id_at + (at[1] < 0x80 ? 2 : 3);
+        at[0] = first;
+        id[0] = (uint8_t)(packet_id >> 8);
+        id[1] = (uint8_t)packet_id;
+        packet_id = deliveries_next_id(packet_id);
+        at += size;
+    }
+}
+
+void
+client_put_run(struct client *client, const struct pub_packet *packets, uint8_t qos,
+               uint16_t packet_id)
+{
+    must_hot(client->magic == CLIENT_MAGIC && (qos == 0) == (packet_id == 0));
+    uint8_t *dst = reserve(client, packets->len);
+    memcpy(dst, packets->bytes, packets->len);
+    if (qos > 0)
+        number_packets(dst, packets, codec_publish_first(qos, false, false), packet_id);
+    outq_commit(&client->out, packets->len);
+    count_publish(client, packets->count, packets->payload_len);
+}
+
+// ---- The small packets --------------------------------------------------------------------------
 
 static NOINLINE void
 put_suback(struct client *client, const struct ack_out *ack)
@@ -253,6 +281,13 @@ put_whole(struct client *client, struct slice packet)
     memcpy(reserve(client, packet.len), packet.data, packet.len);
     outq_commit(&client->out, packet.len);
     count_publish(client, 1, packet.len);
+}
+
+void
+client_put_packet(struct client *client, struct slice packet)
+{
+    memcpy(reserve(client, packet.len), packet.data, packet.len);
+    commit(client, packet.len);
 }
 
 static void
@@ -280,8 +315,15 @@ static bool
 waits(struct shard *shard, const struct ack_wait *wait)
 {
     if (wait->position > journal_safe(shard->journal) ||
-        !tickets_answered(shard, wait->shards, wait->ticket))
+        !tickets_answered(shard, wait->awaited.shards, wait->awaited.ticket))
         return true;
+    if (unlikely(wait->routes != 0 && wait->routes_ms > shard->now_ms)) {
+        struct cluster *cluster = shard->broker->cluster;
+        if (!cluster->ops->routes_known(cluster, wait->routes)) {
+            shard->hold_ms = min_u64(shard->hold_ms, wait->routes_ms);
+            return true;
+        }
+    }
     if (likely(wait->hold_ms <= shard->now_ms))
         return false;
     shard->hold_ms = min_u64(shard->hold_ms, wait->hold_ms);
@@ -332,6 +374,20 @@ client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t 
 }
 
 void
+client_put_acks(struct client *client, uint8_t type, uint16_t first, uint32_t count)
+{
+    if (unlikely(count == 0 || client->parked_count > 0 || client->base_position > 0)) {
+        for (; count > 0; count--, first = deliveries_next_id(first))
+            client_put_ack(client, type, first, REASON_SUCCESS);
+        return;
+    }
+    uint8_t *dst = reserve(client, CODEC_ACK_MAX * count);
+    outq_commit(&client->out, codec_put_acks(dst, type, first, count));
+    stat_add(&client->shard->stats.packets_sent, count);
+    client_mark_dirty(client);
+}
+
+void
 client_put_ack_after(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
 {
     struct ack_wait full = *wait;
@@ -369,7 +425,7 @@ static bool
 follow_outcome(struct client *client, struct parked_ack *parked, enum outcome outcome)
 {
     struct shard *shard = client->shard;
-    parked->wait.ticket = parked->wait.shards = 0; // answered
+    parked->wait.awaited = (struct awaited){0}; // answered
     if (outcome == OUTCOME_SLOWED) {
         parked->wait.hold_ms = parked->since_ms + ACK_HOLD_MS;
         return waits(shard, &parked->wait);
@@ -401,8 +457,8 @@ client_release_parked(struct client *client)
         struct parked_ack *parked = &client->parked[client->parked_head];
         if (waits(shard, &parked->wait))
             return;
-        enum outcome outcome =
-            parked->wait.ticket ? tickets_outcome(shard, parked->wait.ticket) : OUTCOME_TAKEN;
+        uint64_t ticket = parked->wait.awaited.ticket;
+        enum outcome outcome = ticket ? tickets_outcome(shard, ticket) : OUTCOME_TAKEN;
         if (unlikely(outcome != OUTCOME_TAKEN) && follow_outcome(client, parked, outcome))
             return;
         if (client->state == CLIENT_CONNECTED)
@@ -416,8 +472,12 @@ client_release_parked(struct client *client)
 void
 client_drop_parked(struct client *client)
 {
-    while (client->parked_count > 0)
-        unpark(client);
+    for (; client->parked_count > 0; unpark(client)) {
+        const struct parked_ack *parked = &client->parked[client->parked_head];
+        if (parked->wait.awaited.ticket)
+            tickets_abandon(client->shard, parked->ack.type == MQTT_PUBREC ? client->session : NULL,
+                            parked->ack.packet_id, &parked->wait.awaited);
+    }
     mem_free(client->parked);
     client->parked = NULL;
     client->parked_head = client->parked_cap = 0;
@@ -445,8 +505,7 @@ client_put_auth(struct client *client, uint8_t reason, struct slice method, stru
     commit(client, codec_put_auth(dst, reason, method, data));
 }
 
-// ---- The end
-// --------------------------------------------------------------------------------------
+// ---- The end ------------------------------------------------------------------------------------
 
 void
 client_close(struct client *client, err_t reason)
@@ -464,6 +523,8 @@ static void
 put_farewell(struct client *client, err_t err)
 {
     struct slice text = {0};
+    if (client->link == LINK_OUT || client->link == LINK_RELAY)
+        return; // the server is at the other side
     if (client->state == CLIENT_AWAIT_CONNECT) {
         struct connack connack = {
             .version = client->version,

@@ -10,6 +10,7 @@
 
 #include "core/codec.h"
 #include "core/msg.h"
+#include "core/tickets.h"
 
 struct client;
 struct delivery_spec;
@@ -17,16 +18,21 @@ struct delivery_spec;
 // False when the packet is too large for the client and was dropped [MQTT-3.1.2-24].
 bool client_put_publish(struct client *client, struct pub *pub, const struct delivery_spec *spec,
                         uint16_t packet_id, bool dup);
-// All packets of a run. False when they have to go one by one.
-bool client_put_run(struct client *client, const struct pub *run, const struct delivery_spec *spec);
+// May all packets of the run go to the client as they came?
+bool client_takes_run(const struct client *client, const struct pub *run,
+                      const struct delivery_spec *spec);
+// Such packets; at QoS 1 and 2 with packet identifiers from this one on, else it is 0.
+void client_put_run(struct client *client, const struct pub_packet *packets, uint8_t qos,
+                    uint16_t packet_id);
 // One that stands for a full queue, to a client that cannot be told of it, is held so long.
 #define ACK_HOLD_MS 1000u
 // What an acknowledgement waits for. All zero: for nothing but those before it.
 struct ack_wait {
     uint64_t position; // the journal is safe up to here
-    uint64_t shards;   // bit i: shard i has answered with the ticket, or a later one (tickets.h)
-    uint64_t ticket;
-    uint64_t hold_ms; // not before (monotonic)
+    struct awaited awaited;
+    uint64_t hold_ms;   // not before (monotonic)
+    uint64_t routes;    // all linked nodes know these routes (cluster.h); 0 = whatever they know,
+    uint64_t routes_ms; // or it is as late as that
 };
 // Sends an acknowledgement once its time has come, and that of what the client's CONNECT changed;
 // in order with those before it. SUBACK and UNSUBACK have reason codes (copied), the others one
@@ -39,6 +45,8 @@ struct ack_out {
 };
 // One that waits for nothing but those before it, with one reason.
 void client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason);
+// So many with success, for packet identifiers from this one on.
+void client_put_acks(struct client *client, uint8_t type, uint16_t first, uint32_t count);
 void client_put_ack_after(struct client *client, const struct ack_wait *wait,
                           const struct ack_out *ack);
 // The same with a message at QoS 0, which belongs to no subscription. Too large for the client: it
@@ -47,8 +55,10 @@ void client_put_message_after(struct client *client, const struct ack_wait *wait
                               struct slice topic, struct slice payload);
 // Sends those whose time has come.
 void client_release_parked(struct client *client);
+// They will not be sent. What becomes of their messages is still seen to (tickets_abandon).
 void client_drop_parked(struct client *client);
 void client_put_connack(struct client *client, const struct connack *connack);
+void client_put_packet(struct client *client, struct slice packet); // as it is
 void client_put_pingresp(struct client *client);
 void client_put_auth(struct client *client, uint8_t reason, struct slice method, struct slice data);
 // Ends the connection because of err: DISCONNECT or CONNACK with its reason where the version has

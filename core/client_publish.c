@@ -11,6 +11,7 @@
 #include "core/client_handlers.h"
 #include "core/client_limits.h"
 #include "core/client_out.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/review.h"
 #include "core/route.h"
@@ -24,7 +25,7 @@
 bool
 topic_is_reserved(struct slice topic)
 {
-    static const char *const roots[] = {"$SYS", "$share", "$CONTROL"};
+    static const char *const roots[] = {"$SYS", "$share", "$CONTROL", "$TERNMQ"};
     if (topic.len == 0 || topic.data[0] != '$')
         return false;
     for (unsigned i = 0; i < ARRAY_LEN(roots); i++) {
@@ -44,8 +45,7 @@ client_may_publish(struct rights *rights, struct slice topic)
     return !rights || rights_allow(rights, ACL_PUBLISH, topic);
 }
 
-// ---- Topic Alias
-// ----------------------------------------------------------------------------------
+// ---- Topic Alias --------------------------------------------------------------------------------
 
 static err_t
 resolve_alias(struct client *client, struct publish_view *view)
@@ -64,8 +64,7 @@ resolve_alias(struct client *client, struct publish_view *view)
     return view->topic.len > 0 ? OK : ERR_PROTOCOL; // never set on this connection [MQTT-3.3.2-7]
 }
 
-// ---- What may be published
-// --------------------------------------------------------------------------
+// ---- What may be published ----------------------------------------------------------------------
 
 // Errors that end the connection.
 static err_t
@@ -107,7 +106,10 @@ refusal(struct client *client, const struct publish_view *view)
     if (unlikely(view->topic.data[0] == '$' || rights) && !client_may_publish(rights, view->topic))
         return not_allowed(client, view->topic);
     const struct config *config = shard->config;
-    if (unlikely(config->payload_size_max && view->payload.len > config->payload_size_max)) {
+    // What another node sends is acknowledged to its publisher already: it is taken, and slowed.
+    bool told = client->version == MQTT_5 && client->link != LINK_IN;
+    if (unlikely(config->payload_size_max && view->payload.len > config->payload_size_max) &&
+        client->link != LINK_IN) {
         stat_add(&shard->stats.dropped_too_large, 1);
         client_refused_by(client, "message_size_limit");
         return ERR_QUOTA_EXCEEDED;
@@ -115,7 +117,7 @@ refusal(struct client *client, const struct publish_view *view)
     // Only version 5 can be told at QoS > 0; what the others send at QoS > 0 is taken, and they are
     // paused.
     // What clears a retained message is welcome: it makes room.
-    if (unlikely(shard->level >= GOVERNOR_FULL && (view->qos == 0 || client->version == MQTT_5)) &&
+    if (unlikely(shard->level >= GOVERNOR_FULL && (view->qos == 0 || told)) &&
         !(view->retain && view->payload.len == 0)) {
         stat_add(&shard->stats.dropped_memory, 1);
         client_refused_by(client, "memory_limit");
@@ -124,7 +126,7 @@ refusal(struct client *client, const struct publish_view *view)
     // The disk is full, or fails. Others wait for their acknowledgement, and are paused.
     if (unlikely(journal_is_on(shard->journal) &&
                  atomic_load_explicit(&shard->broker->keeper->failing, memory_order_relaxed) &&
-                 (view->qos == 0 ? view->retain : client->version == MQTT_5))) {
+                 (view->qos == 0 ? view->retain : told))) {
         stat_add(&shard->stats.dropped_disk, 1);
         return ERR_QUOTA_EXCEEDED;
     }
@@ -142,6 +144,7 @@ decide_outside(struct client *client, const struct publish_view *view)
     if (err == ERR_WAIT) {
         stat_sub(&shard->stats.publish_received, 1);
         stat_sub(&shard->stats.publish_bytes_received, view->payload.len);
+        client->session->messages_in--;
     } else if (err) {
         stat_add(&shard->stats.dropped_not_allowed, 1);
     }
@@ -164,16 +167,14 @@ check_pressure(struct client *client)
     client_mark_dirty(client);
 }
 
-// ---- QoS 2
-// ----------------------------------------------------------------------------------------
+// ---- QoS 2 --------------------------------------------------------------------------------------
 
 // QoS 1 and 2 messages that the client has under way, this one not counted, leave room for it?
-static err_t
+static inline err_t
 check_receive_max(const struct client *client)
 {
-    uint32_t max = client->shard->config->receive_max;
-    if (likely(client->version != MQTT_5 || max == 0 ||
-               client->session->in_qos2.count + client->parked_quota < max))
+    uint32_t max = client->in_receive_max;
+    if (likely(client->session->in_qos2.count + client->parked_quota < max || max == UINT16_MAX))
         return OK;
     return ERR_RECEIVE_MAX_EXCEEDED; // [MQTT-3.3.4-7]
 }
@@ -241,11 +242,12 @@ static void
 accept(struct client *client, struct flow flow, uint64_t before, const struct route_result *result)
 {
     struct shard *shard = client->shard;
-    if (flow.qos == 0)
-        return;
+    must_hot(flow.qos > 0);
     if (flow.qos == 2 && likely(result->outcome != OUTCOME_REFUSED))
         qos2_received(client->session, flow.packet_id);
-    uint8_t reason = result->matched ? REASON_SUCCESS : REASON_NO_MATCHING_SUBSCRIBERS;
+    // Another node takes an acknowledgement as from a client, and knows nothing of this reason.
+    uint8_t reason = result->matched || client->link == LINK_IN ? REASON_SUCCESS
+                                                                : REASON_NO_MATCHING_SUBSCRIBERS;
     uint64_t last = journal_last(shard->journal);
     if (likely(last == before && result->ticket == 0 && result->outcome == OUTCOME_TAKEN)) {
         client_put_ack(client, flow.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, flow.packet_id, reason);
@@ -253,8 +255,7 @@ accept(struct client *client, struct flow flow, uint64_t before, const struct ro
     }
     struct ack_wait wait = {
         .position = last == before ? 0 : last,
-        .shards = result->answering,
-        .ticket = result->ticket,
+        .awaited = {.shards = result->answering, .ticket = result->ticket},
         .hold_ms = result->outcome == OUTCOME_SLOWED ? shard->now_ms + ACK_HOLD_MS : 0,
     };
     if (unlikely(result->outcome == OUTCOME_REFUSED)) {
@@ -272,12 +273,13 @@ is_copy(struct client *client, struct flow flow)
         return false;
     // The records of the first one, sent on an earlier connection, may be under way still.
     struct ack_wait wait = {.position = journal_last(client->shard->journal)};
+    // And so may other shards' answers, one of which may refuse it.
+    (void)tickets_reclaim(client->shard, client->session, flow.packet_id, &wait.awaited);
     acknowledge(client, flow, &wait, REASON_SUCCESS);
     return true;
 }
 
-// ---- Routing
-// ----------------------------------------------------------------------------------------
+// ---- Routing ------------------------------------------------------------------------------------
 
 static uint64_t
 expires_at(const struct shard *shard, const struct publish_view *view)
@@ -325,7 +327,8 @@ pub_of(const struct client *client, const struct frame *frame, const struct publ
         .qos = view->qos,
         .retain = view->retain,
         .bonded = view->qos == 2 && client->session->durable,
-        .may_wait = view->qos > 0 && client->version != MQTT_5,
+        .may_wait = view->qos > 0 && client->slowed,
+        .from_node = client->link == LINK_IN,
     };
     if (unlikely(!goes_as_it_is(client, view))) {
         ret->expires_ms = expires_at(shard, view);
@@ -342,13 +345,32 @@ pub_of(const struct client *client, const struct frame *frame, const struct publ
     };
 }
 
+// Another node has chosen us for a share group.
+static err_t
+route_to_group(struct shard *shard, struct pub *pub, uint32_t id, struct route_result *ret)
+{
+    struct cluster *cluster = shard->broker->cluster;
+    struct slice filter, group;
+    void *texts = cluster->ops->group(cluster, id, &filter, &group);
+    if (texts) {
+        route_publish_group(shard, pub, filter, group, ret);
+    } else { // its last member went meanwhile
+        *ret = (struct route_result){0};
+        stat_add(&shard->stats.dropped_no_member, 1);
+    }
+    mem_free(texts);
+    return OK;
+}
+
 // The properties that go on are others than those that came.
 static NOINLINE err_t
-route_stripped(struct shard *shard, struct pub *pub, struct route_result *ret)
+route_stripped(struct shard *shard, struct pub *pub, uint32_t subscription_id,
+               struct route_result *ret)
 {
     uint8_t *stripped = mem_alloc(pub->props.len);
     pub->props = slice_of(stripped, codec_forward_props(pub->props, stripped));
-    err_t err = route_publish(shard, pub, ret);
+    err_t err = subscription_id == 0 ? route_publish(shard, pub, ret)
+                                     : route_to_group(shard, pub, subscription_id, ret);
     mem_free(stripped);
     return err;
 }
@@ -393,51 +415,89 @@ looks_alike(const struct frame *first, struct slice behind, uint32_t same)
 // Makes the publication a run, with the packets behind it that differ from it in their payload and
 // packet identifier alone. Takes them off behind.
 static void
-gather_run(const struct client *client, const struct frame *first, struct slice *behind,
+gather_run(struct client *client, const struct frame *first, struct slice *behind,
            uint16_t packet_id, struct pub *pub)
 {
     const struct config *config = client->shard->config;
     struct pub_packet *packet = &pub->packet;
     uint32_t head = first->body.len - pub->payload.len, same = 2 + pub->topic.len;
-    uint32_t max = config->payload_size_max, packet_max = config->packet_size_max;
+    uint32_t max = config->payload_size_max;
     max = max ? min_u32(max, OUTQ_COPY_MAX) : OUTQ_COPY_MAX;
-    packet_max = packet_max ? packet_max : UINT32_MAX;
+    uint32_t payload_len = packet->payload_len, count = 1;
+    const uint8_t *at = behind->data, *end = at + behind->len, *start = packet->bytes;
     struct frame next;
-    while (behind->len > 0 && behind->data[0] == packet->bytes[0] &&
-           codec_frame(*behind, packet_max, &next) == OK && next.body.len >= head &&
-           next.body.len - head <= max && packet->len + next.total <= RUN_BYTES_MAX &&
+    while (at < end && at[0] == start[0] &&
+           codec_frame(slice_of(at, (size_t)(end - at)), client->in_packet_max, &next) == OK &&
+           next.body.len >= head && next.body.len - head <= max &&
+           packet->len + (at - behind->data) + next.total <= RUN_BYTES_MAX &&
            memcmp(next.body.data, first->body.data, same) == 0 &&
            follows(client, pub, next.body.data + same, &packet_id)) {
-        packet->len += next.total;
-        packet->payload_len += next.body.len - head;
-        packet->count++;
-        *behind = slice_of(behind->data + next.total, behind->len - next.total);
+        at += next.total;
+        payload_len += next.body.len - head;
+        count++;
     }
+    packet->len += (uint32_t)(at - behind->data);
+    packet->payload_len = payload_len;
+    packet->count = (uint16_t)count;
+    *behind = slice_of(at, (size_t)(end - at));
     struct stats *stats = &client->shard->stats;
     stat_add(&stats->packets_received, packet->count - 1u);
     stat_add(&stats->publish_received, packet->count - 1u);
+    client->session->messages_in += packet->count - 1u;
     stat_add(&stats->publish_bytes_received, packet->payload_len - pub->payload.len);
 }
 
-// At QoS 1 and 2 each message is kept and acknowledged for itself.
+static uint16_t
+packet_id_of(const struct pub_packet *packet)
+{
+    const uint8_t *id = packet->bytes + packet->id_at;
+    return (uint16_t)(id[0] << 8 | id[1]);
+}
+
+// Is there nothing that this client's acknowledgements of the run would wait for, if it is taken,
+// and no message of it one too many?
+static bool
+answers_at_once(const struct client *client, const struct pub *run)
+{
+    const struct session *session = client->session;
+    if (client->parked_count > 0 || client->base_position > 0 ||
+        (run->qos == 2 && session->durable && journal_is_on(client->shard->journal)))
+        return false;
+    uint32_t max = client->in_receive_max;
+    return run->qos == 1 || max == UINT16_MAX || session->in_qos2.count + run->packet.count <= max;
+}
+
+static void
+accept_run(struct client *client, const struct pub *run)
+{
+    uint16_t first = packet_id_of(&run->packet);
+    if (run->qos == 2) // not journaled, or answers_at_once is false
+        packet_ids_add_row(&client->session->in_qos2, first, run->packet.count);
+    client_put_acks(client, run->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, first, run->packet.count);
+}
+
+// At QoS 1 and 2. Where not all can be said of all its messages, each is taken for itself.
 static err_t
 publish_run(struct client *client, struct pub *run)
 {
     struct shard *shard = client->shard;
     struct route_plan plan;
-    struct pub one = pub_one_of(run);
     route_begin(shard, run, &plan);
-    while (client->state == CLIENT_CONNECTED && pub_next(run, &one)) {
+    if (likely(answers_at_once(client, run) && route_run(shard, &plan, run))) {
+        accept_run(client, run);
+        return OK;
+    }
+    struct pub rest = *run, one = pub_one_of(run);
+    while (client->state == CLIENT_CONNECTED && pub_next(&rest, &one)) {
         err_t err = check_receive_max(client);
         if (unlikely(err))
             return err;
-        const uint8_t *id = one.packet.bytes + one.packet.id_at;
-        struct flow flow = {one.qos, (uint16_t)(id[0] << 8 | id[1])};
+        struct flow flow = {one.qos, packet_id_of(&one.packet)};
         uint64_t before = journal_last(shard->journal);
         struct route_result result;
         route_next(shard, &plan, &one, &result);
         pub_done(&one);
-        if (unlikely(!accept_plainly(client, flow, before, &result)))
+        if (!accept_plainly(client, flow, before, &result))
             accept(client, flow, before, &result);
     }
     return OK;
@@ -458,15 +518,19 @@ publish(struct client *client, const struct frame *frame, const struct publish_v
     pub.source = source_of(client, view, &source);
     if (looks_alike(frame, *behind, 2 + view->topic.len) && may_lead(client, view, &pub)) {
         gather_run(client, frame, behind, view->packet_id, &pub);
-        if (pub_is_run(&pub) && pub.qos > 0)
-            return publish_run(client, &pub);
+        if (pub_is_run(&pub) && pub.qos > 0) {
+            err_t err = publish_run(client, &pub);
+            pub_done(&pub);
+            return err;
+        }
     }
     struct route_result result;
-    err_t err = unlikely(view->strip) ? route_stripped(shard, &pub, &result)
+    err_t err = unlikely(view->strip) ? route_stripped(shard, &pub, view->subscription_id, &result)
                                       : route_publish(shard, &pub, &result);
     pub_done(&pub);
     if (likely(err == OK)) {
-        accept(client, flow_of(view), before, &result);
+        if (view->qos > 0 && !accept_plainly(client, flow_of(view), before, &result))
+            accept(client, flow_of(view), before, &result);
         return OK;
     }
     client_refused_by(client, err == ERR_FULL ? "max_retained_messages or max_retained_bytes"
@@ -484,6 +548,7 @@ control(struct client *client, const struct publish_view *view)
     if (err == ERR_WAIT) { // the packet comes again, and is counted then
         stat_sub(&stats->publish_received, 1);
         stat_sub(&stats->publish_bytes_received, view->payload.len);
+        client->session->messages_in--;
         return err;
     }
     if (err) {
@@ -495,6 +560,20 @@ control(struct client *client, const struct publish_view *view)
     acknowledge(client, flow_of(view), &wait, err_reason(err));
     review_client(client); // by the rules that it has made
     return OK;
+}
+
+// What another node tells us, of itself.
+static COLD err_t
+take_word(struct client *client, const struct publish_view *view)
+{
+    struct shard *shard = client->shard;
+    struct cluster *cluster = shard->broker->cluster;
+    must(client->link == LINK_IN && cluster);
+    err_t err = cluster->ops->told(cluster, client, view->topic, view->payload);
+    if (err == OK)
+        acknowledge(client, flow_of(view),
+                    &(struct ack_wait){.position = journal_last(shard->journal)}, REASON_SUCCESS);
+    return err;
 }
 
 // Its acknowledgement may have a word for it; else the connection ends.
@@ -511,16 +590,23 @@ refuse_topic(struct client *client, const struct publish_view *view)
 err_t
 client_on_publish(struct client *client, const struct frame *frame, struct slice *behind)
 {
+    if (unlikely(client->link == LINK_OUT))
+        return ERR_PROTOCOL; // a server that we are no client of
+    const bool node = client->link == LINK_IN;
     struct publish_view view;
-    err_t err = codec_publish(frame, client->version, &view);
+    err_t err = likely(!node) ? codec_publish(frame, client->version, &view)
+                              : codec_publish_of_node(frame, &view);
     if (unlikely(err))
         return err;
     struct stats *stats = &client->shard->stats;
     stat_add(&stats->publish_received, 1);
     stat_add(&stats->publish_bytes_received, view.payload.len);
+    client->session->messages_in++;
+    if (unlikely(node) && slice_begins(view.topic, NODE_ROOT))
+        return take_word(client, &view);
     if (view.topic_alias)
         err = resolve_alias(client, &view);
-    if (err == OK)
+    if (err == OK && likely(!node))
         err = check(client, &view);
     if (unlikely(err))
         return err == ERR_TOPIC_NAME_INVALID ? refuse_topic(client, &view) : err;

@@ -9,8 +9,10 @@
 #include "core/client_handlers.h"
 #include "core/client_limits.h"
 #include "core/client_out.h"
+#include "core/cluster.h"
 #include "core/retained.h"
 #include "core/session.h"
+#include "core/session_walks.h"
 #include "core/shard.h"
 #include "core/topic.h"
 
@@ -77,7 +79,7 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
     err_t err = topic_share_split(text->filter, &share);
     if (err)
         return failure_code(client, err);
-    if (client_is_too_deep(client, share.filter))
+    if (client_is_too_deep(client, share.filter) || slice_begins(share.filter, NODE_ROOT))
         return failure_code(client, ERR_TOPIC_FILTER_INVALID);
     if (client->session->rights && !may_subscribe(client, share.filter))
         return failure_code(client, ERR_NOT_AUTHORIZED);
@@ -99,7 +101,7 @@ subscribe_one(struct client *client, const struct filter_view *text, uint32_t id
     bool existed = false;
     err = session_subscribe(client->session, &filter, share.group, id, &ret->handle, &existed);
     if (err)
-        return refuse_filter(client, "max_subscriptions");
+        return refuse_filter(client, "max_subscriptions, or what other nodes can be told of");
     ret->filter = share.filter;
     ret->options =
         (struct sub_options){.qos = filter.qos & 3u,
@@ -124,8 +126,13 @@ acknowledge(struct client *client, uint8_t type, uint16_t packet_id, const uint8
             uint32_t count)
 {
     struct ack_out ack = {.type = type, .packet_id = packet_id, .codes = codes, .count = count};
-    client_put_ack_after(client, &(struct ack_wait){.position = session_position(client->session)},
-                         &ack);
+    struct ack_wait wait = {.position = session_position(client->session)};
+    struct cluster *cluster = client->shard->broker->cluster;
+    if (unlikely(cluster != NULL) && type == MQTT_SUBACK) {
+        wait.routes = cluster->ops->routes(cluster);
+        wait.routes_ms = client->shard->now_ms + NODE_ROUTES_MS;
+    }
+    client_put_ack_after(client, &wait, &ack);
 }
 
 // The HTTP hook is asked about all filters at once; OK: each has its answer.

@@ -88,20 +88,23 @@ struct publish_view {
     uint16_t topic_alias;   // 0 if absent; an alias of 0 in the packet is ERR_TOPIC_ALIAS_INVALID
     uint32_t expiry_s;
     bool has_expiry, dup, retain;
-    bool strip; // raw_props holds a Topic Alias or Message Expiry Interval
+    bool strip; // raw_props holds what is not forwarded
     uint8_t qos;
+    uint32_t subscription_id; // of another node's PUBLISH; 0 if absent
 };
 
 // ERR_TOPIC_NAME_INVALID: topic_name_check refuses the topic [MQTT-3.3.2-2]. An empty topic without
 // alias is ERR_PROTOCOL [MQTT5 3.3.2.1], and so is a Response Topic that is no Topic Name
 // [MQTT-3.3.2-14]. Payload Format 1 is not checked against the payload.
 NODISCARD err_t codec_publish(const struct frame *frame, uint8_t version, struct publish_view *ret);
+NODISCARD err_t codec_publish_of_node(const struct frame *frame, struct publish_view *ret); // 5.0
 
 // Copies PUBLISH or Will properties that are forwarded unaltered (Payload Format Indicator, Content
 // Type, Response Topic, Correlation Data, User Property, in order) from raw to dst, leaving out
 // Topic Alias, Message Expiry Interval and Will Delay Interval. raw was checked by a decoder.
 // Returns the bytes written, at most raw.len.
 uint32_t codec_forward_props(struct slice raw, uint8_t *dst);
+bool codec_props_forwarded(struct slice props); // may that have left them?
 
 struct ack_view { // PUBACK, PUBREC, PUBREL, PUBCOMP
     uint16_t packet_id;
@@ -198,6 +201,8 @@ uint32_t codec_put_connack(uint8_t *dst, const struct connack *connack);
 // PUBACK, PUBREC, PUBREL, PUBCOMP: 4 bytes, or 5 with a reason other than 0 in version 5.
 uint32_t codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id,
                        uint8_t reason);
+// So many with success, 4 bytes each, for identifiers from first on; 1 follows 65,535.
+uint32_t codec_put_acks(uint8_t *dst, uint8_t type, uint16_t first, uint32_t count);
 uint32_t codec_put_pingresp(uint8_t *dst); // 2 bytes
 // Server's DISCONNECT (5.0 only). reason_string of length 0 is left out. At most 16 +
 // reason_string.len.

@@ -1,8 +1,7 @@
 // codec_encode.c - the packets that a server sends.
 #include "core/codec.h"
 
-// ---- Fields: each returns the place behind what it wrote
-// ------------------------------------------
+// ---- Fields: each returns the place behind what it wrote ----------------------------------------
 
 static inline uint8_t *
 put_u8(uint8_t *at, uint8_t value)
@@ -78,8 +77,7 @@ put_prop_string(uint8_t *at, enum mqtt_property id, struct slice text)
     return put_string(put_u8(at, (uint8_t)id), text);
 }
 
-// ---- CONNACK
-// -------------------------------------------------------------------------------------
+// ---- CONNACK ------------------------------------------------------------------------------------
 
 #define CONNACK_NUMBERS_MAX 32u // 25 bytes if every property with a number is there
 
@@ -181,8 +179,7 @@ codec_put_connack(uint8_t *dst, const struct connack *connack)
     return (uint32_t)(at - dst);
 }
 
-// ---- The small ones
-// ------------------------------------------------------------------------------
+// ---- The small ones -----------------------------------------------------------------------------
 
 uint32_t
 codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id, uint8_t reason)
@@ -196,6 +193,18 @@ codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id, u
     if (tell)
         dst[4] = reason;
     return tell ? 5 : 4;
+}
+
+uint32_t
+codec_put_acks(uint8_t *dst, uint8_t type, uint16_t first, uint32_t count)
+{
+    must_hot(type >= MQTT_PUBACK && type <= MQTT_PUBCOMP && first != 0 && count <= 65535u);
+    uint8_t byte1 = (uint8_t)(type << 4 | (type == MQTT_PUBREL ? 0x02 : 0)); // [MQTT-3.6.1-1]
+    for (uint32_t i = 0, id = first; i < count; i++, id = id < 65535u ? id + 1 : 1) {
+        uint8_t *at = put_u8(put_u8(dst + (size_t)4 * i, byte1), 2);
+        put_u16(at, (uint16_t)id);
+    }
+    return 4 * count;
 }
 
 uint32_t
@@ -254,8 +263,7 @@ codec_put_suback(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id
     return (uint32_t)(at - dst);
 }
 
-// ---- PUBLISH
-// ---------------------------------------------------------------------------------------
+// ---- PUBLISH ------------------------------------------------------------------------------------
 
 static uint32_t
 publish_props_len(const struct publish_out *out)

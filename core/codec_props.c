@@ -40,8 +40,9 @@ static const struct prop_rule prop_rules[PROP_COUNT] = {
         .type = VALUE_TOPIC_NAME, .in = IN_PUBLISH | IN_WILL, .forward = true},
     [PROP_CORRELATION_DATA] = {
         .type = VALUE_BINARY, .in = IN_PUBLISH | IN_WILL, .forward = true},
-    [PROP_SUBSCRIPTION_ID] = { // never in a client's PUBLISH [MQTT-3.3.4-6]
-        .type = VALUE_VARINT, .in = IN_SUBSCRIBE, .min = 1, .max = MQTT_REMAINING_LENGTH_MAX},
+    [PROP_SUBSCRIPTION_ID] = { // in a PUBLISH of another node's alone [MQTT-3.3.4-6]
+        .type = VALUE_VARINT, .in = IN_SUBSCRIBE | IN_PUBLISH, .min = 1,
+        .max = MQTT_REMAINING_LENGTH_MAX},
     [PROP_SESSION_EXPIRY] = {
         .type = VALUE_U32, .in = IN_CONNECT | IN_DISCONNECT, .max = UINT32_MAX},
     [PROP_ASSIGNED_CLIENT_ID] = {.type = VALUE_STRING},
@@ -204,4 +205,22 @@ codec_forward_props(struct slice raw, uint8_t *dst)
     }
     must(len <= raw.len);
     return len;
+}
+
+bool
+codec_props_forwarded(struct slice props)
+{
+    struct reader section = reader_of(props);
+    uint64_t seen = 0;
+    while (reader_left(&section) > 0) {
+        struct prop prop;
+        if (!read_prop(&section, &prop))
+            return false;
+        const struct prop_rule *rule = &prop_rules[prop.id];
+        if (!rule->forward || (!rule->repeats && (seen >> prop.id & 1)) ||
+            check_value(rule, &prop) != OK)
+            return false;
+        seen |= UINT64_C(1) << prop.id;
+    }
+    return true;
 }

@@ -7,7 +7,7 @@
 #define FLAG_RETAIN 0x01
 
 static err_t
-read_publish_props(struct reader *reader, struct publish_view *ret)
+read_publish_props(struct reader *reader, bool of_node, struct publish_view *ret)
 {
     // No properties at all is the common case, and its one byte says all there is to check.
     if (likely(reader_left(reader) > 0 && *reader->at == 0)) {
@@ -23,12 +23,16 @@ read_publish_props(struct reader *reader, struct publish_view *ret)
     ret->topic_alias = (uint16_t)props_number(&props, PROP_TOPIC_ALIAS, 0);
     ret->has_expiry = props_has(&props, PROP_MESSAGE_EXPIRY);
     ret->expiry_s = props_number(&props, PROP_MESSAGE_EXPIRY, 0);
-    ret->strip = ret->has_expiry || props_has(&props, PROP_TOPIC_ALIAS);
+    if (props_has(&props, PROP_SUBSCRIPTION_ID) && !of_node)
+        return ERR_PROTOCOL; // [MQTT-3.3.4-6]
+    ret->subscription_id = props_number(&props, PROP_SUBSCRIPTION_ID, 0);
+    ret->strip =
+        ret->has_expiry || ret->subscription_id != 0 || props_has(&props, PROP_TOPIC_ALIAS);
     return OK;
 }
 
-err_t
-codec_publish(const struct frame *frame, uint8_t version, struct publish_view *ret)
+static inline err_t
+decode(const struct frame *frame, uint8_t version, bool of_node, struct publish_view *ret)
 {
     must_hot(frame->type == MQTT_PUBLISH && version >= MQTT_31 && version <= MQTT_5);
     *ret = (struct publish_view){
@@ -53,7 +57,7 @@ codec_publish(const struct frame *frame, uint8_t version, struct publish_view *r
             return ERR_PROTOCOL;
     }
     if (version == MQTT_5) {
-        err_t err = read_publish_props(&reader, ret);
+        err_t err = read_publish_props(&reader, of_node, ret);
         if (unlikely(err != OK))
             return err;
     }
@@ -63,4 +67,16 @@ codec_publish(const struct frame *frame, uint8_t version, struct publish_view *r
     if (unlikely(ret->topic.len == 0))
         return ret->topic_alias != 0 ? OK : ERR_PROTOCOL;
     return plain ? OK : topic_name_check(ret->topic); // [MQTT-3.3.2-2]
+}
+
+err_t
+codec_publish(const struct frame *frame, uint8_t version, struct publish_view *ret)
+{
+    return decode(frame, version, false, ret);
+}
+
+err_t
+codec_publish_of_node(const struct frame *frame, struct publish_view *ret)
+{
+    return decode(frame, MQTT_5, true, ret);
 }

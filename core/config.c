@@ -222,6 +222,7 @@ finish(struct config_loader *loader, const struct config_options *options)
     loader->here = (struct config_origin){loader->config->file, 0};
     finish_listeners(loader, options);
     check_listeners(loader);
+    config_cluster_finish(loader);
     config_auth_http_finish(loader);
     config_auth_jwt_finish(loader);
     config_dynsec_finish(loader);

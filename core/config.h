@@ -13,6 +13,8 @@
 #include "core/base/err.h"
 #include "core/base/log.h"
 
+#include "core/config_blocks.h"
+
 #define CONFIG_LISTENERS_MAX  64
 #define CONFIG_PORTS_MAX      16  // -p
 #define CONFIG_FILES_MAX      256 // with those of include_dir, and these
@@ -81,38 +83,8 @@ struct listener_config {
     uint8_t socket_domain;    // 0 both, 4 ipv4, 6 ipv6
     uint8_t maximum_qos;      // max_qos, 0..2
     bool allow_anonymous;
+    bool node;          // cluster_bind: other nodes come here, and nobody else
     bool loopback_only; // nothing in the configuration says where to listen
-};
-
-enum auth_http_request { AUTH_HTTP_JSON, AUTH_HTTP_FORM };
-enum auth_http_response { AUTH_HTTP_SAYS, AUTH_HTTP_STATUS };
-
-// auth_http_*: the service outside that decides. What core itself never reads.
-struct auth_http_config {
-    char *url, *superuser_url, *acl_url; // NULL = not asked
-    char *ca_file;                       // NULL = the system's
-    char **headers;                      // "NAME: VALUE", secret; a NULL ends it; NULL = none
-    enum auth_http_request request;      // json
-    enum auth_http_response response;    // json
-    uint32_t timeout_ms;                 // 5000
-    uint32_t connect_timeout_ms;         // 2000
-    uint32_t connections_max;            // auth_http_connections, 16
-    uint32_t requests_max;               // auth_http_max_requests, 1000
-    uint64_t cache_bytes_max;            // auth_http_cache_size, 8 MiB; 0 = no cache
-    uint32_t cache_ttl_s;                // 10
-    uint32_t cache_deny_ttl_s;           // 2
-    uint32_t cache_connect_ttl_s;        // 0
-};
-
-// auth_jwt_*: JSON Web Tokens as passwords. What core itself never reads.
-struct auth_jwt_config {
-    char *key_file;    // NULL = no tokens
-    char *issuer;      // what `iss` must be; NULL = it does not matter
-    char *audience;    // what `aud` must be or hold; NULL = a token that has one is not for us
-    char *user_claim;  // "sub"
-    char *acl_claim;   // "acl"
-    char **matches;    // auth_jwt_match: "CLAIM VALUE"; a NULL ends it; NULL = none
-    uint32_t leeway_s; // 10
 };
 
 #define INFLIGHT_AUTO UINT32_MAX // the window of client.h
@@ -149,6 +121,7 @@ struct config {
     uint32_t flapping_window_s, flapping_ban_s;
     uint32_t login_failures_max; // of an address in login_failure_window_s; 0 = no bans
     uint32_t login_failure_window_s, login_failure_ban_s;
+    uint32_t drain_delay_s, drain_time_s;
     uint32_t topic_levels_max;       // max_topic_levels, TOPIC_LEVELS_MAX
     uint32_t subscribe_filters_max;  // max_subscribe_filters, 10000; of one SUBSCRIBE
     bool allow_zero_length_clientid; // true
@@ -172,6 +145,8 @@ struct config {
     bool dynamic_security;       // false
     char *dynamic_security_file; // taken when the store has nothing of it; NULL = none
 
+    struct cluster_config cluster;
+
     // Persistence.
     bool persistence;                // false
     char *persistence_location;      // folder; NULL = the working folder
@@ -187,10 +162,11 @@ struct config {
 
     // Process.
     char *user, *pid_file;
-    bool daemon, quiet, verbose;
+    char *http_listener;  // "[ADDRESS:]PORT" (config_http.h); NULL = none
+    char *control_socket; // from the root; NULL = none
+    bool daemon, quiet, verbose, per_listener_settings;
     char *file;     // -c, absolute; NULL = none
     char **sources; // all files that it was read from, and include_dirs; a NULL ends it
-    bool per_listener_settings;
 };
 
 struct config_problem { // one line for the operator
@@ -232,6 +208,22 @@ NODISCARD err_t config_parse(const char *name, struct slice text, char *const *e
 NODISCARD err_t config_reload(const struct config *old, const struct config_options *options,
                               char *const *env, struct config **ret_config,
                               struct config_report *ret_report);
+// A key and its value, as a line of a file could say it. Borrowed during the call.
+struct config_shown {
+    int listener; // from 0 on; -1: of the broker
+    const char *key, *value;
+};
+// All keys that are in force, those of the broker first, then each listener with its own; keys
+// without a value are left out. What may be a secret (headers, queries of URLs) is "***".
+void config_show(const struct config *config,
+                 void (*fn)(void *arg, const struct config_shown *shown), void *arg);
+// Takes "ADDRESS:PORT" or "[ADDRESS]:PORT" apart; the address is a number or a name. False: it is
+// not one.
+#define CONFIG_HOST_MAX 256u
+bool config_host_port(struct slice text, char ret_host[CONFIG_HOST_MAX], uint16_t *ret_port);
+// The same with "NAME", too, whose port is the one that is given.
+bool config_name_port(struct slice text, uint16_t port, char ret_host[CONFIG_HOST_MAX],
+                      uint16_t *ret_port);
 // The defaults alone, for tests: returns new, no listener.
 struct config *config_defaults(void);
 void config_free(struct config *config); // takes; NULL is fine

@@ -11,8 +11,10 @@ const char *const config_group_names[CONFIG_GROUPS] = {
     [GROUP_SESSIONS] = "Sessions, queues and flow",
     [GROUP_LIMITS] = "Limits",
     [GROUP_RETAINED] = "Retained messages",
+    [GROUP_CLUSTER] = "Cluster",
     [GROUP_PERSISTENCE] = "Persistence",
     [GROUP_LOGGING] = "Logging",
+    [GROUP_HTTP] = "Health and metrics",
     [GROUP_PROCESS] = "The process",
 };
 
@@ -311,6 +313,14 @@ const struct config_key config_keys[] = {
     {KEY(SESSIONS, "connect_timeout"), GLOBAL(UINT, connect_timeout_s), RANGE(1, 3600),
      .fallback = "10", .unit = "seconds",
      .help = "How long a new connection may take to send its CONNECT."},
+    {KEY(SESSIONS, "drain_delay"), GLOBAL(UINT, drain_delay_s), RANGE(0, 3600), .fallback = "0",
+     .unit = "seconds",
+     .help = "After SIGTERM, how long clients are served as before while /readyz says no: until "
+             "load balancers send them elsewhere."},
+    {KEY(SESSIONS, "drain_time"), GLOBAL(UINT, drain_time_s), RANGE(0, 3600), .fallback = "0",
+     .unit = "seconds",
+     .help = "After that, how long the broker takes to end its connections, one after the other, "
+             "and refuses new ones (0x89). 0: all at once. A second SIGTERM ends it at once."},
     {KEY(SESSIONS, "allow_zero_length_clientid"), GLOBAL(BOOL, allow_zero_length_clientid),
      .fallback = "true", .help = "Gives a client that brings no identifier one of its own."},
     {KEY(SESSIONS, "auto_id_prefix"), GLOBAL(STRING, auto_id_prefix), .fallback = "auto-",
@@ -400,6 +410,39 @@ const struct config_key config_keys[] = {
     {KEY(RETAINED, "retained_message_expiry"), GLOBAL(DURATION, retain_expiry_s), .never = 0,
      .fallback = "never", .help = "How long a retained message is kept at most."},
 
+    {KEY(CLUSTER, "cluster_name"), GLOBAL(STRING, cluster.name), .fixed = true,
+     .example = "works", .unit = "name",
+     .help = "This broker is a node of the cluster with this name: what is published on one node "
+             "reaches subscribers on all. Without it, it is alone."},
+    {KEY(CLUSTER, "cluster_secret_file"), GLOBAL(STRING, cluster.secret_file), .fixed = true,
+     .example = "/etc/ternmq/cluster.secret", .unit = "path",
+     .help = "What nodes prove to each other, and encrypt by: a line of at least 16 characters; a "
+             "second line is taken from others, too, while secrets are changed."},
+    {KEY(CLUSTER, "node_name"), GLOBAL(STRING, cluster.node), .fixed = true,
+     .example = "node-1", .unit = "name",
+     .help = "For people; letters, digits, '-', '_' and '.'. Default: the host's name."},
+    {KEY(CLUSTER, "cluster_bind"), GLOBAL(STRING, cluster.bind), .fixed = true,
+     .example = "10.0.0.1:7946", .unit = "ADDRESS:PORT",
+     .help = "Where other nodes come to, by UDP and TCP."},
+    {KEY(CLUSTER, "cluster_advertise"), GLOBAL(STRING, cluster.advertise), .fixed = true,
+     .example = "10.0.0.1:7946", .unit = "ADDRESS:PORT",
+     .help = "What other nodes are told to reach this one by. Default: cluster_bind, which then "
+             "has to be one address."},
+    {KEY(CLUSTER, "cluster_seeds"), GLOBAL(STRING, cluster.seeds), .fixed = true,
+     .example = "10.0.0.2:7946 10.0.0.3:7946", .unit = "ADDRESS:PORT ...",
+     .help = "Some nodes, which tell of the others. They need not be up."},
+    {KEY(CLUSTER, "cluster_dns"), GLOBAL(STRING, cluster.dns), .fixed = true,
+     .example = "ternmq.mqtt.svc.cluster.local", .unit = "NAME[:PORT]",
+     .help = "A name whose addresses are the nodes, as a headless Service's in Kubernetes; looked "
+             "up all the time. Default port: cluster_bind's."},
+    {KEY(CLUSTER, "cluster_max_will_bytes"), GLOBAL(UINT, cluster.will_bytes_max),
+     RANGE(0, BYTES_MAX), .fallback = "67108864", .unit = "bytes",
+     .help = "Wills of other nodes' clients that are kept, in case these nodes die; 0: no limit. "
+             "Those beyond it are not published if their node is never back."},
+    {KEY(CLUSTER, "cluster_plain"), GLOBAL(BOOL, cluster.plain), .fixed = true,
+     .fallback = "false",
+     .help = "Messages between nodes are not encrypted by TLS, with keys that are made of the "
+             "secret. The same on all nodes; for a network that nobody else can reach."},
     {KEY(PERSISTENCE, "persistence"), GLOBAL(BOOL, persistence), .fixed = true,
      .fallback = "false",
      .help = "Keeps sessions, their queues and retained messages on the disk. Off, they end with "
@@ -447,6 +490,12 @@ const struct config_key config_keys[] = {
     {KEY(LOGGING, "sys_interval"), GLOBAL(UINT, sys_interval_s), RANGE(0, U16), .fallback = "10",
      .unit = "seconds", .help = "How often the $SYS topics are published; 0: never."},
 
+    {KEY(HTTP, "http_listener"), GLOBAL(STRING, http_listener), .fixed = true,
+     .check = config_check_http_listener, .example = "9883", .unit = "[ADDRESS:]PORT",
+     .help = "Serves /livez, /readyz, /startupz and /metrics over HTTP, to anybody who can reach "
+             "it: on this machine alone, unless an address says otherwise (0.0.0.0:9883, "
+             "[::]:9883). Default: not at all."},
+
     {KEY(PROCESS, "workers"), GLOBAL(UINT, workers), RANGE(0, 64), .fixed = true, .fallback = "0",
      .unit = "threads", .help = "Worker threads; 0: as many as the CPUs that the cgroup grants."},
     {KEY(PROCESS, "gather_workers"), GLOBAL(BOOL, gather_workers), .fixed = true,
@@ -464,6 +513,11 @@ const struct config_key config_keys[] = {
     {KEY(PROCESS, "pid_file"), GLOBAL(STRING, pid_file), .fixed = true,
      .example = "/run/ternmq.pid", .unit = "path",
      .help = "Where the process number is written."},
+    {KEY(PROCESS, "control_socket"), GLOBAL(STRING, control_socket), .fixed = true,
+     .check = config_check_control_socket, .example = "/run/ternmq/control.sock", .unit = "path",
+     .help = "Where ternmqctl asks the broker: for its clients, subscriptions, retained messages "
+             "and nodes, and for copies and reloads. Root and the broker's own user may. The "
+             "folder is one in which that user may make files. Default: nowhere."},
     {KEY(PROCESS, "include_dir"), GLOBAL_OWN(config_set_include_dir), .repeats = true,
      .example = "/etc/ternmq/conf.d", .unit = "folder",
      .help = "Reads the *.conf files of this folder, sorted by name, at this place."},

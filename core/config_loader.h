@@ -21,8 +21,10 @@ enum config_group {
     GROUP_SESSIONS,
     GROUP_LIMITS,
     GROUP_RETAINED,
+    GROUP_CLUSTER,
     GROUP_PERSISTENCE,
     GROUP_LOGGING,
+    GROUP_HTTP,
     GROUP_PROCESS,
     CONFIG_GROUPS,
 };
@@ -68,6 +70,9 @@ struct config_key {
     const char *unit;
     const char *help; // KEY_IGNORED: why; KEY_LATER: what it asks for
     void (*set)(struct config_loader *loader, struct slice value);
+    // TYPE_STRING: the value is one word, and this tells an error and is false where it is a bad
+    // one. NULL: it is all of the line.
+    bool (*check)(struct config_loader *loader, struct slice value);
 };
 
 enum config_answer { NOT_SAID, SAID_NO, SAID_YES };
@@ -163,9 +168,16 @@ void config_entry_clear(struct listener_entry *entry); // frees what it owns
 void config_set_auth_http_header(struct config_loader *loader, struct slice value);
 void config_auth_http_finish(struct config_loader *loader);
 void config_auth_http_clear(struct auth_http_config *http); // what the key table does not know of
+// ---- config_http.c
+bool config_check_http_listener(struct config_loader *loader, struct slice value);
+// ---- config_own.c
+bool config_check_control_socket(struct config_loader *loader, struct slice value);
 // ---- config_auth_jwt.c
 void config_set_auth_jwt_match(struct config_loader *loader, struct slice value);
 void config_auth_jwt_finish(struct config_loader *loader);
+
+// ---- config_cluster.c
+void config_cluster_finish(struct config_loader *loader);
 
 // ---- config_dynsec.c ----------------------------------------------------------------------------
 

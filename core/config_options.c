@@ -138,11 +138,12 @@ config_write_help(void *file)
     (void)fprintf(out, "ternmq, an MQTT broker\n\nUsage: ternmq [OPTION...]\n\n");
     for (uint32_t i = 0; i < ARRAY_LEN(options_table); i++) {
         const struct option *option = &options_table[i];
-        char letter[8] = "    ";
+        char letter[8] = "    ", name[32];
         if (option->letter)
             (void)snprintf(letter, sizeof letter, "-%c, ", option->letter);
-        (void)fprintf(out, "  %s--%-15s %-5s %s\n", letter, option->name,
-                      option->value ? option->value : "", option->help);
+        (void)snprintf(name, sizeof name, "%s %s", option->name,
+                       option->value ? option->value : "");
+        (void)fprintf(out, "  %s--%-17s  %s\n", letter, name, option->help);
     }
     (void)fprintf(out, "\nSignals: HUP reloads the configuration, TERM and INT stop, USR1 reopens "
                        "the log,\nUSR2 logs the subscriptions, RTMIN copies the store.\n");

@@ -24,6 +24,17 @@ take_path(struct config_loader *loader, struct listener_config *listener, struct
     return true;
 }
 
+bool
+config_check_control_socket(struct config_loader *loader, struct slice value)
+{
+    const uint32_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
+    if (value.len > 1 && value.data[0] == '/' && value.len <= max)
+        return true;
+    config_error(loader, "\"%.*s\" is not the path of a socket: from the root, at most %u bytes",
+                 TEXT(value), max);
+    return false;
+}
+
 static bool
 take_address(struct config_loader *loader, struct listener_config *listener, struct slice value)
 {
@@ -180,25 +191,9 @@ config_set_log_dest(struct config_loader *loader, struct slice value)
 void
 config_set_log_type(struct config_loader *loader, struct slice value)
 {
-    static const struct {
-        const char *name;
-        uint32_t types;
-    } names[] = {{"error", LOG_T_ERROR},
-                 {"warning", LOG_T_WARNING},
-                 {"notice", LOG_T_NOTICE},
-                 {"information", LOG_T_INFORMATION},
-                 {"debug", LOG_T_DEBUG},
-                 {"subscribe", LOG_T_SUBSCRIBE},
-                 {"unsubscribe", LOG_T_UNSUBSCRIBE},
-                 {"websockets", LOG_T_WEBSOCKETS},
-                 {"internal", LOG_T_INTERNAL},
-                 {"all", LOG_T_ALL},
-                 {"none", 0}};
+    uint32_t types;
     struct slice word = config_single_word(loader, value);
-    uint32_t i = 0;
-    while (i < ARRAY_LEN(names) && !config_is(word, names[i].name))
-        i++;
-    if (i == ARRAY_LEN(names)) {
+    if (!log_types_of(word, &types)) {
         config_error(loader,
                      "\"%.*s\" is not one of error, warning, notice, information, debug, "
                      "subscribe, unsubscribe, websockets, internal, all, none",
@@ -206,9 +201,9 @@ config_set_log_type(struct config_loader *loader, struct slice value)
         return;
     }
     struct log_options *log = &loader->config->log;
-    if (!loader->types_said || names[i].types == 0)
+    if (!loader->types_said || types == 0)
         log->types = 0;
-    log->types |= names[i].types;
+    log->types |= types;
     must((log->types & ~(uint32_t)LOG_T_ALL) == 0);
     loader->types_said = true;
 }

@@ -324,7 +324,10 @@ config_value_set(struct config_loader *loader, const struct config_key *key, voi
         good = choice(loader, key, value, &number);
         break;
     case TYPE_STRING:
-        config_string(config_value_string(key, base), value);
+        if (key->check)
+            value = config_single_word(loader, value);
+        if (!key->check || key->check(loader, value))
+            config_string(config_value_string(key, base), value);
         return;
     case TYPE_OWN:
         return;
@@ -344,6 +347,7 @@ check_key(const struct config_key *key)
         return;
     must(key->fallback || key->example);
     must((key->type == TYPE_OWN) == (key->set != NULL));
+    must(!key->check || key->type == TYPE_STRING);
     must(key->type != TYPE_BOOL || key->size == sizeof(bool));
     must(key->type != TYPE_UINT || (key->max > 0 && key->unit));
     must(key->type != TYPE_UINT || key->size == 8 || key->max >> (key->size * 8) == 0);

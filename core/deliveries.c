@@ -13,10 +13,17 @@ deliveries_init(struct deliveries *d, struct delivery_totals *totals)
     d->totals = totals;
 }
 
+static size_t
+size_of(const struct delivery *entry)
+{
+    const struct msg *msg = entry->msg;
+    return unlikely(msg->run) ? msg_part_size(msg, entry->part_at) : msg_size(msg);
+}
+
 static void
 count_queued(struct deliveries *d, const struct delivery *entry, bool added)
 {
-    uint64_t size = msg_size(entry->msg);
+    uint64_t size = size_of(entry);
     uint64_t one = added ? 1 : (uint64_t)-1;
     d->queued += (uint32_t)one;
     d->totals->queued += one;
@@ -30,6 +37,12 @@ count_inflight(struct deliveries *d, bool added)
     must_hot(added || d->inflight > 0);
     d->inflight += added ? 1 : (uint32_t)-1;
     d->totals->inflight += added ? 1 : (uint64_t)-1;
+}
+
+static bool
+was_sent(const struct delivery *entry)
+{
+    return entry->state == DELIVERY_SENT || entry->state == DELIVERY_RELEASED;
 }
 
 void
@@ -67,12 +80,15 @@ ring_resize(struct deliveries *d, uint32_t cap)
     d->cap = cap;
 }
 
+// Makes room for so many more.
 static void
-ring_grow(struct deliveries *d)
+ring_grow(struct deliveries *d, uint32_t count)
 {
-    uint32_t cap = d->cap ? d->cap * 2 : RING_MIN;
-    must(cap > d->cap);
-    ring_resize(d, cap);
+    uint64_t cap = d->cap ? d->cap : RING_MIN, want = d->loaded - d->head + count;
+    while (cap < want)
+        cap *= 2;
+    must(cap > d->cap && cap <= UINT32_MAX);
+    ring_resize(d, (uint32_t)cap);
 }
 
 // Gives back what a ring has too much of.
@@ -90,7 +106,7 @@ static inline struct delivery *
 place_for_one(struct deliveries *d)
 {
     if (unlikely(d->loaded - d->head == d->cap))
-        ring_grow(d);
+        ring_grow(d, 1);
     return &d->ring[d->loaded++ & (d->cap - 1)];
 }
 
@@ -118,6 +134,41 @@ deliveries_add_sent(struct deliveries *d)
     d->sent++;
     count_inflight(d, true);
     return place;
+}
+
+void
+deliveries_add_run(struct deliveries *d, struct msg *run, uint32_t count, uint32_t sent,
+                   uint8_t qos)
+{
+    must_hot(d->loaded == d->tail && (sent == 0 || d->sent == d->tail) && sent <= count);
+    if (unlikely(d->cap - (d->loaded - d->head) < count))
+        ring_grow(d, count);
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct delivery *place = &d->ring[d->loaded++ & (d->cap - 1)];
+        *place = (struct delivery){
+            .msg = run,
+            .part_at = at,
+            .qos = qos,
+            .state = i < sent ? DELIVERY_SENT : DELIVERY_QUEUED,
+        };
+        if (i >= sent)
+            count_queued(d, place, true);
+        at = msg_part_next(run, at);
+    }
+    d->tail += count;
+    d->sent += sent;
+    d->inflight += sent;
+    d->totals->inflight += sent;
+}
+
+void
+delivery_pub(const struct delivery *entry, struct pub *ret_pub)
+{
+    if (entry->msg->run)
+        pub_borrow_part(ret_pub, entry->msg, entry->part_at);
+    else
+        pub_borrow(ret_pub, entry->msg);
 }
 
 uint64_t
@@ -201,13 +252,64 @@ deliveries_release(struct delivery *entry)
     entry->state = DELIVERY_RELEASED;
 }
 
-// Closes the holes that dropping left. Only QUEUED entries move: they have no packet identifier
-// yet.
+// Of the acknowledgement with this number in a row of them.
+static inline uint16_t
+acked_id(const uint8_t *acks, uint32_t number)
+{
+    const uint8_t *ack = acks + (size_t)number * 4;
+    return (uint16_t)(ack[2] << 8 | ack[3]);
+}
+
+uint32_t
+deliveries_finish_oldest(struct deliveries *d, const uint8_t *acks, uint32_t count,
+                         enum delivery_state state, uint8_t qos)
+{
+    uint16_t id = deliveries_packet_id(d->head);
+    uint32_t n = 0, max = (uint32_t)min_u64(count, d->sent - d->head);
+    for (; n < max && acked_id(acks, n) == id; n++) {
+        struct delivery *entry = &d->ring[(d->head + n) & (d->cap - 1)];
+        if (entry->state != state || entry->qos != qos || entry->resend)
+            break;
+        delivery_release(entry);
+        entry->state = DELIVERY_DONE;
+        id = deliveries_next_id(id);
+        __builtin_prefetch(d->ring[(d->head + n + FETCH_AHEAD) & (d->cap - 1)].msg);
+    }
+    if (n == 0)
+        return 0;
+    must_hot(d->inflight >= n);
+    d->head += n;
+    d->inflight -= n;
+    d->totals->inflight -= n;
+    advance_head(d);
+    return n;
+}
+
+uint32_t
+deliveries_release_row(struct deliveries *d, const uint8_t *acks, uint32_t count)
+{
+    uint16_t id = acked_id(acks, 0);
+    uint64_t seq = deliveries_seq(d, id);
+    uint32_t n = 0;
+    for (; n < count && acked_id(acks, n) == id && seq < d->sent; n++, seq++) {
+        struct delivery *entry = deliveries_at(d, seq);
+        if (entry->state != DELIVERY_SENT || entry->qos != 2)
+            break;
+        deliveries_release(entry);
+        id = deliveries_next_id(id);
+    }
+    return n;
+}
+
+// Closes the holes that dropping left. Only QUEUED entries move, and only behind all that went out
+// on an earlier connection: they have no packet identifier yet.
 static void
 compact(struct deliveries *d)
 {
     must(d->loaded == d->tail);
-    uint64_t to = d->sent;
+    uint64_t to = d->tail;
+    while (to != d->sent && !was_sent(deliveries_at(d, to - 1)))
+        to--;
     while (to != d->tail && deliveries_at(d, to)->state != DELIVERY_DONE)
         to++;
     for (uint64_t from = to; from != d->tail; from++) {
@@ -249,13 +351,22 @@ deliveries_rewind(struct deliveries *d)
 {
     for (uint64_t seq = d->head; seq != d->sent; seq++) {
         struct delivery *entry = deliveries_at(d, seq);
-        if (entry->state == DELIVERY_SENT || entry->state == DELIVERY_RELEASED)
+        if (was_sent(entry))
             entry->resend = 1;
     }
     d->sent_before = max_u64(d->sent_before, d->sent);
     d->sent = d->oldest = d->head;
     d->totals->inflight -= d->inflight;
     d->inflight = 0;
+}
+
+uint64_t
+deliveries_unacked(const struct deliveries *d)
+{
+    uint64_t count = d->disk_count;
+    for (uint64_t seq = d->head; seq != d->loaded; seq++)
+        count += deliveries_at(d, seq)->state != DELIVERY_DONE;
+    return count;
 }
 
 // ---- What is on the disk alone ------------------------------------------------------------------
@@ -309,7 +420,7 @@ deliveries_unload(struct deliveries *d, uint32_t keep, uint64_t keep_bytes)
         if (last->state != DELIVERY_QUEUED && last->state != DELIVERY_DONE)
             break; // what may be under way stays
         if (last->state == DELIVERY_QUEUED) {
-            count_disk(d, (uint32_t)msg_size(last->msg), true);
+            count_disk(d, (uint32_t)size_of(last), true);
             count_queued(d, last, false);
             delivery_release(last);
         }

@@ -6,8 +6,8 @@
 //         queue has beyond that, [loaded, tail), is on the disk alone.
 // Owner:  the session. Thread: its shard's worker.
 // Memory: 32 bytes an entry, ring doubled on need and given back when empty; a reference per
-// message. Limits: at most 65,534 entries between head and sent, so that identifiers are unique;
-// the rest is
+//         message.
+// Limits: at most 65,534 entries between head and sent, so that identifiers are unique; the rest is
 //         the session's policy.
 #ifndef TERN_CORE_DELIVERIES_H
 #define TERN_CORE_DELIVERIES_H
@@ -25,12 +25,18 @@ enum delivery_state {
 };
 
 struct delivery {
-    struct msg *msg; // NULL when RELEASED or DONE
+    struct msg *msg; // NULL when RELEASED or DONE; a run: then the entry is a part of it
     union {
         uint32_t id;   // with subscription_id_count <= 1
         uint32_t *ids; // owned, with more
     } subscription;
-    struct trie_handle share; // generation 0: not from a shared subscription
+    union {
+        struct trie_handle share; // generation 0: not from a shared subscription
+        struct {
+            uint32_t part_at;  // of a run: where its packet begins
+            uint32_t no_share; // 0: stands for share's generation
+        };
+    };
     uint16_t subscription_id_count;
     uint8_t qos;
     uint8_t state : 2;  // enum delivery_state
@@ -39,6 +45,8 @@ struct delivery {
     uint32_t record;    // low half of the journal position of its ENQUEUE record, or, when it is
                         // RELEASED, of the record that says so; 0 = on the disk, or not journaled
 };
+
+_Static_assert(offsetof(struct trie_handle, generation) == 4, "a part has no share");
 
 // Its subscription identifiers, u32 each, little-endian as the records have them. Borrowed.
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "else the identifiers must be turned");
@@ -87,6 +95,13 @@ deliveries_packet_id(uint64_t seq)
     return (uint16_t)(seq % 65535u + 1);
 }
 
+// That of the entry behind.
+static inline uint16_t
+deliveries_next_id(uint16_t packet_id)
+{
+    return packet_id < 65535u ? (uint16_t)(packet_id + 1u) : 1;
+}
+
 static inline uint64_t
 deliveries_seq_of(const struct deliveries *d, const struct delivery *entry)
 {
@@ -99,6 +114,10 @@ void deliveries_push(struct deliveries *d, const struct delivery *entry);
 // The same for one that goes out at this moment, when nothing waits before it. Returns its place,
 // borrowed until the next push or finish; the caller fills it in state SENT, QoS > 0.
 struct delivery *deliveries_add_sent(struct deliveries *d);
+// Adds an entry for each packet of a kept run, and takes over a reference for each: sent of them in
+// state SENT, when nothing waits before them, and the others QUEUED. qos > 0.
+void deliveries_add_run(struct deliveries *d, struct msg *run, uint32_t count, uint32_t sent,
+                        uint8_t qos);
 // The only sequence number from head on that has this packet identifier.
 uint64_t deliveries_seq(const struct deliveries *d, uint16_t packet_id);
 // The in-flight entry with this packet identifier, or NULL. Borrowed until the next push or finish.
@@ -110,6 +129,15 @@ void deliveries_finish(struct deliveries *d, struct delivery *entry);
 void deliveries_mark_sent(struct deliveries *d, struct delivery *entry);
 // PUBREC came: the message itself is no longer needed.
 void deliveries_release(struct delivery *entry);
+// Acknowledgements that came together: `acks` are packets of four bytes with an identifier at their
+// end. Ends the oldest entries, one for each acknowledgement, as long as they are acknowledged in
+// order and are in this state, not resent and of this QoS. Returns how many.
+uint32_t deliveries_finish_oldest(struct deliveries *d, const uint8_t *acks, uint32_t count,
+                                  enum delivery_state state, uint8_t qos);
+// The same for PUBREC: releases entries one behind the other that are SENT at QoS 2.
+uint32_t deliveries_release_row(struct deliveries *d, const uint8_t *acks, uint32_t count);
+// What is sent of the entry, which has a message. Borrowed while the entry has it.
+void delivery_pub(const struct delivery *entry, struct pub *ret_pub);
 // The oldest QUEUED entry, or NULL.
 struct delivery *deliveries_oldest(struct deliveries *d);
 // The oldest QUEUED entry, dropped: releases it and closes holes, which moves entries that have no
@@ -117,6 +145,8 @@ struct delivery *deliveries_oldest(struct deliveries *d);
 void deliveries_drop_oldest(struct deliveries *d);
 // A new connection: everything unacknowledged is to be sent again, in order, before the rest.
 void deliveries_rewind(struct deliveries *d);
+// All entries that are not acknowledged, whether they went out or not. Looks at each in memory.
+uint64_t deliveries_unacked(const struct deliveries *d);
 
 // ---- What is on the disk alone ------------------------------------------------------------------
 

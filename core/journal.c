@@ -4,6 +4,10 @@
 // of its arrival need not be written at all. So while a batch is the shard's, each record in it can
 // be made void in place: marks say where a record begins, and which MESSAGE record an ENQUEUE
 // needs; a MESSAGE that no ENQUEUE needs any more is void as well. Positions go on counting.
+//
+// Passing. What is void at the begin of a batch is safe at once, without the disk, where nothing is
+// under way before it. So an entry of which the acknowledgement is expected soon (JOURNAL_SOON) is
+// not offered at once. Where that was in vain, nothing is held back during HURRY_MS.
 #include "core/journal.h"
 
 #include "core/base/mem.h"
@@ -15,17 +19,26 @@
 // Records that nobody waits for are offered after so long, or so many bytes.
 #define LAZY_MS    50u
 #define LAZY_BYTES (64u << 10)
+// Records that are JOURNAL_SOON are held back for so long, twice that at most. Other nodes near by
+// acknowledge within a millisecond or two; a commit takes 0.3 to 10.
+#define HOLD_MS  5u
+#define HURRY_MS 1000u
+// Room that void records take at the begin of a batch is given back from here on.
+#define CUT_BYTES (32u << 10)
 // Message numbers are taken from the broker in blocks: one shared counter for all shards.
 #define NUMBER_BLOCK 4096u
 
 struct mark {
     uint32_t offset; // of the record in the batch
-    uint32_t link;   // ENQUEUE: index of its MESSAGE; MESSAGE: how many ENQUEUE records need it
+    uint32_t link;   // ENQUEUE: index of its MESSAGE; MESSAGE: how many ENQUEUE records need it;
+                     // STATE that nobody waits for: UNAWAITED
 };
+#define UNAWAITED UINT32_MAX
 
 struct journal {
     bool on;
     bool urgent;  // somebody may wait for a record of the batch
+    bool held;    // the same, and an acknowledgement is expected to come first
     bool moved;   // safe moved without the keeper
     bool barrier; // the keeper must get to the end of the batch
     struct broker *broker;
@@ -35,7 +48,11 @@ struct journal {
     uint64_t since_ms;           // when the batch's first record was seen by a tick; 0 = not yet
     uint64_t first;              // position of the batch's first record
     uint64_t last, safe;
-    uint32_t live; // records of the batch that are not void
+    uint64_t hold_position, hold_ms; // up to there all is to be done by then; 0 = not yet known
+    uint64_t hurry_ms;               // until when nothing is held
+    uint32_t live;                   // records of the batch that are not void
+    uint32_t passed;                 // of its first records: those for which nobody waits
+    uint32_t voided;                 // and those that are void
     struct mark *marks;
     uint32_t mark_cap;
     uint64_t message;      // the last one journaled, if its record is in the batch; 0 = none
@@ -93,10 +110,10 @@ batch_begin(struct journal *journal, struct journal_batch *batch)
     batch->len = batch->bond_count = 0;
     journal->batch = batch;
     journal->first = journal->last + 1;
-    journal->live = 0;
+    journal->live = journal->passed = journal->voided = 0;
     journal->message = 0;
-    journal->urgent = journal->barrier = false;
-    journal->since_ms = 0;
+    journal->urgent = journal->held = journal->barrier = false;
+    journal->since_ms = journal->hold_ms = 0;
 }
 
 // The batch is ours afterwards: the one that was offered, if the keeper left it, or a new one.
@@ -210,6 +227,7 @@ journal_session(struct journal *journal, const struct session *session)
         .connected = session->client != NULL,
         .expiry_s = session->expiry_s,
         .sent = session->sent_limit,
+        .claim = session->claim,
     };
     if (!session->client)
         record.expires_ms = session->expires_ms == UINT64_MAX
@@ -265,7 +283,7 @@ number_of(struct journal *journal, struct msg *msg)
 
 uint64_t
 journal_enqueue(struct journal *journal, const struct session *session, uint64_t seq,
-                const struct delivery *entry, uint32_t ordinal)
+                const struct delivery *entry, uint32_t ordinal, enum journal_haste haste)
 {
     if (!journal->on)
         return 0;
@@ -292,7 +310,8 @@ journal_enqueue(struct journal *journal, const struct session *session, uint64_t
     uint32_t index = append(journal, &record);
     journal->marks[index].link = journal->message_mark;
     journal->marks[journal->message_mark].link++;
-    journal->urgent = true;
+    journal->urgent |= haste == JOURNAL_NOW;
+    journal->held |= haste == JOURNAL_SOON;
     return journal->last;
 }
 
@@ -341,7 +360,8 @@ journal_entry_done(struct journal *journal, const struct session *session, uint6
         // Nobody waits for it: if it is lost, the message comes once more, marked as such.
         struct record done;
         fill_state(&done, session, seq, ENTRY_DONE);
-        (void)append(journal, &done);
+        index = append(journal, &done);
+        journal->marks[index].link = UNAWAITED;
         return;
     }
     uint32_t message = journal->marks[index].link;
@@ -390,7 +410,19 @@ journal_retain(struct journal *journal, const struct msg *msg)
         record.id = source.client_id;
         record.port = source.port;
     }
+    record.stamp = msg_stamp(msg);
     return put(journal, &record);
+}
+
+uint64_t
+journal_retain_cleared(struct journal *journal, struct slice topic, const struct stamp *stamp,
+                       uint64_t order)
+{
+    must(stamp->at > 0);
+    return put(journal, &(struct record){.kind = JOURNAL_RETAIN,
+                                         .order = order,
+                                         .msg = {.topic = topic, .retain = true},
+                                         .stamp = *stamp});
 }
 
 uint64_t
@@ -412,9 +444,10 @@ uint64_t
 journal_barrier(struct journal *journal)
 {
     must(journal->on);
-    if (journal->safe == journal->last) // perhaps by ourselves: the keeper need not know of it
-        return atomic_load_explicit(&journal->slot->safe, memory_order_relaxed);
     batch_own(journal);
+    // Perhaps safe by ourselves: the keeper need not know of it.
+    if (journal->safe == journal->last && journal->live == 0)
+        return atomic_load_explicit(&journal->slot->safe, memory_order_relaxed);
     if (journal->batch->len > 0)
         journal->urgent = journal->barrier = true;
     return journal->last;
@@ -464,12 +497,92 @@ journal_poll(struct journal *journal)
 }
 
 static bool
+is_void(const struct journal *journal, uint32_t index)
+{
+    return journal->batch->bytes[journal->marks[index].offset] == JOURNAL_VOID;
+}
+
+// Gives back the room of the first records, which are void.
+static void
+cut(struct journal *journal, uint32_t count)
+{
+    struct journal_batch *batch = journal->batch;
+    uint32_t left = (uint32_t)(journal->last + 1 - journal->first) - count;
+    must_hot(left >= journal->live && count <= journal->passed && batch->bond_count == 0);
+    uint32_t bytes = journal->marks[count].offset;
+    batch->len -= bytes;
+    memmove(batch->bytes, batch->bytes + bytes, batch->len);
+    for (uint32_t i = 0; i < left; i++) {
+        struct mark mark = journal->marks[count + i];
+        mark.offset -= bytes;
+        if (batch->bytes[mark.offset] == JOURNAL_ENQUEUE)
+            mark.link -= count; // its MESSAGE is as live as it is
+        journal->marks[i] = mark;
+    }
+    must_hot(journal->message == 0 || journal->message_mark >= count);
+    journal->message_mark -= count;
+    journal->first += count;
+    journal->passed -= count;
+    journal->voided = 0;
+}
+
+// Positions for which nobody need wait any more are safe. With a barrier all of it is the keeper's.
+static void
+pass(struct journal *journal)
+{
+    if (journal->barrier || journal->safe + 1 < journal->first)
+        return;
+    if (journal->live == 0) { // done, without a disk
+        journal->moved |= journal->safe < journal->last;
+        journal->safe = journal->last;
+        batch_begin(journal, journal->batch);
+        return;
+    }
+    uint32_t count = (uint32_t)(journal->last + 1 - journal->first);
+    while (journal->voided < count && is_void(journal, journal->voided))
+        journal->voided++;
+    journal->passed = max_u32(journal->passed, journal->voided);
+    while (journal->passed < count &&
+           (is_void(journal, journal->passed) || journal->marks[journal->passed].link == UNAWAITED))
+        journal->passed++;
+    uint64_t safe = journal->first + journal->passed - 1;
+    if (safe > journal->safe) {
+        journal->safe = safe;
+        journal->moved = true;
+        if (safe >= journal->hold_position)
+            journal->hold_ms = 0;
+        if (journal->passed == journal->voided) // what is left is younger
+            journal->since_ms = 0;
+    }
+    uint32_t bytes = journal->marks[journal->voided].offset;
+    if (bytes >= CUT_BYTES && bytes / 3 >= journal->batch->len / 4)
+        cut(journal, journal->voided);
+}
+
+// May it wait for acknowledgements that are expected soon?
+static bool
+is_held(struct journal *journal, uint64_t now_ms)
+{
+    if (now_ms < journal->hurry_ms)
+        return false;
+    if (journal->hold_ms == 0) {
+        journal->hold_ms = now_ms + HOLD_MS;
+        journal->hold_position = journal->last;
+    }
+    if (now_ms < journal->hold_ms)
+        return true;
+    journal->hurry_ms = now_ms + HURRY_MS; // it was not worth it
+    return false;
+}
+
+static bool
 may_wait(struct journal *journal, uint64_t now_ms)
 {
     if (journal->since_ms == 0)
         journal->since_ms = now_ms;
-    return !journal->urgent && journal->batch->len < LAZY_BYTES &&
-           now_ms < journal->since_ms + LAZY_MS;
+    if (journal->urgent || now_ms >= journal->since_ms + LAZY_MS)
+        return false;
+    return journal->held ? is_held(journal, now_ms) : journal->batch->len < LAZY_BYTES;
 }
 
 void
@@ -477,13 +590,9 @@ journal_offer(struct journal *journal, uint64_t now_ms, bool final)
 {
     if (!journal->batch || (journal->batch->len == 0 && journal->batch->bond_count == 0))
         return;
-    if (journal->live == 0 && !journal->barrier && journal->safe + 1 == journal->first) {
-        // All that was there is void, and nothing is under way before it: done, without a disk.
-        journal->safe = journal->last;
-        journal->moved = true;
-        batch_begin(journal, journal->batch);
+    pass(journal);
+    if (journal->batch->len == 0 && journal->batch->bond_count == 0)
         return;
-    }
     if (!final && may_wait(journal, now_ms))
         return;
     journal->batch->last = journal->last;
@@ -502,5 +611,8 @@ journal_wait_until(const struct journal *journal)
         return 0;
     if (!journal->batch || (journal->batch->len == 0 && journal->batch->bond_count == 0))
         return UINT64_MAX;
-    return journal->urgent || journal->since_ms == 0 ? 0 : journal->since_ms + LAZY_MS;
+    if (journal->urgent || journal->since_ms == 0)
+        return 0;
+    uint64_t due = journal->since_ms + LAZY_MS;
+    return journal->held && journal->hold_ms > 0 ? min_u64(due, journal->hold_ms) : due;
 }

@@ -22,6 +22,13 @@ struct journal;
 struct msg;
 struct session;
 
+// When an entry's record has to be on the disk.
+enum journal_haste {
+    JOURNAL_NOW,   // somebody waits for it
+    JOURNAL_SOON,  // the same, but it goes out at once to who acknowledges soon, and is done then
+    JOURNAL_LATER, // nobody waits
+};
+
 // keeper NULL or not on: the journal is off. Returns new.
 struct journal *journal_new(struct broker *broker, unsigned shard);
 void journal_free(struct journal *journal); // takes; NULL is fine
@@ -38,7 +45,7 @@ uint64_t journal_unsubscribe(struct journal *journal, const struct session *sess
 // The entry is on its way to place seq of the session's queue; ordinal: of its shared subscription.
 // The message goes with it when this shard has not journaled it for this publication already.
 uint64_t journal_enqueue(struct journal *journal, const struct session *session, uint64_t seq,
-                         const struct delivery *entry, uint32_t ordinal);
+                         const struct delivery *entry, uint32_t ordinal, enum journal_haste haste);
 // PUBREC came for the entry.
 uint64_t journal_entry_released(struct journal *journal, const struct session *session,
                                 uint64_t seq);
@@ -52,6 +59,9 @@ uint64_t journal_released(struct journal *journal, const struct session *session
                           uint16_t packet_id);
 uint64_t journal_retain(struct journal *journal, const struct msg *msg);
 uint64_t journal_retain_clear(struct journal *journal, struct slice topic, uint64_t order);
+// The same, to be known for a while, where there are other nodes.
+uint64_t journal_retain_cleared(struct journal *journal, struct slice topic,
+                                const struct stamp *stamp, uint64_t order);
 
 // A setting of the broker's own; value empty: deleted. order: see record.h.
 uint64_t journal_setting(struct journal *journal, struct slice name, struct slice value,
@@ -71,7 +81,8 @@ uint64_t journal_barrier(struct journal *journal);
 // Is the record of which this is the low half of the position on the disk?
 bool journal_is_safe(const struct journal *journal, uint32_t record);
 uint64_t journal_last(const struct journal *journal);
-// All up to this position is safe; as of the last journal_poll.
+// All up to this position is safe, or need not be: it is done, or nobody waits for it. As of the
+// last journal_poll.
 uint64_t journal_safe(const struct journal *journal);
 // Bytes of the present batch.
 uint32_t journal_bytes(const struct journal *journal);

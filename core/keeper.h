@@ -17,6 +17,7 @@
 
 #include "core/base/spsc.h"
 
+#include "core/durations.h"
 #include "core/trie.h"
 
 struct msg;
@@ -72,6 +73,7 @@ struct keeper {
     bool quarantined;     // a damaged store was moved aside at the start
     // For $SYS and the log; the keeper's threads write them.
     _Atomic uint64_t commits, records, bytes_written, log_bytes, checkpoints, failures, pages;
+    struct durations commit_times; // of those that worked
     struct keeper_shard shards[TRIE_SHARDS_MAX];
 };
 
@@ -80,8 +82,7 @@ void keeper_free(struct keeper *keeper);                  // takes; frees what w
 // Wakes the thread if it sleeps. ON_ANY.
 void keeper_wake(struct keeper_thread *thread);
 
-// ---- Pages: what of a session's queue is on the disk alone
-// ---------------------------------------
+// ---- Pages: what of a session's queue is on the disk alone --------------------------------------
 
 // Asks for a session's entries from seq on, in order. Answered once everything that the shard
 // journaled up to position is on the disk and in the state.

@@ -1,8 +1,7 @@
 // mail.h - records from this shard to others.
 //
 // Job:    puts a record into the other shard's mailbox, or, when that is full, into an outbox of
-// the
-//         sender that shard_post empties; the order between two shards is kept.
+//         the sender that shard_post empties; the order between two shards is kept.
 // Owner:  the sending shard. Thread: its worker. Memory: outboxes, counted in outbox_bytes.
 // Limits: none here: publishers are not read while outbox_bytes is high.
 #ifndef TERN_CORE_MAIL_H

@@ -8,14 +8,18 @@
 #include "core/base/mem.h"
 #include "core/base/thread.h"
 
+#include "cluster/cluster.h"
 #include "core/access.h"
 #include "core/access/service.h"
 #include "core/broker.h"
+#include "core/control.h"
 #include "core/governor.h"
 #include "core/host.h"
 #include "core/keeper.h"
 #include "core/process.h"
 #include "core/retained.h"
+#include "ctl/ctl_server.h"
+#include "http/http_server.h"
 #include "io/entry.h"
 #include "io/listener.h"
 #include "io/tls_context.h"
@@ -47,7 +51,8 @@ print_problems(const struct config_report *report, FILE *out)
 static void
 log_library(const struct server *server)
 {
-    if (!main_has_tls(server->config))
+    const struct cluster_config *cluster = &server->config->cluster;
+    if (!main_has_tls(server->config) && (!cluster->name || cluster->plain))
         return;
     log_line(server->log, LOG_T_INFORMATION, "TLS by %s.", tls_library());
     if (!tls_library_is_tuned())
@@ -75,8 +80,12 @@ log_start(const struct server *server)
 }
 
 static const char *
-how(const struct listener_entry *entry)
+how(const struct config *config, const struct listener_config *listener)
 {
+    const struct listener_entry *entry = &listener->entry;
+    if (listener->node)
+        return config->cluster.plain ? ", for other nodes, not encrypted"
+                                     : ", for other nodes, TLS";
     static const char *const texts[] = {"", ", TLS", ", WebSocket", ", WebSocket over TLS"};
     return texts[(entry->protocol == PROTOCOL_WEBSOCKETS ? 2 : 0) + entry->tls_asked];
 }
@@ -88,16 +97,30 @@ log_running(const struct server *server)
     must(config == atomic_load(&server->broker->config));
     for (uint32_t i = 0; i < config->listener_count; i++)
         log_line(server->log, LOG_T_INFORMATION, "Listening on %s%s%s.",
-                 listen_text(server->listeners, i), how(&config->listeners[i].entry),
+                 listen_text(server->listeners, i), how(config, &config->listeners[i]),
                  config->listeners[i].loopback_only ? " (this machine only; a listener in the "
                                                       "configuration opens the broker to others)"
                                                     : "");
+    if (server->http)
+        log_line(server->log, LOG_T_INFORMATION, "Health and metrics on %s.",
+                 http_server_place(server->http));
+    if (server->ctl)
+        log_line(server->log, LOG_T_INFORMATION, "ternmqctl is served on %s.",
+                 config->control_socket);
     log_line(server->log, LOG_T_INFORMATION,
              "ternmq version " TERN_VERSION " running, %u worker%s, %s", server->worker_count,
              server->worker_count == 1 ? "" : "s", broker_io_name(server->broker));
 }
 
 // ---- Start --------------------------------------------------------------------------------------
+
+// NULL: they speak plainly.
+static struct tls_context *
+node_context(const struct server *server)
+{
+    const struct node_keys *keys = &server->cluster->keys;
+    return keys->count > 0 ? tls_context_of_nodes(keys, server->worker_count) : NULL;
+}
 
 static err_t
 open_listeners(struct server *server)
@@ -110,6 +133,8 @@ open_listeners(struct server *server)
         err = listen_open(server->config, server->worker_count, &server->listeners, problem,
                           sizeof problem);
         for (uint32_t i = 0; err == OK && i < server->config->listener_count; i++) {
+            if (server->config->listeners[i].node)
+                contexts.of[i] = node_context(server);
             must(listen_set_tls(server->listeners, i, contexts.of[i]) == NULL);
             contexts.of[i] = NULL;
         }
@@ -130,6 +155,55 @@ open_access(struct server *server)
     return err;
 }
 
+static err_t
+open_cluster(struct server *server)
+{
+    char problem[CLUSTER_PROBLEM_MAX];
+    if (!server->config->cluster.name)
+        return OK;
+    err_t err = cluster_new(server->config, &server->cluster, problem);
+    if (err != OK)
+        (void)fprintf(stderr, "Error: %s\n", problem);
+    return err;
+}
+
+static err_t
+open_http(struct server *server)
+{
+    char problem[512];
+    if (!server->config->http_listener)
+        return OK;
+    err_t err =
+        http_server_open(server->config->http_listener, &server->http, problem, sizeof problem);
+    if (err != OK)
+        (void)fprintf(stderr, "Error: %s\n", problem);
+    return err;
+}
+
+// As whoever the process is by now: it must be able to remove the file at the end.
+static err_t
+open_ctl(struct server *server)
+{
+    char problem[512];
+    if (!server->config->control_socket)
+        return OK;
+    err_t err =
+        ctl_server_open(server->config->control_socket, &server->ctl, problem, sizeof problem);
+    if (err != OK)
+        (void)fprintf(stderr, "Error: %s\n", problem);
+    return err;
+}
+
+// What of the process's descriptors is for MQTT.
+static void
+set_descriptors(const struct server *server)
+{
+    uint64_t all = process_descriptors();
+    uint64_t others = (server->http ? HTTP_DESCRIPTORS : 0) + (server->ctl ? CTL_DESCRIPTORS : 0);
+    others += server->cluster ? NODE_DESCRIPTORS + NODE_LINKS_MAX : 0;
+    listen_set_descriptors(server->listeners, all > others ? all - others : all);
+}
+
 // What needs the rights of whoever started the broker, and standard error.
 static err_t
 take_resources(struct server *server)
@@ -146,9 +220,9 @@ take_resources(struct server *server)
     must(config->listener_count > 0);
     server->worker_count = min_u32(config->workers ? config->workers : host.cpus, TRIE_SHARDS_MAX);
     must(server->worker_count >= 1);
-    if (open_listeners(server) != OK || open_access(server) != OK)
+    if (open_cluster(server) != OK || open_listeners(server) != OK || open_http(server) != OK ||
+        open_access(server) != OK)
         return ERR_IO;
-    listen_set_descriptors(server->listeners, process_descriptors());
     if (config->daemon) {
         server->ready = process_daemon();
         if (server->ready < 0) {
@@ -165,6 +239,9 @@ take_resources(struct server *server)
         (void)fprintf(stderr, "Error: %s\n", server->user_text);
         return ERR_IO;
     }
+    if (open_ctl(server) != OK)
+        return ERR_IO;
+    set_descriptors(server);
     return OK;
 }
 
@@ -249,6 +326,21 @@ load_access(struct server *server)
     return err;
 }
 
+static err_t
+join_cluster(struct server *server)
+{
+    const struct config *config = server->config;
+    const char *folder = config->persistence_location ? config->persistence_location : ".";
+    char problem[CLUSTER_PROBLEM_MAX];
+    if (!server->cluster)
+        return OK;
+    err_t err =
+        cluster_join(server->cluster, server->broker, server->store ? folder : NULL, problem);
+    if (err != OK)
+        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
+    return err;
+}
+
 static bool
 load_shard(void *arg, struct shard *shard)
 {
@@ -285,25 +377,37 @@ start_access(struct server *server)
     return err;
 }
 
+// From here on it can be asked how far the start is.
 static err_t
-start(struct server *server)
+start_http(struct server *server)
 {
-    must(server->config != NULL && server->broker == NULL);
-    err_t err = take_resources(server);
+    err_t err = server->http ? http_server_start(server->http) : OK;
     if (err != OK)
-        return err;
-    err = log_open(&server->config->log, &server->log);
+        log_line(server->log, LOG_T_ERROR, "Error: %s cannot be served",
+                 http_server_place(server->http));
+    return err;
+}
+
+static err_t
+start_ctl(struct server *server)
+{
+    const struct ctl_parts parts = {
+        .broker = server->broker,
+        .listeners = server->listeners,
+        .store = server->store,
+        .errand_signal = PROCESS_SIGNAL_RELOAD,
+    };
+    err_t err = server->ctl ? ctl_server_start(server->ctl, &parts) : OK;
     if (err != OK)
-        return err; // it told on standard error
-    log_start(server);
-    if (server->config->persistence)
-        err = open_store(server);
-    if (err != OK)
-        return err;
-    log_store(server);
-    err = load_access(server);
-    if (err != OK)
-        return err;
+        log_line(server->log, LOG_T_ERROR, "Error: %s cannot be served",
+                 server->config->control_socket);
+    return err;
+}
+
+// Without shards yet, with everything that these need.
+static err_t
+make_broker(struct server *server)
+{
     server->keeper = keeper_new(server->worker_count, server->store != NULL);
     if (server->store) {
         struct store_counts counts;
@@ -317,13 +421,51 @@ start(struct server *server)
         return ERR_IO;
     }
     server->broker->io = server->features.io;
+    server->watchdog_ms = process_watchdog_ms();
+    server->broker->watched = server->http || server->watchdog_ms > 0;
     server->rcu = rcu_register(server->broker->rcu);
     rcu_offline(server->rcu); // main holds no reference but in reload
     server->broker->keeper = server->keeper;
     server->desk = access_desk_new(server->worker_count, server->config->logins_max);
     server->broker->desk = server->desk;
+    if (server->ctl) {
+        server->control = control_desk_new(server->worker_count);
+        if (!server->control) {
+            log_line(server->log, LOG_T_ERROR, "Error: no descriptor for control_socket: %m");
+            return ERR_IO;
+        }
+    }
+    server->broker->control = server->control;
     broker_set_access(server->broker, server->rcu, access_service_rules(server->access));
-    if (server->store)
+    return OK;
+}
+
+static err_t
+start(struct server *server)
+{
+    must(server->config != NULL && server->broker == NULL);
+    err_t err = take_resources(server);
+    if (err != OK)
+        return err;
+    err = log_open(&server->config->log, &server->log);
+    if (err != OK)
+        return err; // it told on standard error
+    log_start(server);
+    err = start_http(server);
+    process_notify("STATUS=Reading what is stored");
+    if (err == OK && server->config->persistence)
+        err = open_store(server);
+    if (err != OK)
+        return err;
+    log_store(server);
+    err = load_access(server);
+    if (err != OK)
+        return err;
+    err = make_broker(server);
+    if (err != OK)
+        return err;
+    err = join_cluster(server); // what the store has may be for other nodes
+    if (err == OK && server->store)
         err = load_store(server);
     if (err == OK)
         err = start_access(server);
@@ -331,6 +473,10 @@ start(struct server *server)
         err = start_workers(server);
     if (err == OK && server->store)
         err = store_start(server->store, server->broker);
+    if (err == OK && server->cluster)
+        err = cluster_start(server->cluster);
+    if (err == OK)
+        err = start_ctl(server);
     if (err != OK) {
         log_line(server->log, LOG_T_ERROR, "Error: the broker cannot start: %s", err_text(err));
         return err;
@@ -338,9 +484,12 @@ start(struct server *server)
     main_log_contexts(server);
     main_watch_start(server);
     log_running(server);
+    if (server->http)
+        http_server_serve(server->http, server->broker, server->listeners);
     if (server->ready >= 0)
         process_daemon_ready(server->ready);
-    process_notify("READY=1");
+    server->serving_ms = clock_mono_ms();
+    main_notify_ready(server);
     return OK;
 }
 
@@ -358,6 +507,16 @@ back_up(struct server *server)
     store_backup(server->store, name);
 }
 
+static void
+run_errand(struct server *server)
+{
+    struct ctl_errand errand;
+    if (!server->ctl || !ctl_server_errand(server->ctl, &errand))
+        return; // somebody else has sent the signal
+    err_t err = errand.reload ? main_reload(server) : main_check(server, errand.file);
+    ctl_server_errand_done(server->ctl, err, &server->report, server->problem);
+}
+
 // True: stop.
 static bool
 on_signal(struct server *server, int number)
@@ -370,9 +529,13 @@ on_signal(struct server *server, int number)
         main_reload_files(server);
         return false;
     }
+    if (number == PROCESS_SIGNAL_RELOAD) {
+        run_errand(server);
+        return false;
+    }
     switch (number) {
     case SIGHUP:
-        main_reload(server);
+        (void)main_reload(server);
         return false;
     case SIGUSR1:
         main_reopen_log(server);
@@ -393,23 +556,45 @@ on_signal(struct server *server, int number)
 static void
 follow_host(struct server *server)
 {
-    listen_set_descriptors(server->listeners, process_descriptors());
+    set_descriptors(server);
     if (server->config->memory_follows && governor_follow_host(server->broker))
         main_wake_workers(server);
+}
+
+// False: there is nothing to wait for, or somebody has asked twice.
+static bool
+drain(struct server *server)
+{
+    struct drain *drain = &server->broker->drain;
+    uint32_t delay_s = server->config->drain_delay_s, time_s = server->config->drain_time_s;
+    if (drain_is_on(drain) || (delay_s == 0 && time_s == 0))
+        return false;
+    log_line(server->log, LOG_T_NOTICE,
+             "Draining: clients are served for %u s, then their connections end over %u s.",
+             delay_s, time_s);
+    process_notify("STATUS=Draining");
+    drain_begin(drain, clock_mono_ms(), delay_s, time_s);
+    main_wake_workers(server);
+    return true;
 }
 
 static void
 serve(struct server *server)
 {
     must(server->started == server->worker_count);
-    uint64_t watchdog_ms = process_watchdog_ms();
     uint64_t host_ms = clock_mono_ms();
     bool stop = false;
     while (!stop) {
         uint64_t wait_ms = rcu_deferred(server->rcu) > 0 ? FREE_MS : HOST_MS;
-        if (watchdog_ms > 0)
-            wait_ms = min_u64(wait_ms, watchdog_ms);
-        stop = on_signal(server, process_wait(&server->signals, wait_ms));
+        if (server->watchdog_ms > 0)
+            wait_ms = min_u64(wait_ms, server->watchdog_ms);
+        if (drain_is_on(&server->broker->drain))
+            wait_ms = min_u64(wait_ms, DRAIN_STEP_MS);
+        int number = process_wait(&server->signals, wait_ms);
+        stop = on_signal(server, number);
+        if (stop && number == SIGTERM)
+            stop = !drain(server);
+        stop |= drain_is_over(&server->broker->drain, server->worker_count, clock_mono_ms());
         rcu_online(server->rcu);
         rcu_quiescent(server->rcu);
         rcu_offline(server->rcu);
@@ -418,8 +603,8 @@ serve(struct server *server)
             follow_host(server);
             access_service_tidy(server->access);
         }
-        if (watchdog_ms > 0)
-            process_notify("WATCHDOG=1");
+        if (!stop && server->watchdog_ms > 0)
+            main_notify_alive(server);
     }
 }
 
@@ -441,13 +626,19 @@ stop_workers(struct server *server)
 static void
 stop(struct server *server)
 {
-    process_notify("STOPPING=1");
+    process_notify("STOPPING=1\nSTATUS=Stopping");
+    if (server->http)
+        http_server_end(server->http);
+    if (server->ctl)
+        ctl_server_stop(server->ctl);
     if (server->log)
         log_line(server->log, LOG_T_INFORMATION, "ternmq version " TERN_VERSION " terminating");
     main_watch_end(server);
     process_end_on_signal(); // who asks twice does not want to wait
     if (server->access)
         access_service_stop(server->access);
+    if (server->cluster)
+        cluster_stop(server->cluster);
     stop_workers(server);
     if (server->store)
         store_stop(server->store);
@@ -456,11 +647,15 @@ stop(struct server *server)
         rcu_unregister(server->rcu);
     }
     broker_free(server->broker);
+    cluster_free(server->cluster);
     access_desk_free(server->desk);
+    control_desk_free(server->control);
     access_service_free(server->access);
     keeper_free(server->keeper);
     store_close(server->store);
     listen_close(server->listeners);
+    http_server_free(server->http);
+    ctl_server_free(server->ctl);
     log_close(server->log);
     if (server->pid_file_made)
         process_pid_file_remove(server->config->pid_file);
@@ -473,20 +668,9 @@ test_config(const struct server *server, err_t err)
 {
     print_problems(&server->report, stderr);
     char problem[MAIN_PROBLEM_MAX];
-    struct entry_contexts contexts;
-    struct access_service *access;
     if (err == OK) {
-        err = entry_contexts_new(server->config, 1, &contexts, problem);
-        if (err == OK)
-            entry_contexts_free(&contexts);
-        else
-            (void)fprintf(stderr, "Error: %s\n", problem);
-    }
-    if (err == OK) {
-        err = access_service_new(server->config, &access, problem);
-        if (err == OK)
-            access_service_free(access);
-        else
+        err = main_check_files(server->config, problem);
+        if (err != OK)
             (void)fprintf(stderr, "Error: %s\n", problem);
     }
     if (err == OK)

@@ -14,7 +14,11 @@
 
 struct access_desk;
 struct broker;
+struct cluster;
+struct control_desk;
+struct ctl_server;
 struct file_watch;
+struct http_server;
 struct keeper;
 struct listen_set;
 struct rcu_reader;
@@ -37,13 +41,20 @@ struct server {
     struct keeper *keeper; // between the store and the shards
     struct broker *broker;
     struct access_desk *desk;
+    struct cluster *cluster;  // NULL: alone
+    struct http_server *http; // NULL: nobody asked for one
+    struct ctl_server *ctl;   // the same
+    struct control_desk *control;
     struct rcu_reader *rcu;
     unsigned worker_count, started;
     struct worker *workers[TRIE_SHARDS_MAX];
     sigset_t signals;
-    int ready;          // tells the parent of a daemon; -1
-    bool pid_file_made; // and is ours to remove
+    uint64_t serving_ms;  // since when it serves; monotonic
+    uint64_t watchdog_ms; // how often systemd wants to hear that it lives; 0: never
+    int ready;            // tells the parent of a daemon; -1
+    bool pid_file_made;   // and is ours to remove
     char user_text[PROCESS_TEXT_MAX];
+    char problem[MAIN_PROBLEM_MAX]; // of the last reload, beside what the report has
 };
 
 // ---- main_reload.c ------------------------------------------------------------------------------
@@ -58,9 +69,20 @@ void main_log_contexts(const struct server *server);
 void main_log_problems(const struct server *server); // of the last reading of the configuration
 void main_reopen_log(const struct server *server);
 // The configuration and all its files anew, as a whole. Bad news leaves everything as it is.
-void main_reload(struct server *server);
+err_t main_reload(struct server *server);
+// Would the broker start with this file? The report and problem say what is wrong. Nothing changes.
+err_t main_check(struct server *server, const char *file);
+// Are the files good that it names: certificates, keys, passwords and rules?
+err_t main_check_files(const struct config *config, char ret_problem[MAIN_PROBLEM_MAX]);
 // The files that it names, which have changed: TLS by listener, passwords and rules as a whole.
 void main_reload_files(struct server *server);
 bool main_has_tls(const struct config *config);
+
+// ---- main_notify.c ------------------------------------------------------------------------------
+
+// To systemd, where it asked. It serves, with the configuration that is in force now.
+void main_notify_ready(const struct server *server);
+// It lives: said only while every worker's loop comes round, as /livez judges. Else which does not.
+void main_notify_alive(const struct server *server);
 
 #endif

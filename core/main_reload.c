@@ -149,6 +149,8 @@ unref_context(void *context)
 static void
 exchange_context(struct server *server, uint32_t listener, struct tls_context *context)
 {
+    if (server->config->listeners[listener].node)
+        return; // it is not of the configuration's files
     struct tls_context *old = listen_set_tls(server->listeners, listener, context);
     rcu_online(server->rcu);
     if (old)
@@ -238,17 +240,16 @@ static err_t
 take_config(struct server *server, struct config *fresh)
 {
     must(fresh->listener_count == server->config->listener_count);
-    char problem[MAIN_PROBLEM_MAX];
     struct entry_contexts contexts;
     watch_files(server, fresh);
-    err_t err = entry_contexts_new(fresh, server->worker_count, &contexts, problem);
+    err_t err = entry_contexts_new(fresh, server->worker_count, &contexts, server->problem);
     if (err == OK) {
-        err = access_service_reload(server->access, fresh, problem);
+        err = access_service_reload(server->access, fresh, server->problem);
         if (err != OK)
             entry_contexts_free(&contexts);
     }
     if (err != OK) {
-        log_line(server->log, LOG_T_ERROR, "Error: %s", problem);
+        log_line(server->log, LOG_T_ERROR, "Error: %s", server->problem);
         watch_files(server, server->config);
         config_free(fresh);
         return err;
@@ -268,9 +269,10 @@ take_config(struct server *server, struct config *fresh)
 }
 
 // Bad news leaves everything as it is.
-void
+err_t
 main_reload(struct server *server)
 {
+    server->problem[0] = '\0';
     process_notify_reloading(clock_mono_us());
     struct config *fresh = NULL;
     watch_config(server); // what changes from now on is news
@@ -279,6 +281,7 @@ main_reload(struct server *server)
     must((err == OK) == (fresh != NULL));
     if (err == OK)
         err = take_config(server, fresh);
+    atomic_store(&server->broker->config_reload_failed, err != OK);
     if (err == OK) {
         watch_config(server); // it may name other files
         main_wake_workers(server);
@@ -288,5 +291,37 @@ main_reload(struct server *server)
                  "Error: the configuration was not reloaded; the last good one holds");
     }
     main_reopen_log(server); // also where only the log file was moved away
-    process_notify("READY=1");
+    main_notify_ready(server);
+    return err;
+}
+
+// ---- Another configuration ----------------------------------------------------------------------
+
+err_t
+main_check_files(const struct config *config, char ret_problem[MAIN_PROBLEM_MAX])
+{
+    struct entry_contexts contexts;
+    struct access_service *access;
+    err_t err = entry_contexts_new(config, 1, &contexts, ret_problem);
+    if (err != OK)
+        return err;
+    entry_contexts_free(&contexts);
+    err = access_service_new(config, &access, ret_problem);
+    if (err == OK)
+        access_service_free(access);
+    return err;
+}
+
+err_t
+main_check(struct server *server, const char *file)
+{
+    const struct config_options options = {.file = unconst(file)};
+    struct config *config = NULL;
+    must(file != NULL);
+    server->problem[0] = '\0';
+    err_t err = config_load(&options, environ, &config, &server->report);
+    if (err == OK)
+        err = main_check_files(config, server->problem);
+    config_free(config);
+    return err;
 }

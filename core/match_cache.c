@@ -38,8 +38,9 @@ struct cached {
 };
 
 struct step {
-    const struct node *node;
-    uint32_t level;
+    const void *child; // of the node before
+    uint32_t level;    // the topic's next one
+    uint32_t offset;   // where it is in the texts of the filters from here on
 };
 
 struct match_cache {
@@ -59,8 +60,8 @@ struct match_cache {
     uint32_t level_count;
     struct slice levels[TOPIC_LEVELS_MAX];
     uint64_t keys[TOPIC_LEVELS_MAX];
-    // A visited node leaves at most two behind, of which one is visited next: one more a level.
-    struct step stack[TOPIC_LEVELS_MAX + 2];
+    // What is visited later, below an end: at each level at most one child.
+    struct step stack[1 + TOPIC_LEVELS_MAX];
 };
 
 struct match_cache *
@@ -129,36 +130,74 @@ split(struct match_cache *cache, struct slice topic)
     cache->level_count = n;
 }
 
+// Do the filter's levels from offset on match the topic's from that level on?
+static bool
+tail_matches(const struct match_cache *cache, const struct filter *filter, uint32_t level,
+             uint32_t offset)
+{
+    uint32_t len = key_len(filter->key);
+    for (; level < cache->level_count; level++) {
+        if (offset > len) // it has no more levels
+            return false;
+        uint8_t c = offset < len ? filter->text[offset] : 0;
+        if (c == '#')
+            return true;
+        if (c == '+') {
+            offset += 2;
+            continue;
+        }
+        if (!filter_has_level(filter, offset, cache->levels[level]))
+            return false;
+        offset += cache->levels[level].len + 1;
+    }
+    return offset > len || (offset + 1 == len && filter->text[offset] == '#');
+}
+
 // Depth first with a stack of its own: how deep is the client's choice, and the C stack is not.
 static void
 walk(struct match_cache *cache, bool dollar)
 {
     uint32_t top = 0;
     const struct node *root = cache->trie->root;
-    cache->stack[top++] = (struct step){root, 0};
-    while (top > 0) {
-        struct step step = cache->stack[--top];
-        const struct node *node = step.node;
+    struct step step = {root, 0, 0};
+    cache->stack[top++] = (struct step){0}; // the end
+    while (step.child) {
+        const struct filter *leaf = child_filter(step.child);
+        if (leaf) {
+            if (tail_matches(cache, leaf, step.level, step.offset))
+                found_add(cache, leaf);
+            step = cache->stack[--top];
+            continue;
+        }
+        const struct node *node = step.child;
         // Filters that begin with a wildcard do not match topics that begin with $ [MQTT-4.7.2-1].
         bool wild = !(dollar && node == root);
         if (wild)
             found_add(cache, atomic_load_explicit(&node->multi, memory_order_acquire));
         if (step.level == cache->level_count) {
             found_add(cache, atomic_load_explicit(&node->here, memory_order_acquire));
+            step = cache->stack[--top];
             continue;
         }
-        const struct node *child =
-            node_child(node, cache->levels[step.level], cache->keys[step.level]);
-        if (child) {
-            __builtin_prefetch(child);
-            cache->stack[top++] = (struct step){child, step.level + 1};
+        struct slice level = cache->levels[step.level];
+        struct step literal = {
+            .child = node_child(node, step.offset, level, cache->keys[step.level]),
+            .level = step.level + 1,
+            .offset = step.offset + level.len + 1,
+        };
+        const void *plus = atomic_load_explicit(&node->plus, memory_order_acquire);
+        if (!plus || !wild) {
+            step = literal.child ? literal : cache->stack[--top];
+            continue;
         }
-        // On top, so that the other has time to come from memory.
-        const struct node *plus = atomic_load_explicit(&node->plus, memory_order_acquire);
-        if (plus && wild)
-            cache->stack[top++] = (struct step){plus, step.level + 1};
-        must_hot(top <= ARRAY_LEN(cache->stack));
+        if (literal.child) { // later: so it has time to come from memory
+            __builtin_prefetch(literal.child);
+            must_hot(top < ARRAY_LEN(cache->stack));
+            cache->stack[top++] = literal;
+        }
+        step = (struct step){plus, step.level + 1, step.offset + 2};
     }
+    must_hot(top == 0);
 }
 
 static struct match_entry *
@@ -400,9 +439,21 @@ match_cache_get(struct match_cache *cache, struct slice topic)
 
 // ---- Share groups ---------------------------------------------------------------------------
 
-int
-trie_share_pick(const struct trie_share *share, uint64_t without, uint32_t *rotor,
-                bool *ret_durable)
+// What of a cell counts. Both words change one after the other: of the nodes' there may be more.
+static inline uint64_t
+weight_of(const struct share_cell *cell, bool own)
+{
+    uint64_t all = atomic_load_explicit(&cell->weight, memory_order_relaxed);
+    if (likely(!own))
+        return all;
+    uint64_t nodes = atomic_load_explicit(&cell->nodes, memory_order_relaxed);
+    uint64_t connected = (all >> 32) - min_u64(all >> 32, nodes >> 32);
+    uint64_t members = (uint32_t)all - min_u32((uint32_t)all, (uint32_t)nodes);
+    return connected << 32 | max_u64(members, connected);
+}
+
+static inline int
+pick(const struct trie_share *share, uint64_t without, bool own, uint32_t *rotor, bool *ret_durable)
 {
     // Weights may change meanwhile; what was read once is what counts.
     uint64_t weights[TRIE_SHARDS_MAX], connected = 0, members = 0;
@@ -413,7 +464,7 @@ trie_share_pick(const struct trie_share *share, uint64_t without, uint32_t *roto
         must_hot(n < TRIE_SHARDS_MAX);
         if (without >> cell->shard & 1)
             continue;
-        weights[n] = atomic_load_explicit(&cell->weight, memory_order_relaxed);
+        weights[n] = weight_of(cell, own);
         cells[n] = cell;
         connected += weights[n] >> 32;
         members += (uint32_t)weights[n++];
@@ -434,4 +485,45 @@ trie_share_pick(const struct trie_share *share, uint64_t without, uint32_t *roto
     if (ret_durable)
         *ret_durable = atomic_load_explicit(&cells[i]->durable, memory_order_acquire) != 0;
     return (int)cells[i]->shard;
+}
+
+int
+trie_share_pick(const struct trie_share *share, uint64_t without, uint32_t *rotor,
+                bool *ret_durable)
+{
+    return pick(share, without, false, rotor, ret_durable);
+}
+
+int
+trie_share_pick_among(const struct trie_share *share, bool own, uint64_t without, uint32_t *rotor,
+                      bool *ret_durable)
+{
+    return unlikely(own) ? pick(share, without, true, rotor, ret_durable)
+                         : pick(share, without, false, rotor, ret_durable);
+}
+
+bool
+match_group(const struct match *match, struct slice filter, struct slice group,
+            struct match_entry *ret)
+{
+    for (uint32_t i = match->count - match->shares; i < match->count; i++) {
+        // Of any shard's groups: not by its handle, which may be another's by now.
+        const struct trie_share *share = match->entries[i].share;
+        *ret = match->entries[i];
+        if (slice_equal(slice_of(share->name, share->name_len), group) &&
+            slice_equal(filter_text(share->filter), filter))
+            return true;
+    }
+    return false;
+}
+
+const struct trie_share *
+match_share(const struct match *match, struct trie_handle share)
+{
+    for (uint32_t i = match->count - match->shares; i < match->count; i++) {
+        const struct match_entry *entry = &match->entries[i];
+        if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
+            return entry->share;
+    }
+    return NULL;
 }

@@ -4,8 +4,7 @@
 // Owner:  reference counted. Contents never change.
 // Thread: one shard's, until msg_share; then any may hold and release references.
 // Memory: sizeof(struct msg) + topic + properties + payload, and of a retained message who
-// published
-//         it, where there are rules for that.
+//         published it, where there are rules for that, and when, where there are other nodes.
 // Limits: the maximum packet size bounds the body.
 #ifndef TERN_CORE_MSG_H
 #define TERN_CORE_MSG_H
@@ -30,15 +29,32 @@ struct msg {
     uint8_t qos;     // as published
     bool retain : 1; // RETAIN flag as published
     bool shared : 1; // other threads may have references
+    bool run : 1;    // several messages: a run that is kept as it came (below)
+    bool run_v5 : 1; // its packets have properties: none
     uint8_t bytes[]; // topic, properties (codec_forward_props form), payload, source (msg.c)
 };
 _Static_assert(sizeof(struct msg) == 64, "there is one for each message that waits");
 
-// Who published a retained message: whether he still may is asked when it is sent.
+// When a topic's retained message was set or cleared, for all nodes of a cluster: of two changes
+// the later one is the topic's, wherever they meet.
+#define STAMP_NODE_LEN 16u
+struct stamp {
+    uint64_t at; // wall clock of the node that accepted it, in ms, and 16 bits that count; 0: none
+    uint8_t node[STAMP_NODE_LEN];
+};
+
+static inline bool
+stamp_is_later(const struct stamp *a, const struct stamp *b)
+{
+    return a->at != b->at ? a->at > b->at : memcmp(a->node, b->node, STAMP_NODE_LEN) > 0;
+}
+
+// Who published a retained message: whether he still may is asked when it is sent. And its stamp.
 struct msg_source {
-    struct slice user; // data NULL = none
-    struct slice client_id;
-    uint16_t port; // of the listener that he came by; 0 = not known
+    struct slice user;      // data NULL = none
+    struct slice client_id; // len 0: it does not matter who
+    uint16_t port;          // of the listener that he came by; 0 = not known
+    struct stamp stamp;
 };
 
 // A PUBLISH packet as receivers of one form get it, but for its first byte and packet identifier.
@@ -62,8 +78,19 @@ packet_form(bool version_5, uint8_t qos)
     return (uint8_t)(PACKET_ANY | (version_5 ? PACKET_V5 : 0) | (qos > 0 ? PACKET_ID : 0));
 }
 
-// A run is no longer than this, so that what is decided once for it is decided often.
-#define RUN_BYTES_MAX 16384u
+// A run is no longer than this, so that what is decided once for it is decided often, and that a
+// packet's length has at most two bytes.
+#define RUN_BYTES_MAX 16383u
+
+// The size of a packet of a run.
+static inline uint32_t
+packet_size(const uint8_t *packet)
+{
+    if (likely(packet[1] < 0x80))
+        return 2u + packet[1];
+    must_hot(packet[2] < 0x80);
+    return 3u + (packet[1] & 0x7fu) + ((uint32_t)packet[2] << 7);
+}
 
 // The packet that the first of several receivers was written, for those whom it suits as well.
 #define PUBLISH_COPY_MAX 512u
@@ -81,6 +108,7 @@ struct pub {
     bool retain;
     bool bonded;   // what is journaled for it, on whatever shard, is on the disk at once (keeper.h)
     bool may_wait; // its publisher cannot be refused: a full queue slows it instead (session.h)
+    bool from_node;           // another node has sent it, to all nodes that want it
     struct pub_packet packet; // as it came, where it may go on so; payload is that of a run's first
     const struct msg_source *source; // borrowed; NULL: it does not matter. Only with retain
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases
@@ -104,12 +132,21 @@ void msg_unref(struct msg *msg);            // takes one reference; NULL is fine
 size_t msg_size(const struct msg *msg);     // bytes allocated
 // False: it does not matter who published it. Borrows from msg.
 bool msg_source(const struct msg *msg, struct msg_source *ret);
+struct stamp msg_stamp(const struct msg *msg); // at 0: it has none
 
 // The pub's message, made on first need. Borrowed: msg_ref it to keep it.
 struct msg *pub_msg(struct pub *pub);
 // The same with a reference of the caller's own.
 struct msg *pub_msg_ref(struct pub *pub);
 void pub_done(struct pub *pub);
+// A run at QoS 1 or 2 as one piece, made on first need, which stays until none of its messages is
+// needed: count references of the caller's own, one for each packet. Each packet is a part, which
+// begins at bytes `at` behind the first one.
+struct msg *pub_run_ref(struct pub *run, uint32_t count);
+uint32_t msg_part_next(const struct msg *run, uint32_t at); // where the part behind it begins
+size_t msg_part_size(const struct msg *run, uint32_t at);   // msg_size, if it were alone
+// As pub_borrow. What it is made of is short, so that nobody needs a message of it.
+void pub_borrow_part(struct pub *ret_pub, const struct msg *run, uint32_t at);
 // A pub that lives by the caller's reference to msg: without pub_done.
 void pub_borrow(struct pub *ret_pub, struct msg *msg);
 // A pub that borrows from msg, and holds a reference of its own until pub_done.

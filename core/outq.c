@@ -88,8 +88,11 @@ void
 outq_put_payload(struct outq *q, struct outq_pool *pool, struct msg *msg)
 {
     must_hot(msg->payload_len > 0);
-    if (q->ref_head > 0 && q->ref_head == q->ref_count)
-        q->ref_head = q->ref_count = 0;
+    if (q->ref_head > 0 && q->ref_head >= q->ref_count / 2) { // also of one that is never empty
+        q->ref_count -= q->ref_head;
+        memmove(q->refs, q->refs + q->ref_head, q->ref_count * sizeof *q->refs);
+        q->ref_head = 0;
+    }
     q->refs = mem_grow(q->refs, &q->ref_cap, q->ref_count + 1, sizeof *q->refs);
     q->refs[q->ref_count++] = (struct outq_ref){.msg = msg_ref(msg), .at = q->len};
     q->ref_bytes += msg->payload_len;

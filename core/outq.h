@@ -4,7 +4,8 @@
 //         reference; the transport sends it with one system call and consumes what was sent.
 // Owner:  the client; the transport reads and consumes. Thread: the shard's worker.
 // Memory: none while empty (an idle connection holds no buffer); buffers come from the shard's
-// pool. Limits: none here: the writer asks outq_bytes before it adds what may be dropped.
+//         pool.
+// Limits: none here: the writer asks outq_bytes before it adds what may be dropped.
 #ifndef TERN_CORE_OUTQ_H
 #define TERN_CORE_OUTQ_H
 

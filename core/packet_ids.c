@@ -90,6 +90,16 @@ close_gap(struct packet_ids *set, uint32_t hole)
     set->used--;
 }
 
+// Something was taken out of the block.
+static void
+close_if_empty(struct packet_ids *set, struct packet_id_block *block)
+{
+    if (block->members == 0)
+        close_gap(set, (uint32_t)(block - set->blocks));
+    if (set->count == 0 && set->cap > CAP_KEEP)
+        packet_ids_free(set);
+}
+
 bool
 packet_ids_remove(struct packet_ids *set, uint16_t id)
 {
@@ -101,9 +111,59 @@ packet_ids_remove(struct packet_ids *set, uint16_t id)
         return false;
     block->members &= ~bit(id);
     set->count--;
-    if (block->members == 0)
-        close_gap(set, (uint32_t)(block - set->blocks));
-    if (set->count == 0 && set->cap > CAP_KEEP)
-        packet_ids_free(set);
+    close_if_empty(set, block);
     return true;
+}
+
+// ---- Rows: identifiers that follow each other, block by block -----------------------------------
+
+// The bits of the identifiers from id on, so many but no more than its block has.
+static uint64_t
+bits(uint16_t id, uint32_t count)
+{
+    uint32_t at = id % 64, n = min_u32(count, 64 - at);
+    return (n < 64 ? (UINT64_C(1) << n) - 1 : UINT64_MAX) << at;
+}
+
+void
+packet_ids_add_row(struct packet_ids *set, uint16_t first, uint32_t count)
+{
+    must_hot(first != 0 && first + count <= 65536u);
+    for (uint32_t id = first, end = first + count; id < end;) {
+        if (unlikely((set->used + 1) * 2 > set->cap))
+            grow(set);
+        struct packet_id_block *block = find(set, id / 64);
+        uint64_t new = bits((uint16_t)id, end - id);
+        must_hot((block->members & new) == 0);
+        set->used += block->members == 0;
+        block->number = (uint32_t)id / 64;
+        block->members |= new;
+        uint32_t n = (uint32_t)__builtin_popcountll(new);
+        set->count += n;
+        id += n;
+    }
+    must_hot(set->used * 2 <= set->cap);
+}
+
+uint32_t
+packet_ids_remove_row(struct packet_ids *set, uint16_t first, uint32_t count)
+{
+    must_hot(first != 0 && first + count <= 65536u);
+    uint32_t id = first, end = first + count;
+    while (id < end && set->count > 0) {
+        struct packet_id_block *block = find(set, id / 64);
+        uint64_t row = bits((uint16_t)id, end - id), missing = row & ~block->members;
+        if (missing)
+            row &= (missing & -missing) - 1; // those before the first one that is missing
+        if (row == 0)
+            break;
+        block->members &= ~row;
+        uint32_t n = (uint32_t)__builtin_popcountll(row);
+        set->count -= n;
+        id += n;
+        close_if_empty(set, block);
+        if (missing)
+            break;
+    }
+    return id - first;
 }

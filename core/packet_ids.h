@@ -26,5 +26,9 @@ void packet_ids_free(struct packet_ids *set); // empties; reusable
 bool packet_ids_has(const struct packet_ids *set, uint16_t id);
 bool packet_ids_add(struct packet_ids *set, uint16_t id);    // false: was there
 bool packet_ids_remove(struct packet_ids *set, uint16_t id); // false: was not there
+// So many that follow each other from first on, none of which is there.
+void packet_ids_add_row(struct packet_ids *set, uint16_t first, uint32_t count);
+// Removes them up to the first one that is not there. Returns how many.
+uint32_t packet_ids_remove_row(struct packet_ids *set, uint16_t first, uint32_t count);
 
 #endif

@@ -43,8 +43,14 @@ process_descriptors(void)
 void
 process_block_signals(sigset_t *ret_set)
 {
-    const int signals[] = {
-        SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2, PROCESS_SIGNAL_BACKUP, PROCESS_SIGNAL_FILES};
+    const int signals[] = {SIGHUP,
+                           SIGTERM,
+                           SIGINT,
+                           SIGUSR1,
+                           SIGUSR2,
+                           PROCESS_SIGNAL_BACKUP,
+                           PROCESS_SIGNAL_FILES,
+                           PROCESS_SIGNAL_RELOAD};
     sigemptyset(ret_set);
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         sigaddset(ret_set, signals[i]);

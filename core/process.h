@@ -26,6 +26,8 @@
 #define PROCESS_SIGNAL_BACKUP SIGRTMIN
 // Sent by the process to itself: certificates or the like have changed on the disk.
 #define PROCESS_SIGNAL_FILES (SIGRTMIN + 1)
+// The same: somebody has asked for a reload, and waits for what becomes of it.
+#define PROCESS_SIGNAL_RELOAD (SIGRTMIN + 2)
 
 // The soft limit of descriptors becomes the hard one, where that is allowed.
 void process_raise_descriptors(void);
@@ -57,7 +59,7 @@ void process_pid_file_remove(const char *path); // NULL is fine
 #define PROCESS_USER "ternmq"
 NODISCARD err_t process_drop_privileges(const char *user, char ret_text[PROCESS_TEXT_MAX]);
 
-// Tells systemd, when it asked: "READY=1", "STOPPING=1", "WATCHDOG=1".
+// Tells systemd, when it asked: "READY=1", "STOPPING=1", "WATCHDOG=1", "STATUS=..."; a line each.
 void process_notify(const char *state);
 // "RELOADING=1" with the time that systemd wants beside it.
 void process_notify_reloading(uint64_t mono_us);

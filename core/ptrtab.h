@@ -8,9 +8,10 @@
 //         which goes after a grace period.
 // Limits: 600 million entries (2^30 slots); more ends the process.
 //
-// Readers and the writer: a slot changes by one atomic store, 0 -> entry, entry -> TOMB, TOMB ->
-// entry. A reader that probes past a slot therefore sees every entry that was there before it
-// began. The object behind a removed entry is freed by the caller after a grace period.
+// Readers and the writer: a slot changes by one atomic store, 0 -> entry, entry -> entry of the
+// same hash, entry -> TOMB, TOMB -> entry. A reader that probes past a slot therefore sees every
+// entry that was there before it began. The object behind a removed entry is freed by the caller
+// after a grace period.
 #ifndef TERN_CORE_PTRTAB_H
 #define TERN_CORE_PTRTAB_H
 
@@ -57,15 +58,20 @@ ptrtab_probe(const struct ptrtab *tab, uint64_t hash, uint64_t *pos)
     }
 }
 
-typedef uint64_t (*ptrtab_hash_fn)(const void *object);
+// The hash of an object that is in a table, whose owner gave arg.
+typedef uint64_t (*ptrtab_hash_fn)(const void *object, const void *arg);
 
 // Writer. Adds object; *tab may be replaced (the old one is deferred to self). hash_of re-hashes on
-// growth.
+// growth, with arg.
 void ptrtab_add(struct ptrtab *_Atomic *tab, struct rcu_reader *self, uint64_t hash, void *object,
-                ptrtab_hash_fn hash_of);
+                ptrtab_hash_fn hash_of, const void *arg);
 // Writer. Removes object, which is there.
 void ptrtab_remove(struct ptrtab *_Atomic *tab, struct rcu_reader *self, uint64_t hash,
-                   const void *object, ptrtab_hash_fn hash_of);
+                   const void *object, ptrtab_hash_fn hash_of, const void *arg);
+// Writer. Puts `with` in the place of object, which is there and has the same hash.
+void ptrtab_replace(struct ptrtab *tab, uint64_t hash, const void *object, void *with);
+// Writer. The object that is alone in the table; NULL when there are more, or tab is NULL.
+void *ptrtab_only(const struct ptrtab *tab);
 size_t ptrtab_bytes(const struct ptrtab *tab);
 
 #endif

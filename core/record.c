@@ -4,9 +4,11 @@
 #include "core/mqtt.h"
 
 // Bits of the flags byte of each kind.
-#define FLAG_USER      1u // SESSION
+#define FLAG_USER      1u // SESSION, and who published what is retained
+#define FLAG_STAMP     2u // of that: its stamp follows
 #define FLAG_CONNECTED 2u
 #define FLAG_WILL      4u
+#define FLAG_CLAIM     8u
 #define FLAG_QOS       3u // SUBSCRIBE, ENQUEUE, and a message's
 #define FLAG_NO_LOCAL  4u // SUBSCRIBE
 #define FLAG_AS_IS     8u // SUBSCRIBE: Retain As Published
@@ -57,21 +59,26 @@ put_msg(uint8_t *dst, const struct record_msg *msg)
 
 // Who published a retained message, where that matters: the record goes on after the message.
 #define SOURCE_BYTES (1u + 2u + 2u * 4u)
+#define STAMP_BYTES  (8u + STAMP_NODE_LEN)
 
 static uint32_t
 source_bytes(const struct record *r)
 {
-    return r->id.len > 0 ? SOURCE_BYTES + r->user.len + r->id.len : 0;
+    if (r->id.len == 0 && r->stamp.at == 0)
+        return 0;
+    return SOURCE_BYTES + (r->stamp.at ? STAMP_BYTES : 0) + r->user.len + r->id.len;
 }
 
 static uint8_t *
 put_source(uint8_t *dst, const struct record *r)
 {
-    if (r->id.len == 0)
+    if (r->id.len == 0 && r->stamp.at == 0)
         return dst;
     must(r->user.data || r->user.len == 0);
-    dst = put_int(dst, r->user.data ? FLAG_USER : 0, 1);
+    dst = put_int(dst, (r->user.data ? FLAG_USER : 0) | (r->stamp.at ? FLAG_STAMP : 0), 1);
     dst = put_int(dst, r->port, 2);
+    if (r->stamp.at)
+        dst = put_bytes(put_int(dst, r->stamp.at, 8), slice_of(r->stamp.node, STAMP_NODE_LEN));
     return put_text(put_text(dst, r->user), r->id);
 }
 
@@ -80,7 +87,7 @@ body_size(const struct record *r)
 {
     switch (r->kind) {
     case JOURNAL_SESSION:
-        return 8 + 1 + 1 + 4 + 8 + 8 + 4 + r->id.len + 4 + r->user.len +
+        return 8 + 1 + 1 + 4 + 8 + 8 + 4 + r->id.len + 4 + r->user.len + (r->claim ? 8 : 0) +
                (r->has_will ? 4 + 8 + msg_bytes(&r->msg) : 0);
     case JOURNAL_SESSION_END:
         return 8;
@@ -118,13 +125,15 @@ write_session(uint8_t *dst, const struct record *r)
 {
     must(r->user.data || r->user.len == 0);
     uint32_t flags = (r->user.data ? FLAG_USER : 0) | (r->connected ? FLAG_CONNECTED : 0) |
-                     (r->has_will ? FLAG_WILL : 0);
+                     (r->has_will ? FLAG_WILL : 0) | (r->claim ? FLAG_CLAIM : 0);
     dst = put_int(dst, flags, 1);
     dst = put_int(dst, r->version, 1);
     dst = put_int(dst, r->expiry_s, 4);
     dst = put_int(dst, r->expires_ms, 8);
     dst = put_int(dst, r->sent, 8);
     dst = put_text(put_text(dst, r->id), r->user);
+    if (r->claim)
+        dst = put_int(dst, r->claim, 8);
     if (!r->has_will)
         return dst;
     dst = put_int(dst, r->will_delay_s, 4);
@@ -262,7 +271,8 @@ get_msg(struct fields *f, struct record_msg *msg)
               msg->topic.len > MQTT_STRING_MAX;
 }
 
-// Those that were written before there were rules for topics have none.
+// Those that were written before there were rules for topics have none, and before there were other
+// nodes, no stamp.
 static void
 read_source(struct fields *f, struct record *r)
 {
@@ -270,11 +280,20 @@ read_source(struct fields *f, struct record *r)
         return;
     uint64_t flags = get_int(f, 1);
     r->port = (uint16_t)get_int(f, 2);
+    if (flags & FLAG_STAMP) {
+        r->stamp.at = get_int(f, 8);
+        struct slice node = get_bytes(f, STAMP_NODE_LEN);
+        f->bad |= r->stamp.at == 0;
+        if (!f->bad)
+            memcpy(r->stamp.node, node.data, STAMP_NODE_LEN);
+    }
     r->user = get_text(f);
     r->id = get_text(f);
-    f->bad |= flags > FLAG_USER || r->id.len == 0 || r->id.len > MQTT_STRING_MAX ||
-              r->user.len > MQTT_STRING_MAX || (!flags && r->user.len > 0);
-    if (!flags)
+    bool has_user = flags & FLAG_USER;
+    f->bad |= flags > (FLAG_USER | FLAG_STAMP) || (r->id.len == 0 && !(flags & FLAG_STAMP)) ||
+              r->id.len > MQTT_STRING_MAX || r->user.len > MQTT_STRING_MAX ||
+              (!has_user && r->user.len > 0);
+    if (!has_user)
         r->user = (struct slice){0};
 }
 
@@ -290,8 +309,10 @@ read_session(struct fields *f, struct record *r)
     r->sent = get_int(f, 8);
     r->id = get_text(f);
     r->user = get_text(f);
-    f->bad |= flags > (FLAG_USER | FLAG_CONNECTED | FLAG_WILL) || r->id.len == 0 ||
-              r->id.len > MQTT_STRING_MAX || r->version < MQTT_31 || r->version > MQTT_5;
+    r->claim = flags & FLAG_CLAIM ? get_int(f, 8) : 0;
+    f->bad |= flags > (FLAG_USER | FLAG_CONNECTED | FLAG_WILL | FLAG_CLAIM) || r->id.len == 0 ||
+              r->id.len > MQTT_STRING_MAX || r->version < MQTT_31 || r->version > MQTT_5 ||
+              ((flags & FLAG_CLAIM) && r->claim == 0);
     if (!(flags & FLAG_USER)) {
         f->bad |= r->user.len > 0;
         r->user = (struct slice){0};

@@ -13,6 +13,8 @@
 
 #include "core/base/err.h"
 
+#include "core/msg.h"
+
 #define RECORD_HEAD      5u // kind and length
 #define RECORD_BYTES_MAX (UINT32_C(1) << 30)
 
@@ -27,7 +29,8 @@ enum journal_kind {
     JOURNAL_STATE = 7,         // session, seq, state
     JOURNAL_RECEIVED = 8,      // session, packet_id: a QoS 2 PUBLISH was taken
     JOURNAL_RELEASED = 9,      // session, packet_id: its PUBREL came
-    JOURNAL_RETAIN = 10,       // order, msg; id, user and port of who published it
+    JOURNAL_RETAIN = 10,       // order, msg; id, user and port of who published it, stamp; without
+                               // a payload: it was cleared, which other nodes are to know
     JOURNAL_RETAIN_CLEAR = 11, // order, msg.topic
     JOURNAL_SETTING = 12,      // order, msg.topic: its name, msg.payload: its value; empty: deleted
     JOURNAL_KINDS
@@ -61,12 +64,14 @@ struct record {
     struct record_msg msg;              // MESSAGE, RETAIN, RETAIN_CLEAR, SETTING; SESSION: the Will
     struct slice id, user;              // SESSION, RETAIN; user.data NULL = none
     uint16_t port;                      // RETAIN: of the listener; 0 = not known
+    struct stamp stamp;                 // RETAIN; at 0 = none
     uint8_t version;                    // SESSION: enum mqtt_version
     bool connected;                     // SESSION: it has a connection
     bool has_will;                      // SESSION
     uint32_t expiry_s;                  // SESSION: Session Expiry Interval
     uint64_t expires_ms;                // SESSION: deadline; RECORD_NEVER; 0 while connected
     uint64_t sent;                      // SESSION: entries below this seq may have been sent
+    uint64_t claim;                     // SESSION: of its last CONNECT (cluster.h); 0 = none
     uint32_t will_delay_s;              // SESSION
     uint64_t will_due_ms;               // SESSION: deadline; 0 while connected
     uint32_t ordinal;                   // subscription's number in its session; ENQUEUE: the shared

@@ -119,3 +119,14 @@ registry_each(struct registry *registry, void (*fn)(struct session *session))
 {
     (void)registry_each_from(registry, 0, UINT32_MAX, fn);
 }
+
+// In the order of hash_mirror.
+struct session *
+registry_bucket(const struct registry *registry, uint64_t place, uint64_t *ret_next)
+{
+    must(place < REGISTRY_END && registry->cap >= BUCKETS_MIN);
+    uint64_t range = REGISTRY_END / registry->cap;
+    uint64_t begin = place - place % range;
+    *ret_next = begin + range;
+    return registry->buckets[hash_mirror((uint32_t)begin)];
+}

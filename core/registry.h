@@ -23,5 +23,11 @@ void registry_each(struct registry *registry, void (*fn)(struct session *session
 // the end. Sessions may come and go between two calls: those that are there throughout are seen.
 uint32_t registry_each_from(struct registry *registry, uint32_t from, uint32_t count,
                             void (*fn)(struct session *session));
+// The first session of a bucket, NULL where it is empty; the others follow by their chain. Buckets
+// are in an order that growth keeps: from place 0 on and by *ret_next to REGISTRY_END, sessions
+// that are there throughout are seen once, and the table may grow between any two calls.
+#define REGISTRY_END (UINT64_C(1) << 32)
+struct session *registry_bucket(const struct registry *registry, uint64_t place,
+                                uint64_t *ret_next);
 
 #endif

@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/mqtt.h"
 #include "core/msg.h"
@@ -60,8 +61,12 @@ restore_session(struct shard *shard, const struct record *record,
     }
     struct session *session = session_new(shard, record->id, hash, record->session);
     session->durable = true;
+    session_tell_kept(session, true);
+    if (session->node)
+        shard->broker->cluster->ops->known(shard->broker->cluster, session);
     session->version = record->version;
     session->expiry_s = record->expiry_s;
+    session->claim = record->claim;
     if (record->user.data)
         session->user = mem_strndup(record->user.data, record->user.len);
     struct deliveries *out = &session->out;
@@ -115,6 +120,8 @@ restore_done(struct session *session, const struct record *record, uint64_t wall
         session->will_due_ms = record->connected || record->will_due_ms == 0
                                    ? max_u64(now + (uint64_t)session->will->delay_s * 1000, 1)
                                    : mono_ms(record->will_due_ms, now, wall_ms);
+    if (session->will && session->shard->broker->cluster)
+        session->will_due_ms = max_u64(session->will_due_ms, now + NODE_WILL_HOLD_MS);
     session_arm_timer(session);
 }
 
@@ -124,10 +131,18 @@ restore_retained(struct broker *broker, struct rcu_reader *reader, const struct 
 {
     must(record->kind == JOURNAL_RETAIN);
     const struct record_msg *stored = &record->msg;
-    if (stored->payload.len == 0 || topic_name_check(stored->topic) != OK)
+    if (topic_name_check(stored->topic) != OK)
         return;
-    struct msg_source source = {
-        .user = record->user, .client_id = record->id, .port = record->port};
+    struct cluster *cluster = broker->cluster;
+    if (stored->payload.len == 0) {
+        if (cluster && record->stamp.at)
+            cluster->ops->was_cleared(cluster, stored->topic, &record->stamp);
+        return;
+    }
+    struct msg_source source = {.user = record->user,
+                                .client_id = record->id,
+                                .port = record->port,
+                                .stamp = record->stamp};
     // One that has expired is nobody's any more, and the sweep removes it from the disk as well.
     struct pub pub = {
         .topic = stored->topic,
@@ -138,7 +153,7 @@ restore_retained(struct broker *broker, struct rcu_reader *reader, const struct 
         .arrived_ms = mono_ms(stored->arrived_ms, now_ms, wall_ms),
         .qos = stored->qos,
         .retain = true,
-        .source = record->id.len > 0 ? &source : NULL,
+        .source = record->id.len > 0 || record->stamp.at ? &source : NULL,
     };
     struct msg *msg = msg_new(&pub);
     static const struct retained_limits none;

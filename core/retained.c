@@ -41,8 +41,9 @@ gauge_add(_Atomic uint64_t *gauge, uint64_t n)
 // ---- Look-up --------------------------------------------------------------------------------
 
 static uint64_t
-rnode_hash(const void *object)
+rnode_hash(const void *object, const void *arg)
 {
+    (void)arg;
     return ((const struct rnode *)object)->hash;
 }
 
@@ -99,7 +100,7 @@ child_add(struct retained *store, struct rcu_reader *self, struct rnode *parent,
     if (head)
         head->prev = child;
     atomic_store_explicit(&parent->first, child, memory_order_release);
-    ptrtab_add(&parent->kids, self, child->hash, child, rnode_hash);
+    ptrtab_add(&parent->kids, self, child->hash, child, rnode_hash, NULL);
     gauge_add(&store->nodes, 1);
     return child;
 }
@@ -130,7 +131,7 @@ unlink_node(struct retained *store, struct rcu_reader *self, struct rnode *node)
         atomic_store_explicit(&node->parent->first, next, memory_order_release);
     if (next)
         next->prev = node->prev;
-    ptrtab_remove(&node->parent->kids, self, node->hash, node, rnode_hash);
+    ptrtab_remove(&node->parent->kids, self, node->hash, node, rnode_hash, NULL);
     list_remove(&node->queued);
     gauge_add(&store->nodes, (uint64_t)-1);
     rcu_defer(self, node, mem_free);
@@ -310,6 +311,12 @@ retained_clear(struct retained *store, struct rcu_reader *self, struct slice top
     bool had = node && clear(store, self, node, ret_order);
     retained_unlock(store);
     return had;
+}
+
+uint64_t
+retained_take_order(struct retained *store)
+{
+    return next_order(store);
 }
 
 void

@@ -34,6 +34,8 @@ NODISCARD err_t retained_set(struct retained *store, struct rcu_reader *self, st
 // Removes the topic's message. False when there was none. *ret_order: as above.
 bool retained_clear(struct retained *store, struct rcu_reader *self, struct slice topic,
                     uint64_t *ret_order);
+// Of a change that is not one of the store, among those that are.
+uint64_t retained_take_order(struct retained *store);
 // The order of the next change; for main, before there are workers.
 void retained_set_next_order(struct retained *store, uint64_t order);
 // The topic's message or NULL. Borrowed until the caller's next rcu_quiescent; msg_ref to keep it

@@ -43,6 +43,8 @@ review_client(struct client *client)
     const struct access_rules *rules = shard->access;
     uint32_t i = client->listener_index;
     must(session != NULL);
+    if (unlikely(session->node))
+        return; // no rules are for it
     bool superuser = session->own_rights && !session->rights;
     client->decided_outside =
         rules && !superuser &&
@@ -72,6 +74,8 @@ review_rights(struct session *session)
 static void
 review_session(struct session *session)
 {
+    if (unlikely(session->node))
+        return;
     if (!session->own_rights)
         review_rights(session);
     if (session->client)

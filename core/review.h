@@ -1,8 +1,7 @@
 // review.h - rules have changed: every session and client is looked at again.
 //
 // Job:    gives sessions the rights of the rules in force, ends connections that would not be let
-// in
-//         any more.
+//         in any more.
 // Owner:  the shard. Thread: its worker. Memory: none.
 // Limits: REVIEW_BUCKETS buckets of the registry in one tick, so that a reload stops nobody.
 #ifndef TERN_CORE_REVIEW_H

@@ -5,10 +5,12 @@
 
 #include "core/acl.h"
 #include "core/broker.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/mail.h"
-#include "core/retained.h"
+#include "core/route_parts.h"
 #include "core/session.h"
+#include "core/session_ask.h"
 #include "core/shard.h"
 
 // A session that wants the present publication, with what its overlapping subscriptions add up to.
@@ -63,8 +65,7 @@ route_scratch_free(struct route_scratch *scratch)
     mem_free(scratch);
 }
 
-// ---- Local: one subscription
-// ----------------------------------------------------------------------
+// ---- Local: one subscription -------------------------------------------------------------------
 
 static uint8_t
 effective_qos(const struct shard *shard, const struct sub *sub, const struct pub *pub)
@@ -74,19 +75,45 @@ effective_qos(const struct shard *shard, const struct sub *sub, const struct pub
     return sub->options.qos < pub->qos ? sub->options.qos : pub->qos;
 }
 
-// Its own, and it does not want that [MQTT-3.8.3-3]; or it may not read it.
+// Its own, and it does not want that [MQTT-3.8.3-3].
+static inline bool
+is_unwanted(const struct sub *sub, const struct pub *pub)
+{
+    return sub->options.no_local && sub->session->number == pub->publisher;
+}
+
+// Or it may not read it.
 static NOINLINE bool
 is_kept_from(const struct sub *sub, const struct pub *pub)
 {
-    if (sub->options.no_local && sub->session->number == pub->publisher)
+    if (is_unwanted(sub, pub))
         return true;
-    return sub->options.partly && !session_may_read(sub->session, pub->topic);
+    if (sub->options.node && pub->from_node)
+        return true;
+    if (!sub->options.partly || session_may_read(sub->session, pub->topic))
+        return false;
+    if (pub_is_run(pub)) // one was counted
+        stat_add(&sub->session->shard->stats.withheld, pub->packet.count - 1u);
+    return true;
 }
 
 static inline bool
 is_for(const struct sub *sub, const struct pub *pub)
 {
-    return likely(!(sub->options.no_local | sub->options.partly)) || !is_kept_from(sub, pub);
+    return likely(!(sub->options.no_local | sub->options.partly | sub->options.node)) ||
+           !is_kept_from(sub, pub);
+}
+
+const char *
+route_fate(const struct shard *shard, const struct sub *sub, const struct pub *pub,
+           uint8_t *ret_qos)
+{
+    *ret_qos = effective_qos(shard, sub, pub);
+    if (is_unwanted(sub, pub))
+        return "no_local";
+    if (sub->options.partly && !rights_allow(sub->session->rights, ACL_RECEIVE, pub->topic))
+        return "not_allowed";
+    return session_fate(sub->session, pub, *ret_qos);
 }
 
 static struct delivery_spec
@@ -158,6 +185,8 @@ pick_member(const struct sub *members, uint32_t count, uint32_t turn, const stru
     const struct sub *picked = NULL;
     for (uint32_t i = 0; i < count; i++) {
         const struct sub *sub = &members[(turn + i) % count];
+        if (unlikely(sub->options.node) && pub->from_node)
+            continue;
         if (unlikely(sub->options.partly) &&
             !rights_allow(sub->session->rights, ACL_RECEIVE, pub->topic))
             continue;
@@ -175,7 +204,7 @@ deliver_share(struct shard *shard, struct trie_handle share, struct pub *pub)
     struct sub_vector *vector = subs_find(shard->subs, share);
     if (!vector)
         return false;
-    uint32_t connected = subs_connected(vector), turn = subs_turn(vector);
+    uint32_t connected = subs_connected(vector), turn = subs_turn(vector, pub->from_node);
     const struct sub *items = subs_items(vector), *sub = pick_member(items, connected, turn, pub);
     if (!sub)
         sub = pick_member(items + connected, subs_count(vector) - connected, turn, pub);
@@ -184,12 +213,13 @@ deliver_share(struct shard *shard, struct trie_handle share, struct pub *pub)
     struct delivery_spec spec = spec_of(shard, sub, pub);
     spec.share = share;
     spec.ordinal = sub->session->subs[sub->back].ordinal;
+    uint32_t group = node_group_id(sub->subscription_id);
+    spec.subscription_ids = sub->options.node ? &group : spec.subscription_ids;
     session_deliver(sub->session, pub, &spec);
     return true;
 }
 
-// ---- Local: overlapping subscriptions
-// -----------------------------------------------------------------
+// ---- Local: overlapping subscriptions ----------------------------------------------------------
 
 static void
 add_id(struct route_scratch *scratch, struct target *target, uint32_t id)
@@ -257,13 +287,6 @@ deliver_targets(struct shard *shard, struct pub *pub)
     scratch->target_count = scratch->link_count = 0;
 }
 
-// Handles of ordinary subscriptions, then those of share groups, which lead to one member each.
-struct selection {
-    const struct trie_handle *handles;
-    uint32_t ordinary, shares;
-    uint64_t tried; // bit i: shard i had no member for it
-};
-
 static void place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried,
                   bool lasting);
 
@@ -296,129 +319,7 @@ deliver_handles(struct shard *shard, struct pub *pub, const struct selection *wa
     }
 }
 
-// ---- To other shards
-// --------------------------------------------------------------------------------
-
-// What a record begins with; ordinary + shares handles follow, then the body or its msg. The body
-// is the packet as it came, or the run, or else topic, properties, payload: these stand in both in
-// this order, the properties just before the payload.
-struct record_head {
-    uint64_t expires_ms, publisher, arrived_ms, number;
-    uint64_t ticket; // the receiver answers with it; 0 = no answer is wanted
-    uint64_t tried;  // for one share group that is on its way: struct selection
-    struct msg *msg; // RECORD_PUBLISH_REF: with a reference; else NULL
-    uint32_t topic_len, props_len, payload_at, payload_len;
-    uint32_t run_payload_len; // of all packets
-    uint32_t ordinary, shares;
-    uint16_t count; // packets
-    uint8_t form;   // of the packet (msg.h)
-    uint8_t topic_at;
-    uint8_t qos;
-    bool retain, may_wait;
-    bool bonded; // what is journaled for it reaches the disk together with the publisher's side
-};
-_Static_assert(sizeof(struct record_head) % 8 == 0, "handles and body follow");
-
-static uint32_t
-body_len(const struct pub *pub)
-{
-    return pub->packet.form ? pub->packet.len : pub->topic.len + pub->props.len + pub->payload.len;
-}
-
-static void
-put_body(uint8_t *p, const struct pub *pub)
-{
-    if (likely(pub->packet.form)) {
-        memcpy(p, pub->packet.bytes, pub->packet.len);
-        return;
-    }
-    memcpy(p, pub->topic.data, pub->topic.len);
-    if (pub->props.len)
-        memcpy(p + pub->topic.len, pub->props.data, pub->props.len);
-    if (pub->payload.len)
-        memcpy(p + pub->topic.len + pub->props.len, pub->payload.data, pub->payload.len);
-}
-
-static void
-post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,
-     const struct selection *wanted)
-{
-    uint32_t handles = (wanted->ordinary + wanted->shares) * sizeof(struct trie_handle);
-    uint32_t body = body_len(pub);
-    bool by_ref = body > ROUTE_INLINE_MAX && !pub_is_run(pub), whole = pub->packet.form != 0;
-    struct record_head head = {
-        .expires_ms = pub->expires_ms,
-        .publisher = pub->publisher,
-        .arrived_ms = pub->arrived_ms,
-        .number = pub->number,
-        .ticket = ticket,
-        .tried = wanted->tried,
-        .msg = by_ref ? msg_share(pub_msg(pub)) : NULL,
-        .topic_len = pub->topic.len,
-        .props_len = pub->props.len,
-        .payload_at = whole ? (uint32_t)(pub->payload.data - pub->packet.bytes)
-                            : pub->topic.len + pub->props.len,
-        .payload_len = pub->payload.len,
-        .run_payload_len = pub->packet.payload_len,
-        .ordinary = wanted->ordinary,
-        .shares = wanted->shares,
-        .count = pub->packet.count,
-        .form = pub->packet.form,
-        .topic_at = whole ? (uint8_t)(pub->topic.data - pub->packet.bytes) : 0,
-        .qos = pub->qos,
-        .retain = pub->retain,
-        .may_wait = pub->may_wait,
-        .bonded = ticket != 0 && pub->bonded,
-    };
-    uint8_t *p = mail_reserve(shard, to, by_ref ? RECORD_PUBLISH_REF : RECORD_PUBLISH,
-                              (uint32_t)sizeof head + handles + (by_ref ? 0 : body));
-    memcpy(p, &head, sizeof head);
-    p += sizeof head;
-    if (likely(handles == sizeof(struct trie_handle)))
-        memcpy(p, wanted->handles, sizeof(struct trie_handle));
-    else
-        memcpy(p, wanted->handles, handles);
-    stat_add(&shard->stats.posted, 1);
-    if (!by_ref)
-        put_body(p + handles, pub);
-}
-
-static void
-record_pub(const struct spsc_record *record, struct record_head *ret_head, struct pub *ret_pub)
-{
-    must_hot(record->len >= sizeof *ret_head);
-    memcpy(ret_head, record->data, sizeof *ret_head);
-    const struct record_head *head = ret_head;
-    if (head->msg) {
-        pub_from_msg(ret_pub, head->msg);
-        msg_unref(head->msg); // pub has one of its own
-        ret_pub->may_wait = head->may_wait;
-        return;
-    }
-    size_t before =
-        sizeof *head + (size_t)(head->ordinary + head->shares) * sizeof(struct trie_handle);
-    must_hot(before + head->payload_at + head->payload_len <= record->len);
-    must_hot(head->topic_at + head->topic_len + head->props_len <= head->payload_at);
-    const uint8_t *body = record->data + before;
-    *ret_pub = (struct pub){
-        .topic = slice_of(body + head->topic_at, head->topic_len),
-        .props = slice_of(body + head->payload_at - head->props_len, head->props_len),
-        .payload = slice_of(body + head->payload_at, head->payload_len),
-        .packet = {.bytes = body,
-                   .len = (uint32_t)(record->len - before),
-                   .payload_len = head->run_payload_len,
-                   .id_at = head->topic_at + head->topic_len,
-                   .count = head->count,
-                   .form = head->form},
-        .expires_ms = head->expires_ms,
-        .publisher = head->publisher,
-        .arrived_ms = head->arrived_ms,
-        .number = head->number,
-        .qos = head->qos,
-        .retain = head->retain,
-        .may_wait = head->may_wait,
-    };
-}
+// ---- From other shards -------------------------------------------------------------------------
 
 // Of a run, each message for itself.
 static void
@@ -436,7 +337,7 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
 {
     struct record_head head;
     struct pub pub;
-    record_pub(record, &head, &pub);
+    route_record_pub(record, &head, &pub);
     stat_add(&shard->stats.posts_taken, 1);
     shard->outcome = OUTCOME_TAKEN;
     if (unlikely(head.bonded))
@@ -444,7 +345,7 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
     // Records are 8-byte aligned and the head is a multiple of 8.
     const void *handles = record->data + sizeof head;
     struct selection wanted = {handles, head.ordinary, head.shares, head.tried};
-    if (pub_is_run(&pub) && pub.qos > 0)
+    if (pub_is_run(&pub) && pub.qos > 0 && (wanted.ordinary != 1 || wanted.shares > 0))
         deliver_each(shard, &pub, &wanted);
     else
         deliver_handles(shard, &pub, &wanted);
@@ -467,12 +368,11 @@ route_drop_record(const struct spsc_record *record)
 {
     struct record_head head;
     struct pub pub;
-    record_pub(record, &head, &pub);
+    route_record_pub(record, &head, &pub);
     pub_done(&pub);
 }
 
-// ---- Publishing
-// -------------------------------------------------------------------------------------
+// ---- Publishing --------------------------------------------------------------------------------
 
 // What of the match belongs to the shard `to`; in scratch->handles, or in the match itself.
 static struct selection
@@ -498,9 +398,18 @@ select_handles(struct route_scratch *scratch, const struct match *match, unsigne
 
 #define NO_SHARD 0xffu
 
+// Has the group a member here that may get it?
+static bool
+takes_share(const struct shard *shard, struct trie_handle share, const struct pub *pub)
+{
+    struct sub_vector *vector = subs_find(shard->subs, share);
+    return vector && pick_member(subs_items(vector), subs_count(vector), 0, pub);
+}
+
 // Adds to *durable the shards whose picked group has a member that outlives its connection.
 static uint64_t
-pick_shares(struct shard *shard, const struct match *match, uint64_t *durable)
+pick_shares(struct shard *shard, const struct match *match, const struct pub *pub, bool own,
+            uint64_t *durable)
 {
     struct route_scratch *scratch = shard->scratch;
     uint64_t shards = 0;
@@ -508,7 +417,12 @@ pick_shares(struct shard *shard, const struct match *match, uint64_t *durable)
     for (uint32_t i = 0; i < match->shares; i++) {
         const struct match_entry *entry = &match->entries[match->count - match->shares + i];
         bool lasting;
-        int to = trie_share_pick(entry->share, 0, &shard->share_rotor, &lasting);
+        int to = trie_share_pick_among(entry->share, own, 0, &shard->share_rotor, &lasting);
+        // Not given on from here: the publisher waits for the shards that are picked now.
+        uint64_t here = UINT64_C(1) << shard->index;
+        if (to == (int)shard->index && unlikely(shard->access) &&
+            !takes_share(shard, entry->handle, pub))
+            to = trie_share_pick_among(entry->share, own, here, &shard->share_rotor, &lasting);
         scratch->share_shard[i] = to < 0 ? NO_SHARD : (uint8_t)to;
         if (to < 0)
             continue;
@@ -517,6 +431,16 @@ pick_shares(struct shard *shard, const struct match *match, uint64_t *durable)
             *durable |= UINT64_C(1) << to;
     }
     return shards;
+}
+
+// Another node has chosen for all groups, and tells whom by route_publish_group.
+static uint64_t
+pick_none(struct shard *shard, const struct match *match)
+{
+    struct route_scratch *scratch = shard->scratch;
+    scratch->share_shard = mem_grow(scratch->share_shard, &scratch->share_cap, match->shares, 1);
+    memset(scratch->share_shard, NO_SHARD, match->shares);
+    return 0;
 }
 
 // Other shards that may have a durable subscriber are to answer.
@@ -557,8 +481,21 @@ post_all(struct shard *shard, struct pub *pub, const struct match *match, uint64
         unsigned to = (unsigned)__builtin_ctzll(shards);
         uint64_t ticket = result->answering >> to & 1 ? result->ticket : 0;
         struct selection wanted = select_handles(shard->scratch, match, to);
-        post(shard, to, pub, ticket, &wanted);
+        route_post(shard, to, pub, ticket, &wanted);
     }
+}
+
+static void
+publish_to(struct shard *shard, struct pub *pub, const struct match *match, uint64_t shards,
+           uint64_t durable, struct route_result *ret)
+{
+    uint64_t others = shards & ~(UINT64_C(1) << shard->index);
+    if (unlikely((durable & others) && pub->qos > 0))
+        expect_answers(shard, pub, durable & others, ret);
+    if (others)
+        post_all(shard, pub, match, others, ret);
+    if (shards >> shard->index & 1)
+        deliver_here(shard, pub, match);
 }
 
 static void
@@ -567,14 +504,9 @@ publish_match(struct shard *shard, struct pub *pub, const struct match *match,
 {
     uint64_t shards = match->shards, durable = match->durable;
     if (unlikely(match->shares))
-        shards |= pick_shares(shard, match, &durable);
-    uint64_t others = shards & ~(UINT64_C(1) << shard->index);
-    if (unlikely((durable & others) && pub->qos > 0))
-        expect_answers(shard, pub, durable & others, ret);
-    if (others)
-        post_all(shard, pub, match, others, ret);
-    if (shards >> shard->index & 1)
-        deliver_here(shard, pub, match);
+        shards |= pub->from_node ? pick_none(shard, match)
+                                 : pick_shares(shard, match, pub, false, &durable);
+    publish_to(shard, pub, match, shards, durable, ret);
 }
 
 // A share group gets each message for itself.
@@ -589,43 +521,52 @@ publish_each(struct shard *shard, struct pub *run, struct route_result *ret)
     }
 }
 
-// ERR_FULL: there are as many as there may be. ERR_QUOTA_EXCEEDED: it is too large for one.
-static err_t
-retain(struct shard *shard, struct pub *pub)
+void
+route_publish_group(struct shard *shard, struct pub *pub, struct slice filter, struct slice group,
+                    struct route_result *ret)
 {
-    struct retained *store = shard->broker->retained;
-    if (pub->payload.len == 0) {
-        uint64_t order;
-        if (retained_clear(store, shard->rcu, pub->topic, &order) && pub->publisher != 0)
-            journal_retain_clear(shard->journal, pub->topic, order); // [MQTT-3.3.1-6]
-        return OK;
+    _Alignas(struct match) uint8_t room[sizeof(struct match) + sizeof(struct match_entry)] = {0};
+    struct match *match = (struct match *)room;
+    *ret = (struct route_result){0};
+    shard->outcome = OUTCOME_TAKEN;
+    match->count = match->shares = 1;
+    const struct match *all = match_cache_get(shard->matches, pub->topic);
+    ret->matched = match_group(all, filter, group, &match->entries[0]);
+    if (ret->matched) {
+        uint64_t durable = 0, shards = pick_shares(shard, match, pub, true, &durable);
+        publish_to(shard, pub, match, shards, durable, ret);
+    } else {
+        stat_add(&shard->stats.dropped_no_member, 1);
     }
-    uint32_t max = shard->config->retained_message_max;
-    if (max && pub->payload.len > max)
-        return ERR_QUOTA_EXCEEDED;
-    struct retained_limits limits = {
-        .count_max = shard->config->retained_messages_max,
-        .bytes_max = shard->config->retained_bytes_max,
-    };
-    err_t err = retained_set(store, shard->rcu, pub_msg(pub), &limits);
-    if (err == OK && pub->publisher != 0) // what the broker itself says ends with it
-        journal_retain(shard->journal, pub->msg);
-    return err;
+    ret->outcome = shard->outcome;
+}
+
+// These shards have been given something else for the same publication. They are asked with its
+// ticket once more, behind that.
+static NOINLINE void
+ask_also(struct shard *shard, uint64_t shards, struct route_result *ret)
+{
+    const struct trie_handle none = {0};
+    struct pub nothing = {.topic = slice_str("")};
+    if (ret->ticket == 0)
+        ret->ticket = tickets_next(shard);
+    shards &= ~ret->answering;
+    ret->answering |= shards;
+    for (; shards; shards &= shards - 1)
+        route_post(shard, (unsigned)__builtin_ctzll(shards), &nothing, ret->ticket,
+                   &(struct selection){.handles = &none});
 }
 
 err_t
 route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
 {
+    uint64_t telling = 0;
     *ret = (struct route_result){0};
     shard->outcome = OUTCOME_TAKEN;
-    if (unlikely(pub->retain)) {
-        err_t err = retain(shard, pub);
-        if (err) {
-            stat_add(err == ERR_FULL ? &shard->stats.dropped_retained_full
-                                     : &shard->stats.dropped_too_large,
-                     1);
+    if (unlikely(pub->retain && !pub->from_node)) {
+        err_t err = route_retain(shard, pub, &telling);
+        if (err)
             return err;
-        }
     }
     const struct match *match = match_cache_get(shard->matches, pub->topic);
     ret->matched = match->count > 0;
@@ -637,6 +578,8 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
     else if (ret->matched)
         publish_match(shard, pub, match, ret);
     ret->outcome = shard->outcome;
+    if (unlikely(telling) && pub->qos > 0) // else nobody waits
+        ask_also(shard, telling, ret);
     return OK;
 }
 
@@ -649,8 +592,10 @@ plan_only(struct shard *shard, const struct pub *run, struct route_plan *plan)
     if (!vector || subs_count(vector) != 1)
         return;
     const struct sub *sub = subs_items(vector);
-    if (!is_for(sub, run))
+    if (!is_for(sub, run)) {
+        plan->handle_count = 0;
         return;
+    }
     plan->only = sub->session;
     plan->spec = spec_of(shard, sub, run);
 }
@@ -674,6 +619,39 @@ route_begin(struct shard *shard, struct pub *run, struct route_plan *ret)
         ret->handle_count = wanted.ordinary;
         plan_only(shard, run, ret);
     }
+}
+
+// All of a vector take it whole, or none does.
+static bool
+put_run_to_all(struct shard *shard, struct sub_vector *vector, struct pub *run)
+{
+    const struct sub *items = subs_items(vector);
+    const uint32_t count = subs_count(vector);
+    for (uint32_t i = 0; i < count; i++) {
+        struct delivery_spec spec = spec_of(shard, &items[i], run);
+        if ((items[i].options.no_local | items[i].options.partly | items[i].options.node) ||
+            !session_takes_run(items[i].session, run, &spec))
+            return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct delivery_spec spec = spec_of(shard, &items[i], run);
+        bool taken = session_deliver_run(items[i].session, run, &spec);
+        must_hot(taken);
+    }
+    return true;
+}
+
+bool
+route_run(struct shard *shard, const struct route_plan *plan, struct pub *run)
+{
+    if (likely(plan->only))
+        return session_deliver_run(plan->only, run, &plan->spec);
+    if (!plan->match || plan->match->count == 0 || plan->handle_count > 1)
+        return false;
+    if (plan->handle_count == 0)
+        return true; // others have it
+    struct sub_vector *vector = subs_find(shard->subs, plan->handles[0]);
+    return vector && put_run_to_all(shard, vector, run);
 }
 
 void
@@ -704,19 +682,7 @@ post_share(struct shard *shard, unsigned to, struct pub *pub, const struct selec
         pub->bonded = true;
         journal_bond(shard->journal, true, ticket, UINT64_C(1) << to);
     }
-    post(shard, to, pub, ticket, wanted);
-}
-
-static const struct trie_share *
-find_share(struct shard *shard, struct slice topic, struct trie_handle share)
-{
-    const struct match *match = match_cache_get(shard->matches, topic);
-    for (uint32_t i = match->count - match->shares; i < match->count; i++) {
-        const struct match_entry *entry = &match->entries[i];
-        if (entry->handle.slot == share.slot && entry->handle.generation == share.generation)
-            return entry->share;
-    }
-    return NULL;
+    route_post(shard, to, pub, ticket, wanted);
 }
 
 // To a member of any shard but those that were tried, this one or another.
@@ -724,10 +690,13 @@ static void
 place(struct shard *shard, struct pub *pub, struct trie_handle share, uint64_t tried, bool lasting)
 {
     must(share.generation != 0);
-    const struct trie_share *group = find_share(shard, pub->topic, share);
+    const struct trie_share *group =
+        match_share(match_cache_get(shard->matches, pub->topic), share);
     bool durable = false;
     for (;;) {
-        int to = group ? trie_share_pick(group, tried, &shard->share_rotor, &durable) : -1;
+        int to = !group ? -1
+                        : trie_share_pick_among(group, pub->from_node, tried, &shard->share_rotor,
+                                                &durable);
         if (to < 0) {
             stat_add(&shard->stats.dropped_no_member, 1);
             return;

@@ -12,6 +12,7 @@
 
 #include "core/msg.h"
 #include "core/session.h"
+#include "core/subs.h"
 #include "core/tickets.h"
 #include "core/trie.h"
 
@@ -30,14 +31,26 @@ struct route_result {
 // Messages up to this size cross shards by copy, larger ones by reference.
 #define ROUTE_INLINE_MAX 8192u
 
+// What would become of such a message for this subscriber (session_fate), and at which QoS. Nothing
+// is counted. Constant.
+const char *route_fate(const struct shard *shard, const struct sub *sub, const struct pub *pub,
+                       uint8_t *ret_qos);
+
 struct route_scratch *route_scratch_new(void);
 void route_scratch_free(struct route_scratch *scratch);
 
 // Stores a retained message, then delivers to every subscriber. ERR_FULL: the retained store is at
 // its limit; nobody got the message.
 NODISCARD err_t route_publish(struct shard *shard, struct pub *pub, struct route_result *ret);
-// The same for a run at QoS 1 or 2, of which each message is taken for itself: route_begin, then
-// route_next for each. Nothing else may be routed in between. Nothing of it is to be retained.
+// Stores a retained message, or clears it, and delivers nothing; other nodes are told of what comes
+// from here. Errors as above, counted. Of another node's the stamp decides: what is here may stay.
+// *ret_telling, on OK: bit i: shard i, another one, journals it for another node.
+NODISCARD err_t route_retain(struct shard *shard, struct pub *pub, uint64_t *ret_telling);
+// Another node has chosen us for a share group: to one of its members, of whatever shard.
+void route_publish_group(struct shard *shard, struct pub *pub, struct slice filter,
+                         struct slice group, struct route_result *ret);
+// The same for a run at QoS 1 or 2: route_begin, then route_run, or route_next for each message.
+// Nothing else may be routed in between. Nothing of it is to be retained.
 struct route_plan {
     const struct match *match; // NULL: each one has to be routed as if it had come alone
     const struct trie_handle *handles;
@@ -46,6 +59,9 @@ struct route_plan {
     struct delivery_spec spec;
 };
 void route_begin(struct shard *shard, struct pub *run, struct route_plan *ret);
+// All of it at once: matched, taken, and nothing to wait for. False, and nothing done, where each
+// message has to be taken for itself.
+bool route_run(struct shard *shard, const struct route_plan *plan, struct pub *run);
 void route_next(struct shard *shard, const struct route_plan *plan, struct pub *one,
                 struct route_result *ret);
 // A record of type RECORD_PUBLISH, RECORD_PUBLISH_REF or RECORD_OUTCOME from another shard.

@@ -6,10 +6,13 @@
 #include "core/acl.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/registry.h"
 #include "core/route.h"
+#include "core/session_walks.h"
 #include "core/shard.h"
+#include "core/tickets.h"
 #include "core/timers.h"
 
 struct session *
@@ -24,6 +27,7 @@ session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number
     session->hash = hash;
     memcpy(session->id, id.data, id.len);
     session->id_len = id.len;
+    session->node = shard->broker->cluster && slice_begins(id, NODE_ROOT);
     timer_init(&session->timer, TIMER_SESSION);
     list_init(&session->unfinished);
     deliveries_init(&session->out, &shard->totals);
@@ -46,7 +50,7 @@ session_journal(struct session *session)
     struct deliveries *out = &session->out;
     session->sent_limit = max_u64(max_u64(out->sent, out->sent_before), session->sent_limit);
     if (session->client)
-        session->sent_limit += SENT_AHEAD;
+        session->sent_limit += SENT_AHEAD(session);
     session->limit_position = journal_session(session->shard->journal, session);
 }
 
@@ -80,8 +84,11 @@ session_set_will(struct session *session, const struct will_view *view)
 void
 session_drop_will(struct session *session)
 {
+    struct cluster *cluster = session->shard->broker->cluster;
     if (!session->will)
         return;
+    if (unlikely(cluster != NULL))
+        cluster->ops->will_gone(cluster, session);
     msg_unref(session->will->msg);
     mem_free(session->will);
     session->will = NULL;
@@ -157,16 +164,27 @@ redispatch_all(struct session *session)
 }
 
 void
+session_tell_kept(const struct session *session, bool here)
+{
+    struct cluster *cluster = session->shard->broker->cluster;
+    if (unlikely(cluster != NULL) && !session->node)
+        cluster->ops->kept(cluster, session_id(session), here);
+}
+
+void
 session_discard(struct session *session)
 {
     must(session->magic == SESSION_MAGIC && !session->client);
     struct shard *shard = session->shard;
+    if (session->durable)
+        session_tell_kept(session, false);
     list_remove(&session->unfinished);
     wheel_disarm(shard->wheel, &session->timer);
     session_walks_stop(session, (struct trie_handle){0});
     session_forget_page(session);
     session_unsubscribe_all(session);
     session_drop_will(session);
+    tickets_session_ended(shard, session);
     deliveries_free(&session->out);
     packet_ids_free(&session->in_qos2);
     registry_remove(shard->registry, session);
@@ -227,7 +245,9 @@ redispatch_waiting(struct session *session)
         // ring.
         struct msg *msg = msg_ref(entry->msg);
         route_redispatch(session->shard, msg, entry->share, session->durable);
-        session_finish(session, deliveries_at(out, seq));
+        // For want of room it may have been dropped meanwhile.
+        if (seq >= out->head && deliveries_at(out, seq)->state == DELIVERY_QUEUED)
+            session_finish(session, deliveries_at(out, seq));
         msg_unref(msg);
     }
 }

@@ -1,12 +1,10 @@
 // session.h - an MQTT session: what a client may leave behind and find again.
 //
-// Job:    subscriptions, deliveries, QoS 2 identifiers, Will, expiry; the state machines of QoS 1
-//         and 2.
+// Job:    subscriptions, deliveries, QoS 2 identifiers, Will, expiry; the machines of QoS 1 and 2.
 // Owner:  the shard's registry. Thread: the shard's worker.
 // Memory: about 350 bytes and the client identifier; arrays grow with use. With a keeper a queue's
 //         first part is here and the rest on the disk.
-// Limits: subscriptions_max, queued_messages_max, queued_bytes_max, inflight_messages_max,
-//         receive_max.
+// Limits: subscriptions_max, queued_messages_max, queued_bytes_max, inflight_messages_max.
 #ifndef TERN_CORE_SESSION_H
 #define TERN_CORE_SESSION_H
 
@@ -20,17 +18,15 @@
 #include "core/subs.h"
 
 struct client;
-struct retained_walk;
 struct shard;
 
 #define SESSION_MAGIC 0x53455353u
-// Entries that a session may send, as journaled in one go.
-#define SENT_AHEAD 4096u
-// Messages that wait in memory when there is a keeper; more of them wait on the disk alone.
-#define QUEUE_AWAY_MESSAGES   256u // for a session without a connection
-#define QUEUE_AWAY_BYTES      (UINT64_C(256) << 10)
-#define QUEUE_ONLINE_MESSAGES 4096u
-#define QUEUE_ONLINE_BYTES    (UINT64_C(4) << 20)
+// Entries that a session may send, as journaled in one go. A node's is sent many during a commit.
+#define SENT_AHEAD(session) ((session)->node ? UINT32_C(131072) : UINT32_C(4096))
+// Messages of a session without a connection that wait in memory when there is a keeper; more of
+// them wait on the disk alone.
+#define QUEUE_AWAY_MESSAGES 256u
+#define QUEUE_AWAY_BYTES    (UINT64_C(256) << 10)
 
 struct will {
     struct msg *msg;
@@ -47,15 +43,6 @@ struct session_sub {
     uint32_t ordinal; // its name in the journal: never used twice in a session
 };
 
-// A retained walk under way for a new subscription, in the order of subscribing.
-struct session_walk {
-    struct session_walk *next;
-    struct retained_walk *walk;
-    struct trie_handle handle;
-    uint32_t subscription_id;
-    struct sub_options options;
-};
-
 struct session {
     uint32_t magic;
     uint32_t expiry_s; // Session Expiry Interval; MQTT_EXPIRY_NEVER
@@ -63,12 +50,14 @@ struct session {
     struct client *client; // NULL while not connected
     struct session *chain; // registry
     uint64_t number;       // identity for No Local; never reused
+    uint64_t claim;        // of its last CONNECT, among nodes (cluster.h); 0 = none
     uint32_t hash;         // registry
     uint32_t id_len;
     char *user;            // NULL = none
     struct rights *rights; // NULL = it may do everything
     bool own_rights;       // they came with the client, and are not made anew from the rules
     bool durable;          // outlives its connection: what it relies on is journaled
+    bool node;             // another node's (cluster.h)
     uint8_t version;       // of the last connection
     uint32_t next_ordinal; // the last one given to a subscription
     struct will *will;     // NULL = none
@@ -78,8 +67,8 @@ struct session {
 
     struct session_sub *subs; // order is not significant
     uint32_t *sub_index;      // hash -> index + 1 in subs; NULL while there are few
-    uint32_t sub_count, sub_cap, sub_index_cap;
-    uint32_t shared_count;
+    uint32_t sub_count, sub_cap, sub_index_cap, shared_count;
+    uint64_t messages_in, messages_out; // PUBLISH packets, since it has been in memory
 
     struct deliveries out;
     // The journal says which entries may have been sent, so that after a crash they are marked as
@@ -88,8 +77,8 @@ struct session {
     uint64_t sent_safe, sent_limit, limit_position;
     struct page_load *load; // a page of the queue is on its way; NULL = none (session_page.c)
     struct packet_ids in_qos2;
-    struct session_walk *walks;
-    struct list unfinished; // shard->unfinished
+    struct session_walk *walks; // the first of them (session_walks.h)
+    struct list unfinished;     // shard->unfinished
 
     uint64_t stamp; // publication that has this session as target (route.c)
     uint32_t target;
@@ -100,6 +89,8 @@ struct session {
 
 // Returns new, in the registry, without a client. number 0: one that was never used.
 struct session *session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number);
+// It is durable, or ends: other nodes send its client here, or no longer.
+void session_tell_kept(const struct session *session, bool here);
 // Ends it: publishes a waiting Will, drops subscriptions and queue, redispatches what share groups
 // may give to others, leaves the registry. Takes. The client is detached.
 void session_end(struct session *session);
@@ -125,12 +116,13 @@ void session_set_rights(struct session *session, struct rights *rights);
 bool session_reads_partly(const struct session *session, struct slice filter);
 // May it read the topic? For subscriptions that are read partly. What it may not is counted.
 bool session_may_read(struct session *session, struct slice topic);
-// The same for an entry of its queue: what was queued under other rights is asked for when it goes
-// out. Not counted.
+// The same for an entry of its queue, as it goes out. Not counted.
 bool session_may_send(struct session *session, const struct delivery *entry);
 // May who published this retained message still do that?
 bool session_is_sourced(const struct shard *shard, const struct msg *msg);
-// May its Will be published, now?
+// May that source publish to it, now? And may the session its Will?
+bool session_source_may(const struct shard *shard, const struct msg_source *source,
+                        struct slice topic);
 bool session_may_publish_will(struct session *session);
 // The session as a source; of its listener, while it has a connection.
 void session_source(const struct session *session, struct msg_source *ret);
@@ -150,6 +142,9 @@ void session_subscribe_again(struct session *session, const struct filter_view *
 // Fills in what the journal has to say of subs[i]; borrows its texts from the trie.
 struct record;
 void session_sub_record(const struct session *session, uint32_t i, struct record *ret);
+// The identifier of its subscription; 0: it has none, or there is none.
+uint32_t session_subscription(const struct session *session, struct slice filter,
+                              struct slice group, bool *ret_found);
 // The share group of the session's subscription with this ordinal; generation 0: it is gone.
 struct trie_handle session_share_handle(const struct session *session, uint32_t ordinal);
 // False when there was none [MQTT-3.10.4-1].
@@ -164,8 +159,9 @@ void session_shares_connected(struct session *session, bool connected);
 
 // Whether its queue takes this publication. For share groups, which may choose.
 bool session_has_room(const struct session *session, const struct pub *pub);
-// A message was acknowledged: when the client's window was full, it grows (client.h).
-void session_widen(struct session *session);
+// A message was acknowledged; so many were in flight before: when that filled the client's window,
+// it grows (client.h).
+void session_widen(struct session *session, uint32_t inflight);
 // How one publication goes to one session; from route.c or a retained walk.
 struct delivery_spec {
     uint8_t qos;
@@ -174,12 +170,16 @@ struct delivery_spec {
     uint32_t subscription_id_count;
     struct trie_handle share; // generation 0: ordinary
     uint32_t ordinal;         // of the session's subscription to share
+    bool unawaited;           // nobody waits until it is safe: were it lost, it would be told anew
 };
 // What became of it beyond this session's reach is noted in shard->outcome.
 void session_deliver(struct session *session, struct pub *pub, const struct delivery_spec *spec);
 // All packets of a run at once. False, and nothing done, where each has to be looked at.
-bool session_deliver_run(struct session *session, const struct pub *run,
+bool session_deliver_run(struct session *session, struct pub *run,
                          const struct delivery_spec *spec);
+// Would it be true?
+bool session_takes_run(const struct session *session, const struct pub *run,
+                       const struct delivery_spec *spec);
 // An entry is acknowledged or dropped: journals that and forgets it.
 void session_finish(struct session *session, struct delivery *entry);
 void session_pump_now(struct session *session); // part of session_pump
@@ -192,17 +192,20 @@ session_pump(struct session *session)
 }
 // Goes on with what a tick or a full out-queue interrupted: retained walks, then queued messages.
 void session_continue(struct session *session);
-void session_walk_start(struct session *session, struct slice filter, struct trie_handle handle,
-                        uint32_t subscription_id, struct sub_options options);
-// handle.generation 0: all of them.
-void session_walks_stop(struct session *session, struct trie_handle handle);
 
 // ---- Acknowledgements from the client (session_acks.c) ----------------------------------------
 
 // PUBACK, PUBREC, PUBREL or PUBCOMP.
 NODISCARD err_t session_on_ack(struct session *session, uint8_t type, const struct ack_view *ack);
+// Several of one type that came together: packets of four bytes that mean success. Takes those at
+// the front that can be taken together, as if they had come one by one. Returns how many; 0: the
+// first has to be taken for itself.
+uint32_t session_on_acks(struct session *session, uint8_t type, const uint8_t *acks,
+                         uint32_t count);
 // After one, or several that came together: sends what there is room for now.
 void session_acked(struct session *session);
+// The exchange that began with this QoS 2 PUBLISH was refused after all.
+void session_refuse_qos2(struct session *session, uint16_t packet_id);
 
 // ---- What of the queue is on the disk alone (session_page.c) ------------------------------------
 
@@ -216,15 +219,13 @@ void session_forget_page(struct session *session);
 // The session ends. True: what share groups may give to others is fetched from the disk first, and
 // the end is journaled after that; false: there is nothing of that kind.
 bool session_leaves_estate(struct session *session);
+void session_estates_continue(struct shard *shard); // there is room for requests again
 // The shard ends, and pages that come now are not taken.
 void session_loads_free(struct shard *shard);
 
 // What must be safe before the client is told of what the session is: all that was journaled so
 // far; 0 for a session that ends with its connection.
 uint64_t session_position(const struct session *session);
-
-// The exchange that began with this QoS 2 PUBLISH was refused after all.
-void session_refuse_qos2(struct session *session, uint16_t packet_id);
 
 static inline struct slice
 session_id(const struct session *session)

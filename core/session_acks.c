@@ -19,8 +19,9 @@ put(struct session *session, uint64_t position, uint8_t type, uint16_t packet_id
 static void
 finish(struct session *session, struct delivery *entry)
 {
+    uint32_t before = session->out.inflight;
     session_finish(session, entry);
-    session_widen(session);
+    session_widen(session, before);
 }
 
 void
@@ -116,4 +117,46 @@ session_on_ack(struct session *session, uint8_t type, const struct ack_view *ack
         must_hot(type == MQTT_PUBCOMP);
         return on_pubcomp(session, ack);
     }
+}
+
+// ---- Several in a row ---------------------------------------------------------------------------
+
+// How many of these packets have identifiers that follow each other by one.
+static uint32_t
+row_length(const uint8_t *acks, uint32_t count)
+{
+    uint32_t first = (uint32_t)(acks[2] << 8 | acks[3]), n = 1;
+    while (n < count && (uint32_t)(acks[4 * n + 2] << 8 | acks[4 * n + 3]) == first + n)
+        n++;
+    return n;
+}
+
+// Without the journal they do nothing but what is done here.
+uint32_t
+session_on_acks(struct session *session, uint8_t type, const uint8_t *acks, uint32_t count)
+{
+    struct deliveries *out = &session->out;
+    uint16_t first = (uint16_t)(acks[2] << 8 | acks[3]);
+    uint32_t inflight = out->inflight, n = 0;
+    if ((session->durable && journal_is_on(session->shard->journal)) || session->node)
+        return 0; // each is told
+    switch (type) {
+    case MQTT_PUBACK:
+        n = deliveries_finish_oldest(out, acks, count, DELIVERY_SENT, 1);
+        break;
+    case MQTT_PUBREC:
+        n = deliveries_release_row(out, acks, count);
+        client_put_acks(session->client, MQTT_PUBREL, first, n);
+        return n;
+    case MQTT_PUBREL:
+        n = packet_ids_remove_row(&session->in_qos2, first, row_length(acks, count));
+        client_put_acks(session->client, MQTT_PUBCOMP, first, n);
+        return n;
+    default:
+        must_hot(type == MQTT_PUBCOMP);
+        n = deliveries_finish_oldest(out, acks, count, DELIVERY_RELEASED, 2);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        session_widen(session, inflight - i);
+    return n;
 }

@@ -5,15 +5,27 @@
 #include "core/client.h"
 #include "core/client_out.h"
 #include "core/client_rates.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/retained.h"
 #include "core/route.h"
 #include "core/session.h"
+#include "core/session_ask.h"
+#include "core/session_walks.h"
 #include "core/shard.h"
 
 // Beyond this much unsent output a client gets acknowledgements only; the rest waits in its
 // session, where it is bounded by count and costs a reference, not a copy.
 #define PUMP_OUT_MAX (UINT64_C(1) << 18)
+// Messages of a session with a connection that wait in memory when there is a keeper, as session.h
+// has it of those without; for another node's all that our clients have under way at a time.
+#define QUEUE_ONLINE_MESSAGES 4096u
+#define QUEUE_ONLINE_BYTES    (UINT64_C(4) << 20)
+#define QUEUE_NODE_MESSAGES   65536u
+#define QUEUE_NODE_BYTES      (UINT64_C(32) << 20)
+// So many of other nodes' messages are taken beyond a queue's limit: what 64 nodes have under way,
+// CLIENT_WINDOW_MAX each, is acknowledged to its publishers already.
+#define NODES_OVER_MAX 65536u
 // Retained messages for one session in one tick, and nodes visited in search of one.
 #define WALK_STEPS 256u
 
@@ -25,6 +37,8 @@ queue_is_over(const struct session *session, size_t size, uint32_t times)
 {
     const struct config *config = session->shard->config;
     const struct deliveries *out = &session->out;
+    if (unlikely(session->node))
+        return deliveries_waiting(out) >= NODE_QUEUE_MAX * (uint64_t)times;
     uint64_t count_max = (uint64_t)config->queued_messages_max * times;
     if (count_max && deliveries_waiting(out) >= count_max)
         return true;
@@ -63,8 +77,18 @@ note_outcome(struct shard *shard, enum outcome outcome)
         shard->outcome = outcome;
 }
 
+// Is there no room even for what is slowed? Others have twice the limit. Of a node's messages the
+// publishers have the acknowledgement, and more of them are under way.
+static bool
+is_beyond(const struct session *session, const struct pub *pub, size_t size)
+{
+    uint64_t max = session->shard->config->queued_messages_max;
+    return queue_is_over(session, size, 2) &&
+           (!pub->from_node || deliveries_waiting(&session->out) >= max + NODES_OVER_MAX);
+}
+
 // A client that outlives its connection was promised the message, and there is no room. Who cannot
-// be told is slowed, and what it sends is still taken, up to twice the limit.
+// be told is slowed, and what it sends is still taken, up to a limit.
 static bool
 reject(struct session *session, const struct pub *pub, size_t size)
 {
@@ -73,7 +97,7 @@ reject(struct session *session, const struct pub *pub, size_t size)
         note_outcome(shard, OUTCOME_SLOWED);
     else
         note_outcome(shard, OUTCOME_REFUSED);
-    if (pub->may_wait && !queue_is_over(session, size, 2)) {
+    if (pub->may_wait && !is_beyond(session, pub, size)) {
         stat_add(&shard->stats.queued_over_limit, 1);
         return true;
     }
@@ -88,7 +112,7 @@ drop_oldest(struct session *session)
     struct shard *shard = session->shard;
     struct deliveries *out = &session->out;
     struct delivery *oldest = deliveries_oldest(out);
-    if (oldest && !session->durable) {
+    if (oldest && !(session->durable && journal_is_on(shard->journal))) {
         deliveries_drop_oldest(out);
     } else if (oldest && out->loaded - out->head < DELIVERIES_SPAN_MAX) {
         session_finish(session, oldest);
@@ -155,6 +179,8 @@ is_long(const struct session *session)
     const struct deliveries *out = &session->out;
     if (out->loaded != out->tail)
         return true;
+    if (session->client && session->node && session->shard->level < GOVERNOR_TRIM)
+        return out->queued >= QUEUE_NODE_MESSAGES || out->queued_bytes >= QUEUE_NODE_BYTES;
     if (session->client)
         return out->queued >= QUEUE_ONLINE_MESSAGES || out->queued_bytes >= QUEUE_ONLINE_BYTES;
     return out->queued >= QUEUE_AWAY_MESSAGES || out->queued_bytes >= QUEUE_AWAY_BYTES ||
@@ -164,6 +190,10 @@ is_long(const struct session *session)
 void
 session_finish(struct session *session, struct delivery *entry)
 {
+    if (unlikely(session->node) && entry->msg) {
+        struct cluster *cluster = session->shard->broker->cluster;
+        cluster->ops->taken(cluster, session, entry->msg);
+    }
     if (session->durable)
         journal_entry_done(session->shard->journal, session,
                            deliveries_seq_of(&session->out, entry), entry->record);
@@ -179,26 +209,35 @@ window(const struct session *session, uint8_t qos)
 {
     const struct client *client = session->client;
     uint32_t limit = session->shard->config->inflight_messages_max;
-    if (limit == INFLIGHT_AUTO)
+    if (limit == INFLIGHT_AUTO && client->link == LINK_OUT)
+        limit = CLIENT_WINDOW_MAX;
+    else if (limit == INFLIGHT_AUTO)
         limit = qos == 2 && client->version < MQTT_5 ? CLIENT_WINDOW_FIRST : client->window;
     return min_u32(client->receive_max, limit ? limit : DELIVERIES_SPAN_MAX);
 }
 
 void
-session_widen(struct session *session)
+session_widen(struct session *session, uint32_t inflight)
 {
     struct client *client = session->client;
-    if (client->window < CLIENT_WINDOW_MAX && session->out.inflight + 1 >= client->window)
+    if (client->window < CLIENT_WINDOW_MAX && inflight >= client->window)
         client->window++;
+}
+
+// How much output may be unsent when a message is added to it.
+static uint64_t
+out_max(const struct client *client)
+{
+    uint64_t max = client->shard->config->output_bytes_max;
+    return max ? min_u64(max, PUMP_OUT_MAX) : PUMP_OUT_MAX;
 }
 
 static bool
 out_has_room(struct client *client)
 {
-    uint64_t max = client->shard->config->output_bytes_max;
     if (unlikely(client->rates != NULL) && !client_rates_may_send(client))
         return false;
-    return outq_bytes(&client->out) < (max ? min_u64(max, PUMP_OUT_MAX) : PUMP_OUT_MAX);
+    return outq_bytes(&client->out) < out_max(client);
 }
 
 // Every PUBLISH of a session leaves by here.
@@ -261,7 +300,7 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         return;
     }
     struct pub pub;
-    pub_borrow(&pub, entry->msg);
+    delivery_pub(entry, &pub);
     struct delivery_spec spec;
     entry_spec(entry, &spec);
     uint16_t id = entry->qos > 0 ? packet_id : 0; // [MQTT-2.2.1-2]
@@ -277,12 +316,13 @@ static bool
 sent_is_told(struct session *session, uint64_t seq)
 {
     struct journal *journal = session->shard->journal;
-    if (likely(seq + SENT_AHEAD / 2 < session->sent_safe))
+    const uint32_t half = SENT_AHEAD(session) / 2;
+    if (likely(seq + half < session->sent_safe))
         return true;
     if (session->sent_safe < session->sent_limit &&
         session->limit_position <= journal_safe(journal))
         session->sent_safe = session->sent_limit;
-    if (session->sent_safe == session->sent_limit && seq + SENT_AHEAD / 2 >= session->sent_safe)
+    if (session->sent_safe == session->sent_limit && seq + half >= session->sent_safe)
         session_journal(session);
     return seq < session->sent_safe;
 }
@@ -381,16 +421,25 @@ send_at_once(struct session *session, struct pub *pub, const struct delivery_spe
         session_finish(session, place); // too large: as if it had been sent [MQTT-3.1.2-25]
 }
 
+// A node acknowledges a message as soon as it has it; at QoS 2 it is sent once the record is safe.
+static enum journal_haste
+haste_of(const struct session *session, const struct delivery_spec *spec, bool at_once)
+{
+    if (unlikely(spec->unawaited))
+        return JOURNAL_LATER;
+    return session->node && at_once && spec->qos == 1 ? JOURNAL_SOON : JOURNAL_NOW;
+}
+
 static NOINLINE void
 enqueue_journaled(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct deliveries *out = &session->out;
+    bool at_once = spec->qos > 0 && goes_at_once(session, pub, spec->qos);
     struct delivery entry;
     fill_entry(&entry, pub, spec);
     entry.record = (uint32_t)journal_enqueue(session->shard->journal, session, out->tail, &entry,
-                                             spec->ordinal);
-    if (entry.qos > 0 && goes_at_once(session, pub, entry.qos) &&
-        !must_wait(session, &entry, out->tail)) {
+                                             spec->ordinal, haste_of(session, spec, at_once));
+    if (at_once && !must_wait(session, &entry, out->tail)) {
         struct delivery *place = deliveries_add_sent(out);
         *place = entry;
         send_at_once(session, pub, spec, place);
@@ -443,6 +492,15 @@ hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *
     return true;
 }
 
+static uint64_t
+dropped_qos0(const struct shard *shard)
+{
+    const struct stats *stats = &shard->stats;
+    return stat_get(&stats->dropped_slow_consumer) + stat_get(&stats->dropped_memory) +
+           stat_get(&stats->dropped_queue_full) + stat_get(&stats->dropped_rate) +
+           stat_get(&stats->dropped_too_large);
+}
+
 static void
 deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
@@ -475,11 +533,25 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     (void)put(session, pub, spec, 0, false);
 }
 
+// A node is to be told again what does not go out now.
+static COLD void
+deliver_to_node_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
+{
+    struct cluster *cluster = session->shard->broker->cluster;
+    uint64_t before = dropped_qos0(session->shard);
+    deliver_qos0(session, pub, spec);
+    if (dropped_qos0(session->shard) != before)
+        cluster->ops->missed(cluster, session, pub);
+}
+
 static void
 deliver_one(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     if (spec->qos == 0) {
-        deliver_qos0(session, pub, spec);
+        if (unlikely(session->node))
+            deliver_to_node_qos0(session, pub, spec);
+        else
+            deliver_qos0(session, pub, spec);
         return;
     }
     if (!queue_make_room(session, pub, sizeof(struct msg) + pub->topic.len + pub->payload.len))
@@ -487,24 +559,132 @@ deliver_one(struct session *session, struct pub *pub, const struct delivery_spec
     enqueue(session, pub, spec);
 }
 
-bool
-session_deliver_run(struct session *session, const struct pub *run,
-                    const struct delivery_spec *spec)
+// A rate is looked at, not asked, which would begin a pause.
+static bool
+would_go_at_once(const struct session *session, uint8_t qos)
 {
-    must_hot(session->magic == SESSION_MAGIC && pub_is_run(run));
+    const struct deliveries *out = &session->out;
+    const struct client *client = session->client;
+    bool waits = out->sent != out->tail || (client->rates && client->rates->out_due_ms);
+    return !waits && (qos == 0 || out->inflight < window(session, qos)) &&
+           outq_bytes(&client->out) < out_max(client);
+}
+
+const char *
+session_fate(const struct session *session, const struct pub *pub, uint8_t qos)
+{
     const struct shard *shard = session->shard;
-    struct client *client = session->client;
-    if (spec->qos > 0 || !client || client->state != CLIENT_CONNECTED || client->rates ||
-        shard->level >= GOVERNOR_TRIM || shard->config->queue_qos0_messages)
-        return false;
+    const struct client *client = session->client;
+    bool online = client && client->state == CLIENT_CONNECTED;
+    bool keeps = qos > 0 || shard->config->queue_qos0_messages;
     uint64_t max = shard->config->output_bytes_max;
-    if (max && outq_bytes(&client->out) + run->packet.len > max)
+    if (!online && !keeps)
+        return "away";
+    if (!keeps && client->rates && client->rates->out_due_ms)
+        return "rate";
+    if (!keeps)
+        return max && outq_bytes(&client->out) > max ? "slow_consumer" : "sent";
+    if (online && would_go_at_once(session, qos))
+        return "sent";
+    if (shard->level >= GOVERNOR_FULL && !client && !journal_is_on(shard->journal))
+        return "memory";
+    return queue_is_over(session, pub->topic.len, 1) ? "queue_full" : "queued";
+}
+
+// ---- Runs ---------------------------------------------------------------------------------------
+
+// At QoS 1 and 2 it takes a run whole where its queue has room for all of it, whatever goes at
+// once: else the few messages that are kept would hold all in memory. What is journaled has to be
+// numbered and may have to wait, each message for itself.
+static bool
+queue_takes_run(const struct session *session, const struct pub *run)
+{
+    const struct config *config = session->shard->config;
+    const struct deliveries *out = &session->out;
+    const struct client *client = session->client;
+    if (session->durable && journal_is_on(session->shard->journal))
         return false;
-    return client_put_run(client, run, spec);
+    if (out->sent == out->tail && outq_bytes(&client->out) + run->packet.len > out_max(client))
+        return false;
+    uint64_t count = run->packet.count, size = sizeof(struct msg) + run->topic.len;
+    uint64_t bytes = out->queued_bytes + out->disk_bytes + count * size + run->packet.payload_len;
+    uint64_t count_max = config->queued_messages_max, bytes_max = config->queued_bytes_max;
+    return (!count_max || deliveries_waiting(out) + count <= count_max) &&
+           (!bytes_max || bytes <= bytes_max);
+}
+
+static inline bool
+takes_run(const struct session *session, const struct pub *run, const struct delivery_spec *spec)
+{
+    must_hot(session->magic == SESSION_MAGIC && pub_is_run(run) && spec->share.generation == 0);
+    const struct shard *shard = session->shard;
+    const struct client *client = session->client;
+    if (!client || client->state != CLIENT_CONNECTED || client->rates ||
+        shard->level >= GOVERNOR_TRIM || shard->config->queue_qos0_messages ||
+        !client_takes_run(client, run, spec))
+        return false;
+    if (spec->qos > 0)
+        return queue_takes_run(session, run);
+    uint64_t max = shard->config->output_bytes_max;
+    return max == 0 || outq_bytes(&client->out) + run->packet.len <= max;
+}
+
+// The packets of the run that may go at once.
+static struct pub_packet
+part_at_once(const struct session *session, const struct pub *run, uint8_t qos)
+{
+    const struct deliveries *out = &session->out;
+    struct pub_packet part = run->packet;
+    uint64_t max = 0;
+    if (goes_at_once(session, run, qos))
+        max = min_u64(window(session, qos) - out->inflight,
+                      DELIVERIES_SPAN_MAX - (out->tail - out->head));
+    if (likely(max >= part.count))
+        return part;
+    struct pub rest = *run, one = pub_one_of(run);
+    part.len = part.payload_len = 0;
+    for (part.count = 0; part.count < max; part.count++) {
+        (void)pub_next(&rest, &one);
+        part.len += one.packet.len;
+        part.payload_len += one.packet.payload_len;
+    }
+    return part;
+}
+
+// Each message has an entry, which is a part of the run.
+static NOINLINE void
+keep_run(struct session *session, struct pub *run, uint8_t qos)
+{
+    struct deliveries *out = &session->out;
+    struct pub_packet now = part_at_once(session, run, qos);
+    if (now.count > 0)
+        client_put_run(session->client, &now, qos, deliveries_packet_id(out->tail));
+    struct msg *msg = pub_run_ref(run, run->packet.count);
+    deliveries_add_run(out, msg, run->packet.count, now.count, qos);
+    session_pump(session);
+}
+
+bool
+session_takes_run(const struct session *session, const struct pub *run,
+                  const struct delivery_spec *spec)
+{
+    return takes_run(session, run, spec);
+}
+
+bool
+session_deliver_run(struct session *session, struct pub *run, const struct delivery_spec *spec)
+{
+    if (unlikely(!takes_run(session, run, spec)))
+        return false;
+    if (spec->qos > 0)
+        keep_run(session, run, spec->qos);
+    else
+        client_put_run(session->client, &run->packet, 0, 0);
+    return true;
 }
 
 static NOINLINE void
-deliver_run(struct session *session, const struct pub *run, const struct delivery_spec *spec)
+deliver_run(struct session *session, struct pub *run, const struct delivery_spec *spec)
 {
     if (likely(session_deliver_run(session, run, spec)))
         return;
@@ -525,8 +705,7 @@ session_deliver(struct session *session, struct pub *pub, const struct delivery_
         deliver_one(session, pub, spec);
 }
 
-// ---- Retained messages for a new subscription
-// -----------------------------------------------------
+// ---- Retained messages for a new subscription ---------------------------------------------------
 
 static void
 deliver_retained(struct session *session, struct msg *msg, struct sub_options options, uint32_t id)
@@ -554,47 +733,6 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
     else
         session_deliver(session, &pub, &spec);
     pub_done(&pub);
-}
-
-void
-session_walk_start(struct session *session, struct slice filter, struct trie_handle handle,
-                   uint32_t subscription_id, struct sub_options options)
-{
-    struct session_walk *walk = mem_alloc(sizeof *walk);
-    *walk = (struct session_walk){
-        .walk = retained_walk_new(session->shard->broker->retained, filter),
-        .handle = handle,
-        .subscription_id = subscription_id,
-        .options = options,
-    };
-    struct session_walk **end = &session->walks;
-    while (*end)
-        end = &(*end)->next;
-    *end = walk;
-    session_continue(session);
-}
-
-static void
-walk_free(struct session *session, struct session_walk *walk)
-{
-    retained_walk_free(walk->walk, session->shard->rcu);
-    mem_free(walk);
-}
-
-void
-session_walks_stop(struct session *session, struct trie_handle handle)
-{
-    struct session_walk **link = &session->walks;
-    while (*link) {
-        struct session_walk *walk = *link;
-        if (handle.generation &&
-            (walk->handle.slot != handle.slot || walk->handle.generation != handle.generation)) {
-            link = &walk->next;
-            continue;
-        }
-        *link = walk->next;
-        walk_free(session, walk);
-    }
 }
 
 // Nothing is queued before a retained message, so that a walk never overflows a queue, however
@@ -626,8 +764,7 @@ walk_run(struct session *session)
         } else if (!done) {
             return false;
         } else {
-            session->walks = walk->next;
-            walk_free(session, walk);
+            session_walk_end(session);
         }
     }
     return true;

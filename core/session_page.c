@@ -2,9 +2,9 @@
 //
 // One page at a time is under way for a session. Its request carries the address of a page_load,
 // which outlives the session: when that ends first, the load says so and the page is dropped, or
-// its shared messages go to others. What
-// the shard journaled before the request is in the answer, so a page that reports the end says that
-// nothing exists up to where the queue ended then; what came later is behind that.
+// its shared messages go to others. What the shard journaled before the request is in the answer,
+// so a page that reports the end says that nothing exists up to where the queue ended then; what
+// came later is behind that.
 #include "core/base/mem.h"
 
 #include "core/broker.h"
@@ -29,8 +29,10 @@ struct page_load {
 
 // What an ended session leaves: messages on the disk that share groups may give to other members.
 struct estate {
-    uint64_t number; // of the session
-    uint64_t tail;   // of its queue
+    struct list node; // in shard->estates while there is no room for its request
+    uint64_t number;  // of the session
+    uint64_t next;    // what its next page begins with
+    uint64_t tail;    // of its queue
     uint32_t count;
     struct {
         uint32_t ordinal;
@@ -100,7 +102,8 @@ static void
 load_entry(struct session *session, struct page_entry *from)
 {
     struct deliveries *out = &session->out;
-    bool resend = from->released || from->seq < out->sent_before;
+    // At QoS 0 nothing is sent again: there is no identifier for it [MQTT-3.3.1-2].
+    bool resend = from->released || ((from->qos & 3u) > 0 && from->seq < out->sent_before);
     struct delivery entry = {
         .msg = from->msg,
         .share = session_share_handle(session, from->ordinal),
@@ -150,6 +153,26 @@ page_for_session(struct session *session, const struct page_load *load, struct p
 
 // ---- What an ended session leaves ---------------------------------------------------------------
 
+static void
+ask_for_estate(struct shard *shard, struct estate *estate)
+{
+    struct page_load *load = ask(shard, estate->number, estate->next, estate->tail);
+    if (load)
+        load->estate = estate;
+    else // asked again when pages come, which makes room
+        list_push(&shard->estates, &estate->node);
+}
+
+void
+session_estates_continue(struct shard *shard)
+{
+    struct list now, *node;
+    list_init(&now);
+    list_splice(&now, &shard->estates);
+    while ((node = list_pop(&now)) != NULL)
+        ask_for_estate(shard, container_of(node, struct estate, node));
+}
+
 bool
 session_leaves_estate(struct session *session)
 {
@@ -157,12 +180,10 @@ session_leaves_estate(struct session *session)
     struct deliveries *out = &session->out;
     if (!session->durable || session->shared_count == 0 || out->disk_count == 0)
         return false;
-    struct page_load *load = ask(shard, session->number, out->loaded, out->tail);
-    if (!load)
-        return false;
     struct estate *estate =
         mem_zalloc(sizeof *estate + session->shared_count * sizeof estate->shares[0]);
     estate->number = session->number;
+    estate->next = out->loaded;
     estate->tail = out->tail;
     for (uint32_t i = 0; i < session->sub_count; i++) {
         if (!session->subs[i].shared)
@@ -170,7 +191,7 @@ session_leaves_estate(struct session *session)
         estate->shares[estate->count].ordinal = session->subs[i].ordinal;
         estate->shares[estate->count++].share = session->subs[i].handle;
     }
-    load->estate = estate;
+    ask_for_estate(shard, estate);
     return true;
 }
 
@@ -193,11 +214,9 @@ page_for_estate(struct shard *shard, struct page_load *load, const struct page *
     for (uint32_t i = 0; i < page->count; i++)
         give(shard, estate, &page->entries[i]);
     if (!page->end) {
-        struct page_load *next = ask(shard, estate->number, page->next, estate->tail);
-        if (next) {
-            next->estate = estate;
-            return;
-        }
+        estate->next = page->next;
+        ask_for_estate(shard, estate);
+        return;
     }
     // Only now: until here a crash brings the session back, and its end comes again.
     journal_session_end(shard->journal, estate->number);
@@ -228,4 +247,6 @@ session_loads_free(struct shard *shard)
         mem_free(load->estate);
         mem_free(load);
     }
+    while ((node = list_pop(&shard->estates)) != NULL)
+        mem_free(container_of(node, struct estate, node));
 }

@@ -12,6 +12,7 @@
 #include "core/retained.h"
 #include "core/route.h"
 #include "core/session.h"
+#include "core/session_walks.h"
 #include "core/shard.h"
 
 bool
@@ -85,8 +86,8 @@ is_allowed_by(const struct acl *acl, const struct msg_source *source, struct sli
 
 // By the rules of the listener with its port. Where there is none such any more, those of any other
 // must allow it.
-static bool
-may_publish(const struct shard *shard, const struct msg_source *source, struct slice topic)
+bool
+session_source_may(const struct shard *shard, const struct msg_source *source, struct slice topic)
 {
     const struct access_rules *rules = shard->access;
     const struct config *config = shard->config;
@@ -96,6 +97,8 @@ may_publish(const struct shard *shard, const struct msg_source *source, struct s
         return is_allowed_by(rules->listeners[0].acl, source, topic);
     bool allowed = false;
     for (uint32_t i = 0; i < config->listener_count; i++) {
+        if (config->listeners[i].node) // no client comes there, and there are no rules
+            continue;
         bool here = is_allowed_by(rules->listeners[i].acl, source, topic);
         if (source->port != 0 && config->listeners[i].port == source->port)
             return here;
@@ -108,7 +111,7 @@ bool
 session_is_sourced(const struct shard *shard, const struct msg *msg)
 {
     struct msg_source source;
-    return likely(!msg_source(msg, &source)) || may_publish(shard, &source, msg_topic(msg));
+    return likely(!msg_source(msg, &source)) || session_source_may(shard, &source, msg_topic(msg));
 }
 
 bool
@@ -122,7 +125,7 @@ session_may_publish_will(struct session *session)
     struct msg_source source;
     session_source(session, &source);
     source.port = session->will->port;
-    return may_publish(session->shard, &source, topic);
+    return session_source_may(session->shard, &source, topic);
 }
 
 // ---- Other rights -------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/record.h"
 #include "core/session.h"
+#include "core/session_ask.h"
+#include "core/session_walks.h"
 #include "core/shard.h"
 
 #define INDEX_FROM 16u // below this a scan of the hashes is as fast
@@ -101,8 +104,15 @@ sub_find(const struct session *session, struct slice filter, struct slice group,
     return session->sub_count;
 }
 
-// ---- Adding
-// ---------------------------------------------------------------------------------------
+const struct session_sub *
+session_find_sub(const struct session *session, struct trie_handle handle)
+{
+    struct slice group, filter = trie_filter(session->shard->broker->trie, handle, &group);
+    uint32_t i = sub_find(session, filter, group, filter_hash(session, filter, group));
+    return i < session->sub_count ? &session->subs[i] : NULL;
+}
+
+// ---- Adding -------------------------------------------------------------------------------------
 
 static void
 count_subs(struct session *session, bool shared, bool added)
@@ -121,8 +131,13 @@ static void
 tell_weight(struct shard *shard, struct trie_handle handle)
 {
     const struct sub_vector *vector = subs_find(shard->subs, handle);
-    trie_share_weight(shard->broker->trie, handle, shard->index,
-                      vector ? subs_connected(vector) : 0, vector ? subs_count(vector) : 0);
+    struct sub_sums sums = {0};
+    if (vector)
+        sums = subs_sums(vector);
+    if (unlikely(shard->broker->cluster != NULL))
+        trie_share_nodes(shard->broker->trie, handle, shard->index, sums.nodes_connected,
+                         sums.nodes);
+    trie_share_weight(shard->broker->trie, handle, shard->index, sums.connected, sums.members);
 }
 
 static struct sub
@@ -135,7 +150,8 @@ sub_make(struct session *session, const struct filter_view *filter, uint32_t id,
         .options = {.qos = filter->qos & 3u,
                     .no_local = filter->no_local,
                     .retain_as_published = filter->retain_as_published,
-                    .partly = session_reads_partly(session, filter->filter)},
+                    .partly = session_reads_partly(session, filter->filter),
+                    .node = session->node},
     };
 }
 
@@ -144,7 +160,10 @@ replace(struct session *session, uint32_t i, const struct filter_view *filter, u
 {
     struct sub_vector *vector = subs_find(session->shard->subs, session->subs[i].handle);
     must(vector);
-    subs_items(vector)[session->subs[i].place] = sub_make(session, filter, id, i);
+    struct sub sub = sub_make(session, filter, id, i);
+    subs_replace(vector, session->subs[i].place, &sub);
+    if (unlikely(session->node) && session->subs[i].shared)
+        tell_weight(session->shard, session->subs[i].handle);
 }
 
 void
@@ -161,6 +180,18 @@ session_sub_record(const struct session *session, uint32_t i, struct record *ret
     ret->subscription_id = sub->subscription_id;
 }
 
+uint32_t
+session_subscription(const struct session *session, struct slice filter, struct slice group,
+                     bool *ret_found)
+{
+    uint32_t i = sub_find(session, filter, group, filter_hash(session, filter, group));
+    *ret_found = i < session->sub_count;
+    if (!*ret_found)
+        return 0;
+    const struct session_sub *mine = &session->subs[i];
+    return subs_items(subs_find(session->shard->subs, mine->handle))[mine->place].subscription_id;
+}
+
 struct trie_handle
 session_share_handle(const struct session *session, uint32_t ordinal)
 {
@@ -175,6 +206,15 @@ journal_sub(struct session *session, uint32_t i)
 {
     if (session->durable)
         journal_subscribe(session->shard->journal, session, i);
+}
+
+// Other nodes must know.
+static void
+tell_cluster(const struct session *session, struct slice filter, struct slice group, bool added)
+{
+    struct cluster *cluster = session->shard->broker->cluster;
+    if (unlikely(cluster != NULL) && !session->node)
+        cluster->ops->subscribed(cluster, filter, group, added);
 }
 
 // Somebody who publishes must know whether this shard has to answer for it.
@@ -219,6 +259,7 @@ add(struct session *session, const struct filter_view *filter, struct slice grou
         index_rebuild(session);
     count_subs(session, group.len > 0, true);
     count_durable(session, handle, true);
+    tell_cluster(session, filter->filter, group, true);
     if (group.len) {
         subs_set_connected(subs_find(shard->subs, handle), session->subs[i].place,
                            session->client != NULL);
@@ -243,7 +284,11 @@ session_subscribe(struct session *session, const struct filter_view *filter, str
         return OK;
     }
     uint32_t limit = shard->config->subscriptions_max;
-    if (session->sub_count >= (limit ? limit : SUBS_PER_SESSION_MAX))
+    if (session->sub_count >= (limit && !session->node ? limit : SUBS_PER_SESSION_MAX))
+        return ERR_FULL;
+    struct cluster *cluster = shard->broker->cluster;
+    if (unlikely(cluster != NULL) && !session->node &&
+        !cluster->ops->has_room(cluster, filter->filter, group))
         return ERR_FULL;
     err_t err = add(session, filter, group, subscription_id, hash);
     if (err)
@@ -266,8 +311,7 @@ session_subscribe_again(struct session *session, const struct filter_view *filte
     session->next_ordinal = max_u32(next, ordinal);
 }
 
-// ---- Removing
-// -------------------------------------------------------------------------------------
+// ---- Removing -----------------------------------------------------------------------------------
 
 static void
 sub_remove(struct session *session, uint32_t i)
@@ -277,6 +321,8 @@ sub_remove(struct session *session, uint32_t i)
     if (session->sub_index)
         index_drop(session, i);
     count_durable(session, gone.handle, false);
+    struct slice group, filter = trie_filter(shard->broker->trie, gone.handle, &group);
+    tell_cluster(session, filter, group, false);
     bool last = subs_remove(shard->subs, gone.handle, gone.place);
     uint32_t end = session->sub_count - 1;
     if (i != end) {

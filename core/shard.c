@@ -7,8 +7,11 @@
 #include "core/broker.h"
 #include "core/client.h"
 #include "core/client_access.h"
+#include "core/client_handlers.h"
 #include "core/client_out.h"
 #include "core/client_rates.h"
+#include "core/cluster.h"
+#include "core/control.h"
 #include "core/journal.h"
 #include "core/mail.h"
 #include "core/registry.h"
@@ -56,6 +59,7 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     list_init(&shard->unsafe);
     list_init(&shard->page_waiters);
     list_init(&shard->page_loads);
+    list_init(&shard->estates);
     shard->hold_ms = UINT64_MAX;
     shard->tickets = tickets_new(broker->shard_count);
     shard->journal = journal_new(broker, index);
@@ -68,8 +72,7 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     return shard;
 }
 
-// ---- The tick
-// -------------------------------------------------------------------------------------
+// ---- The tick -----------------------------------------------------------------------------------
 
 void
 shard_tick_begin(struct shard *shard, uint64_t now_ms)
@@ -82,8 +85,15 @@ shard_tick_begin(struct shard *shard, uint64_t now_ms)
     shard->level =
         (enum governor_level)atomic_load_explicit(&shard->broker->level, memory_order_relaxed);
     shard->news |= journal_poll(shard->journal);
-    if (!list_empty(&shard->parked))
+    if (!list_empty(&shard->parked) || unlikely(shard->unsettled > 0))
         shard->news |= tickets_poll(shard);
+    if (unlikely(now_ms >= shard->hold_ms))
+        shard->news = true;
+    if (unlikely(shard->news))
+        shard->hold_ms = UINT64_MAX; // set again by those that go on waiting
+    struct cluster *cluster = shard->broker->cluster;
+    if (unlikely(cluster != NULL))
+        cluster->ops->tick(cluster, shard);
 }
 
 typedef void (*io_record_fn)(void *arg, unsigned from, const struct spsc_record *record);
@@ -92,6 +102,11 @@ static void
 dispatch(struct shard *shard, unsigned from, const struct spsc_record *record, io_record_fn on_io,
          void *arg)
 {
+    if (unlikely(record->type == RECORD_CLAIM)) {
+        struct cluster *cluster = shard->broker->cluster;
+        cluster->ops->claimed(cluster, shard, slice_of(record->data, record->len));
+        return;
+    }
     if (likely(record->type < RECORD_IO)) {
         route_on_record(shard, from, record);
         return;
@@ -218,19 +233,20 @@ drain_pages(struct shard *shard)
         came = true;
     }
     spsc_release(pages);
-    if (came)
-        continue_all(&shard->page_waiters);
+    if (!came)
+        return;
+    session_estates_continue(shard);
+    continue_all(&shard->page_waiters);
 }
 
 // Acknowledgements for which the journal, other shards or the time was waited for.
 static void
 release_parked(struct shard *shard)
 {
-    if (likely(!shard->news && shard->now_ms < shard->hold_ms))
+    if (likely(!shard->news))
         return;
     shard->news = false;
     continue_all(&shard->unsafe);
-    shard->hold_ms = UINT64_MAX; // set again by those that go on waiting
     struct list now, *node;
     list_init(&now);
     list_splice(&now, &shard->parked);
@@ -240,7 +256,8 @@ release_parked(struct shard *shard)
         if (client->parked_count > 0 && list_empty(&client->parked_node))
             list_push(&shard->parked, &client->parked_node);
     }
-    if (list_empty(&shard->parked))
+    tickets_settle(shard);
+    if (list_empty(&shard->parked) && shard->unsettled == 0)
         tickets_forget(shard);
 }
 
@@ -249,6 +266,7 @@ shard_timers(struct shard *shard)
 {
     struct timer *timer;
     review_continue(shard);
+    control_continue(shard);
     client_answers(shard);
     drain_pages(shard);
     release_parked(shard);
@@ -304,7 +322,8 @@ shard_offer_all(struct shard *shard)
 uint64_t
 shard_wait_until(const struct shard *shard)
 {
-    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty) || review_is_busy(shard))
+    if (!list_empty(&shard->unfinished) || !list_empty(&shard->dirty) || review_is_busy(shard) ||
+        control_is_busy(shard))
         return 0;
     uint64_t due = min_u64(wheel_wait_until(shard->wheel), shard->hold_ms);
     due = min_u64(due, journal_wait_until(shard->journal));
@@ -317,7 +336,7 @@ static bool
 keeper_has_news(const struct shard *shard)
 {
     bool waits = !list_empty(&shard->parked) || !list_empty(&shard->unsafe);
-    if (waits && tickets_pending(shard))
+    if ((waits || unlikely(shard->unsettled > 0)) && tickets_pending(shard))
         return true;
     if (!journal_is_on(shard->journal))
         return false;
@@ -334,6 +353,11 @@ shard_has_mail(const struct shard *shard)
     // The caller has said that it sleeps; see broker_wake.
     atomic_thread_fence(memory_order_seq_cst);
     if (keeper_has_news(shard))
+        return true;
+    struct cluster *cluster = shard->broker->cluster;
+    if (unlikely(cluster != NULL) && cluster->ops->has_news(cluster, shard))
+        return true;
+    if (control_is_busy(shard))
         return true;
     if (shard->broker->desk && access_has_answer(shard->broker->desk, shard->index))
         return true;
@@ -355,11 +379,8 @@ shard_post_io(struct shard *shard, unsigned to, uint16_t type, const void *data,
 static void
 shut_down(struct session *session)
 {
-    struct client *client = session->client;
-    if (!client)
-        return;
-    client->will_on_close = false;
-    client_fail(client, ERR_SHUTTING_DOWN);
+    if (session->client)
+        client_shut_down(session->client);
 }
 
 void

@@ -35,6 +35,7 @@ enum record_type {
     RECORD_PUBLISH = 1,     // a message by copy and the handles that want it
     RECORD_PUBLISH_REF = 2, // the same, message by reference
     RECORD_OUTCOME = 4,     // what became of a publication (tickets.h)
+    RECORD_CLAIM = 5,       // what another node says of a client that has come there (cluster.h)
     RECORD_PARCEL = 3,      // a pointer to a record that is too long for the mailbox
     RECORD_HANDOVER = 64,   // RECORD_IO: an accepted connection on its way to its home shard
 };
@@ -74,11 +75,13 @@ struct shard {
     uint64_t random;    // for generated client identifiers
     struct timer sweep; // expired retained messages; shard 0 only
     struct log_limit log_refused, log_bad, log_limits, log_drops, log_bans, log_governor;
-    struct log_limit log_denied;
+    struct log_limit log_denied, log_claims;
     struct route_scratch *scratch; // targets of the current publication
     struct tickets *tickets;
+    uint32_t unsettled;     // answers that nobody but tickets waits for
     enum outcome outcome;   // of the current publication, on this shard
     struct list page_loads; // pages on their way
+    struct list estates;    // of ended sessions, that ask as page_waiters do
     uint64_t hold_ms;       // when a held acknowledgement is due; UINT64_MAX = none
     bool news;              // what is parked may be due
     struct delivery_totals totals;

@@ -23,6 +23,7 @@
     X(refused_max_connections) X(refused_per_address)  X(refused_descriptors)                      \
     X(refused_connect_rate)  X(refused_banned)         X(refused_sessions)   X(refused_memory)     \
     X(refused_subscriptions) X(refused_topic_levels)   X(login_failures)     X(bans_made)          \
+    X(refused_draining)                                                                            \
     /* gauges */                                                                                   \
     X(handshakes_pending)                                                                          \
     X(clients_connected)     X(sessions)               X(sessions_expired)                         \

@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/cluster.h"
 #include "core/session.h"
 
 #define PAGE_SLOTS 1024u
@@ -69,6 +70,88 @@ tell_place(struct sub_vector *vector, uint32_t index)
     session_sub_moved(sub->session, sub->back, index);
 }
 
+// ---- Members of other nodes ---------------------------------------------------------------------
+
+static void
+add_node(struct sub_nodes *nodes, const struct sub *sub, bool added)
+{
+    uint32_t members = node_group_members(sub->subscription_id);
+    must(added || (nodes->sessions > 0 && nodes->members >= members));
+    nodes->sessions += added ? 1 : UINT32_MAX;
+    nodes->members += added ? members : 0 - members;
+}
+
+// The subscriber comes or goes, or its connection does.
+static inline void
+count_node(struct sub_vector *vector, const struct sub *sub, bool is_member, bool is_connected,
+           bool added)
+{
+    if (likely(!sub->options.node) || !vector->is_list)
+        return;
+    if (is_member)
+        add_node(&vector->list->nodes, sub, added);
+    if (is_connected)
+        add_node(&vector->list->nodes_connected, sub, added);
+}
+
+struct sub_sums
+subs_sums(const struct sub_vector *vector)
+{
+    struct sub_nodes nodes = {0}, connected = {0};
+    if (vector->is_list) {
+        nodes = vector->list->nodes;
+        connected = vector->list->nodes_connected;
+    } else if (vector->count > 0 && vector->one.options.node) {
+        add_node(&nodes, &vector->one, true);
+        if (vector->connected > 0)
+            connected = nodes;
+    }
+    return (struct sub_sums){
+        .connected = subs_connected(vector) - connected.sessions + connected.members,
+        .members = subs_count(vector) - nodes.sessions + nodes.members,
+        .nodes_connected = connected.members,
+        .nodes = nodes.members,
+    };
+}
+
+void
+subs_replace(struct sub_vector *vector, uint32_t index, const struct sub *sub)
+{
+    must(index < subs_count(vector));
+    struct sub *old = &subs_items(vector)[index];
+    bool is_connected = index < subs_connected(vector);
+    must(old->session == sub->session && old->options.node == sub->options.node);
+    count_node(vector, old, true, is_connected, false);
+    *old = *sub;
+    count_node(vector, old, true, is_connected, true);
+}
+
+// Turns are spread evenly over the members (Weyl's sequence), so that no node gets many in a row.
+uint32_t
+subs_weighted_turn(struct sub_vector *vector, uint32_t turn, bool own)
+{
+    struct sub_sums sums = subs_sums(vector);
+    if (sums.nodes == 0)
+        return turn;
+    uint32_t connected = sums.connected - (own ? sums.nodes_connected : 0);
+    uint32_t members = sums.members - (own ? sums.nodes : 0);
+    uint32_t total = sums.connected > 0 ? connected : members;
+    if (total == 0) // the others come after them, in their own order
+        return turn;
+    const struct sub *items = subs_items(vector);
+    uint32_t at = (uint32_t)(((uint64_t)(turn * UINT32_C(2654435769)) * total) >> 32);
+    for (uint32_t i = 0;; i++) {
+        must_hot(i < subs_count(vector));
+        uint32_t theirs = own ? 0 : node_group_members(items[i].subscription_id);
+        uint32_t weight = items[i].options.node ? theirs : 1;
+        if (at < weight)
+            return i;
+        at -= weight;
+    }
+}
+
+// ---- Adding and removing ------------------------------------------------------------------------
+
 // Room for one more in a list, which is made of the one that there is.
 static struct sub_list *
 list_for_more(struct sub_vector *vector)
@@ -85,8 +168,11 @@ list_for_more(struct sub_vector *vector)
         *list = *old;
     list->cap = cap;
     memcpy(list->items, subs_items(vector), list->count * sizeof list->items[0]);
+    bool was_connected = !old && list->connected > 0;
     mem_free(old);
     *vector = (struct sub_vector){.generation = vector->generation, .is_list = true, .list = list};
+    if (!old)
+        count_node(vector, &list->items[0], true, was_connected, true);
     return list;
 }
 
@@ -104,6 +190,7 @@ subs_add(struct subs *subs, struct trie_handle handle, const struct sub *sub)
     }
     struct sub_list *list = list_for_more(vector);
     list->items[list->count] = *sub;
+    count_node(vector, sub, true, false, true);
     return list->count++;
 }
 
@@ -148,6 +235,7 @@ subs_remove(struct subs *subs, struct trie_handle handle, uint32_t index)
     struct sub_vector *vector = subs_find(subs, handle);
     must(vector && index < subs_count(vector));
     uint32_t connected = subs_connected(vector);
+    count_node(vector, &subs_items(vector)[index], true, index < connected, false);
     if (index < connected) {
         swap(vector, index, connected - 1);
         index = connected - 1;
@@ -171,6 +259,7 @@ subs_set_connected(struct sub_vector *vector, uint32_t index, bool connected)
     bool was = index < before;
     if (was == connected)
         return;
+    count_node(vector, &subs_items(vector)[index], false, true, connected);
     swap(vector, index, connected ? before : before - 1);
     add_connected(vector, connected ? 1 : -1);
 }

@@ -20,6 +20,7 @@ struct sub_options {
     uint8_t no_local : 1;
     uint8_t retain_as_published : 1;
     uint8_t partly : 1; // not all that the filter matches may be read: each message is asked for
+    uint8_t node : 1;   // another node's: it gets what comes from here alone
 };
 
 struct sub {
@@ -29,11 +30,17 @@ struct sub {
     struct sub_options options;
 };
 
+// Share groups: other nodes' sessions, and how many members of the group their nodes have.
+struct sub_nodes {
+    uint32_t sessions, members;
+};
+
 struct sub_list {
     uint32_t count, cap;
     uint32_t connected; // share groups: members [0, connected) have a connection
     uint32_t rotor;     // share groups: whose turn it is
     uint32_t durable;   // subscribers whose sessions outlive their connections
+    struct sub_nodes nodes, nodes_connected;
     struct sub items[];
 };
 
@@ -72,16 +79,30 @@ subs_connected(const struct sub_vector *vector)
 {
     return vector->is_list ? vector->list->connected : vector->connected;
 }
-// Share groups: one more every time.
+// Share groups: members, those of other nodes among them, and those alone.
+struct sub_sums {
+    uint32_t connected, members;
+    uint32_t nodes_connected, nodes;
+};
+struct sub_sums subs_sums(const struct sub_vector *vector);
+// Share groups: whose turn it is, modulo their number; among those with a connection if there are
+// any. Other nodes' sessions stand for all members there; own: for none, as another node has
+// chosen.
+uint32_t subs_weighted_turn(struct sub_vector *vector, uint32_t turn, bool own);
 static inline uint32_t
-subs_turn(struct sub_vector *vector)
+subs_turn(struct sub_vector *vector, bool own)
 {
-    return vector->is_list ? vector->list->rotor++ : 0;
+    uint32_t turn = vector->is_list ? vector->list->rotor++ : 0;
+    return likely(!vector->is_list || vector->list->nodes.sessions == 0)
+               ? turn
+               : subs_weighted_turn(vector, turn, own);
 }
 // One durable subscriber more or less. Returns how many there are.
 uint32_t subs_count_durable(struct sub_vector *vector, bool added);
 // Adds a subscriber, returns its index. The handle is this filter's present one.
 uint32_t subs_add(struct subs *subs, struct trie_handle handle, const struct sub *sub);
+// Another subscription of the same session takes the place of that at index.
+void subs_replace(struct sub_vector *vector, uint32_t index, const struct sub *sub);
 // Removes the subscriber at index; another one may take its place (its session is told). True when
 // the vector is now empty and its slot free: the caller removes the filter from the trie.
 bool subs_remove(struct subs *subs, struct trie_handle handle, uint32_t index);

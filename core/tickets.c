@@ -6,6 +6,7 @@
 #include "core/broker.h"
 #include "core/journal.h"
 #include "core/mail.h"
+#include "core/session.h"
 #include "core/shard.h"
 
 // An answer that waits until the journal is safe up to position.
@@ -19,13 +20,21 @@ struct told {
     uint32_t outcome;
 };
 
+struct abandoned {
+    struct session *session; // NULL: it makes no difference to anybody
+    struct awaited awaited;
+    uint16_t packet_id;
+};
+
 struct tickets {
     uint64_t last;
     struct debt *debts; // in order; [debt_head, debt_count)
     uint32_t debt_head, debt_count, debt_cap;
     struct told *told;
     uint32_t told_count, told_cap;
-    uint64_t answers[]; // of each shard, as of the last poll
+    struct abandoned *abandoned;
+    uint32_t abandoned_cap; // shard->unsettled of them
+    uint64_t answers[];     // of each shard, as of the last poll
 };
 
 struct tickets *
@@ -41,6 +50,7 @@ tickets_free(struct tickets *tickets)
         return;
     mem_free(tickets->debts);
     mem_free(tickets->told);
+    mem_free(tickets->abandoned);
     mem_free(tickets);
 }
 
@@ -120,6 +130,66 @@ void
 tickets_forget(struct shard *shard)
 {
     shard->tickets->told_count = 0;
+}
+
+// ---- Publishers that have gone ------------------------------------------------------------------
+
+void
+tickets_abandon(struct shard *shard, struct session *session, uint16_t packet_id,
+                const struct awaited *awaited)
+{
+    struct tickets *tickets = shard->tickets;
+    must(awaited->ticket != 0 && awaited->ticket <= tickets->last);
+    tickets->abandoned = mem_grow(tickets->abandoned, &tickets->abandoned_cap, shard->unsettled + 1,
+                                  sizeof *tickets->abandoned);
+    tickets->abandoned[shard->unsettled++] =
+        (struct abandoned){.session = session, .awaited = *awaited, .packet_id = packet_id};
+}
+
+bool
+tickets_reclaim(struct shard *shard, const struct session *session, uint16_t packet_id,
+                struct awaited *ret_awaited)
+{
+    struct tickets *tickets = shard->tickets;
+    must_hot(session != NULL);
+    for (uint32_t i = 0; i < shard->unsettled; i++) {
+        struct abandoned *one = &tickets->abandoned[i];
+        if (one->session != session || one->packet_id != packet_id)
+            continue;
+        *ret_awaited = one->awaited;
+        *one = tickets->abandoned[--shard->unsettled];
+        return true;
+    }
+    return false;
+}
+
+void
+tickets_settle(struct shard *shard)
+{
+    struct tickets *tickets = shard->tickets;
+    for (uint32_t i = 0; i < shard->unsettled;) {
+        struct abandoned *one = &tickets->abandoned[i];
+        if (!tickets_answered(shard, one->awaited.shards, one->awaited.ticket)) {
+            i++;
+            continue;
+        }
+        enum outcome outcome = tickets_outcome(shard, one->awaited.ticket);
+        if (outcome == OUTCOME_REFUSED)
+            stat_add(&shard->stats.publish_refused, 1);
+        // Sent again it is a new message: the refused one is nowhere.
+        if (outcome == OUTCOME_REFUSED && one->session)
+            session_refuse_qos2(one->session, one->packet_id);
+        *one = tickets->abandoned[--shard->unsettled];
+    }
+}
+
+void
+tickets_session_ended(struct shard *shard, const struct session *session)
+{
+    struct tickets *tickets = shard->tickets;
+    for (uint32_t i = 0; i < shard->unsettled; i++)
+        if (tickets->abandoned[i].session == session)
+            tickets->abandoned[i].session = NULL;
 }
 
 // ---- The answering shard ------------------------------------------------------------------------

@@ -5,7 +5,8 @@
 // Owner:  the shard. Thread: its worker; the answers are words in the broker, one for each ordered
 //         pair of shards, written by the answering one.
 // Memory: 24 bytes for each answer that waits for the journal, and for each outcome that was not
-//         plain. Limits: none here: publishers have what waits for acknowledgement under way.
+//         plain; 32 for each publication whose publisher has lost its connection meanwhile.
+// Limits: none here: publishers have what waits for acknowledgement under way.
 //
 // Tickets of a shard go up by one, and another shard takes its mail in order, so an answer with one
 // ticket stands for all earlier ones. What is more than "taken" comes as a record before it, and is
@@ -18,6 +19,12 @@
 struct broker;
 struct shard;
 struct tickets;
+
+// Answers that an acknowledgement waits for.
+struct awaited {
+    uint64_t shards; // bit i: shard i has answered with the ticket, or a later one
+    uint64_t ticket; // 0 = none
+};
 
 // What became of a publication, the worst over its sessions.
 enum outcome {
@@ -44,6 +51,18 @@ enum outcome tickets_outcome(struct shard *shard, uint64_t ticket);
 void tickets_on_outcome(struct shard *shard, const struct spsc_record *record);
 // No acknowledgement waits any more.
 void tickets_forget(struct shard *shard);
+
+// The connection that waited for these answers is gone. session: has the packet identifier of a
+// QoS 2 message under way, and loses it again should the message be refused; NULL: nobody does.
+struct session;
+void tickets_abandon(struct shard *shard, struct session *session, uint16_t packet_id,
+                     const struct awaited *awaited);
+// The session has sent that message again, and waits on. False: nothing is to be waited for.
+bool tickets_reclaim(struct shard *shard, const struct session *session, uint16_t packet_id,
+                     struct awaited *ret_awaited);
+// Sees to answers that nobody but us waits for; shard->unsettled are still to come.
+void tickets_settle(struct shard *shard);
+void tickets_session_ended(struct shard *shard, const struct session *session);
 
 // ---- The answering shard ------------------------------------------------------------------------
 

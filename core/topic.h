@@ -1,8 +1,9 @@
 // topic.h - Topic Names, Topic Filters, shared subscription filters.
 //
 // Job:    what is valid, what matches; the slow and obvious matcher that tests compare the trie
-// with. Owner:  none. Thread: any. Memory: none. Limits: TOPIC_LEVELS_MAX levels (deeper: invalid),
-// 65,535 bytes. No recursion.
+//         with.
+// Owner:  none. Thread: any. Memory: none.
+// Limits: TOPIC_LEVELS_MAX levels (deeper: invalid), 65,535 bytes. No recursion.
 #ifndef TERN_CORE_TOPIC_H
 #define TERN_CORE_TOPIC_H
 

@@ -2,7 +2,8 @@
 //
 // What a reader may meet. Writers hold the mutex, so there is one change at a time, and each shows
 // itself by one store: of a filter, a node, a table slot, a bit of a record. Everything behind the
-// pointer is complete before it (release), and a reader follows it by an acquiring load.
+// pointer is complete before it (release), and a reader follows it by an acquiring load. How
+// filters part and join below the nodes in such steps: see the head of trie_nodes.c.
 //
 // When it ends. What a writer takes out of the structure is handed to rcu_defer after the store
 // that unlinks it. A reader that found it before that store is in a tick that has not yet reported
@@ -19,12 +20,6 @@
 
 #include "core/topic.h"
 #include "core/trie_nodes.h"
-
-static void
-count(_Atomic uint64_t *gauge, uint64_t n)
-{
-    atomic_fetch_add_explicit(gauge, n, memory_order_relaxed);
-}
 
 static void
 lock(struct trie *trie)
@@ -103,7 +98,7 @@ pool_for(struct trie *trie, unsigned shard)
         pool->end = pool->next + SLOT_PAGE;
         trie->owner[trie->page_count] = (uint8_t)shard;
         trie->pages[trie->page_count++] = mem_zalloc(SLOT_PAGE * sizeof **trie->pages);
-        count(&trie->bytes, SLOT_PAGE * sizeof **trie->pages);
+        trie_count(&trie->bytes, SLOT_PAGE * sizeof **trie->pages);
         return pool;
     }
     for (unsigned i = 0; i < TRIE_SHARDS_MAX; i++)
@@ -178,125 +173,12 @@ bump(struct trie *trie, const struct filter *filter)
     atomic_fetch_add_explicit(&trie->version, 1, memory_order_release);
 }
 
-// ---- Nodes ----------------------------------------------------------------------------------
-
-static uint64_t
-node_key(const void *object)
-{
-    return ((const struct node *)object)->key;
-}
-
-static struct node *
-node_new(struct trie *trie, struct slice level, uint64_t key)
-{
-    struct node *node = mem_zalloc(sizeof *node + level.len);
-    node->key = key;
-    if (level.len > 0)
-        memcpy(node->text, level.data, level.len);
-    count(&trie->nodes, 1);
-    count(&trie->bytes, sizeof *node + level.len);
-    return node;
-}
-
-static void
-child_add(struct trie *trie, struct rcu_reader *self, struct node *parent, struct node *child)
-{
-    if (!atomic_load_explicit(&parent->first, memory_order_relaxed)) {
-        uint64_t word = (uint64_t)(uintptr_t)child | ptrtab_tag(child->key);
-        atomic_store_explicit(&parent->first, word, memory_order_release);
-        return;
-    }
-    size_t before = ptrtab_bytes(parent->kids);
-    ptrtab_add(&parent->kids, self, child->key, child, node_key);
-    count(&trie->bytes, ptrtab_bytes(parent->kids) - before);
-}
-
-static void
-child_remove(struct trie *trie, struct rcu_reader *self, struct node *parent, struct node *child)
-{
-    if (atomic_load_explicit(&parent->plus, memory_order_relaxed) == child) {
-        atomic_store_explicit(&parent->plus, NULL, memory_order_release);
-    } else if (ptrtab_pointer(atomic_load_explicit(&parent->first, memory_order_relaxed)) ==
-               child) {
-        atomic_store_explicit(&parent->first, 0, memory_order_release);
-    } else {
-        size_t before = ptrtab_bytes(parent->kids);
-        ptrtab_remove(&parent->kids, self, child->key, child, node_key);
-        count(&trie->bytes, ptrtab_bytes(parent->kids) - before);
-    }
-}
-
-static struct node *
-node_step(struct trie *trie, struct rcu_reader *self, struct node *node, struct slice level)
-{
-    if (level_is(level, '+')) {
-        struct node *plus = atomic_load_explicit(&node->plus, memory_order_relaxed);
-        if (!plus) {
-            plus = node_new(trie, (struct slice){0}, 0);
-            atomic_store_explicit(&node->plus, plus, memory_order_release);
-        }
-        return plus;
-    }
-    uint64_t key = trie_key(trie, level);
-    struct node *child = node_child(node, level, key);
-    if (!child) {
-        child = node_new(trie, level, key);
-        child_add(trie, self, node, child);
-    }
-    return child;
-}
-
-// Goes down to the node at which a wildcard filter ends, making what is missing; the way is in
-// trie->path. Returns the link on which the filter hangs.
-static _Atomic(struct filter *) *
-path_make(struct trie *trie, struct rcu_reader *self, struct slice text)
-{
-    struct slice level;
-    bool multi = false;
-    trie->depth = 0;
-    trie->path[0] = trie->root;
-    while (topic_next_level(&text, &level)) {
-        if (level_is(level, '#')) {
-            multi = true; // and the last level [MQTT-4.7.1-1]
-            break;
-        }
-        must(trie->depth < TOPIC_LEVELS_MAX);
-        struct node *node = node_step(trie, self, trie->path[trie->depth], level);
-        trie->path[++trie->depth] = node;
-    }
-    struct node *end = trie->path[trie->depth];
-    return multi ? &end->multi : &end->here;
-}
-
-static bool
-node_is_empty(const struct node *node)
-{
-    return !atomic_load_explicit(&node->plus, memory_order_relaxed) &&
-           !atomic_load_explicit(&node->here, memory_order_relaxed) &&
-           !atomic_load_explicit(&node->multi, memory_order_relaxed) &&
-           !atomic_load_explicit(&node->first, memory_order_relaxed) &&
-           !atomic_load_explicit(&node->kids, memory_order_relaxed);
-}
-
-// Unlinks the empty nodes at the end of trie->path. A reader that stands on one still finds its
-// fields in order: nothing is below it.
-static void
-prune(struct trie *trie, struct rcu_reader *self)
-{
-    for (; trie->depth > 0 && node_is_empty(trie->path[trie->depth]); trie->depth--) {
-        struct node *node = trie->path[trie->depth];
-        child_remove(trie, self, trie->path[trie->depth - 1], node);
-        count(&trie->nodes, (uint64_t)-1);
-        count(&trie->bytes, (uint64_t)0 - (sizeof *node + key_len(node->key)));
-        rcu_defer(self, node, mem_free);
-    }
-}
-
 // ---- Filters --------------------------------------------------------------------------------
 
 static uint64_t
-filter_key(const void *object)
+filter_key(const void *object, const void *arg)
 {
+    (void)arg;
     return ((const struct filter *)object)->key;
 }
 
@@ -310,8 +192,8 @@ filter_new(struct trie *trie, struct slice text, uint64_t key)
         mem_free(filter);
         return NULL;
     }
-    count(&trie->filters, 1);
-    count(&trie->bytes, sizeof *filter + text.len);
+    trie_count(&trie->filters, 1);
+    trie_count(&trie->bytes, sizeof *filter + text.len);
     return filter;
 }
 
@@ -328,23 +210,20 @@ exact_make(struct trie *trie, struct rcu_reader *self, struct slice text, uint64
     if (!filter)
         return NULL;
     size_t before = ptrtab_bytes(exact);
-    ptrtab_add(&trie->exact, self, key, filter, filter_key);
-    count(&trie->bytes, ptrtab_bytes(trie->exact) - before);
+    ptrtab_add(&trie->exact, self, key, filter, filter_key, NULL);
+    trie_count(&trie->bytes, ptrtab_bytes(trie->exact) - before);
     return filter;
 }
 
 static struct filter *
 wild_make(struct trie *trie, struct rcu_reader *self, struct slice text, uint64_t key)
 {
-    _Atomic(struct filter *) *link = path_make(trie, self, text);
-    struct filter *filter = atomic_load_explicit(link, memory_order_relaxed);
+    struct filter *filter = nodes_find(trie, text);
     if (filter)
         return filter;
     filter = filter_new(trie, text, key);
     if (filter)
-        atomic_store_explicit(link, filter, memory_order_release);
-    else
-        prune(trie, self);
+        nodes_add(trie, self, filter);
     return filter;
 }
 
@@ -356,7 +235,7 @@ extra_make(struct trie *trie, struct filter *filter)
         return extra;
     extra = mem_zalloc(sizeof *extra);
     atomic_store_explicit(&filter->extra, extra, memory_order_release);
-    count(&trie->bytes, sizeof *extra);
+    trie_count(&trie->bytes, sizeof *extra);
     return extra;
 }
 
@@ -370,18 +249,16 @@ filter_retire(struct trie *trie, struct rcu_reader *self, struct filter *filter)
     struct filter_extra *extra = atomic_load_explicit(&filter->extra, memory_order_relaxed);
     struct slice text = filter_text(filter);
     if (topic_filter_is_wild(text)) {
-        _Atomic(struct filter *) *link = path_make(trie, self, text); // all of it is there
-        must(atomic_load_explicit(link, memory_order_relaxed) == filter);
-        atomic_store_explicit(link, NULL, memory_order_release);
-        prune(trie, self);
+        nodes_remove(trie, self, filter);
     } else {
         size_t before = ptrtab_bytes(trie->exact);
-        ptrtab_remove(&trie->exact, self, filter->key, filter, filter_key);
-        count(&trie->bytes, ptrtab_bytes(trie->exact) - before);
+        ptrtab_remove(&trie->exact, self, filter->key, filter, filter_key, NULL);
+        trie_count(&trie->bytes, ptrtab_bytes(trie->exact) - before);
     }
     slot_free(trie, filter->handle);
-    count(&trie->filters, (uint64_t)-1);
-    count(&trie->bytes, (uint64_t)0 - (sizeof *filter + text.len + (extra ? sizeof *extra : 0)));
+    trie_count(&trie->filters, (uint64_t)-1);
+    trie_count(&trie->bytes,
+               (uint64_t)0 - (sizeof *filter + text.len + (extra ? sizeof *extra : 0)));
     if (extra)
         rcu_defer(self, extra, mem_free);
     rcu_defer(self, filter, mem_free);
@@ -413,8 +290,8 @@ share_new(struct trie *trie, struct filter *filter, struct slice group)
     atomic_store_explicit(&share->next, atomic_load_explicit(&extra->shares, memory_order_relaxed),
                           memory_order_relaxed);
     atomic_store_explicit(&extra->shares, share, memory_order_release);
-    count(&trie->share_groups, 1);
-    count(&trie->bytes, sizeof *share + group.len);
+    trie_count(&trie->share_groups, 1);
+    trie_count(&trie->bytes, sizeof *share + group.len);
     return share;
 }
 
@@ -429,8 +306,8 @@ share_retire(struct trie *trie, struct rcu_reader *self, struct trie_share *shar
     atomic_store_explicit(link, atomic_load_explicit(&share->next, memory_order_relaxed),
                           memory_order_release);
     slot_free(trie, share->handle);
-    count(&trie->share_groups, (uint64_t)-1);
-    count(&trie->bytes, (uint64_t)0 - (sizeof *share + share->name_len));
+    trie_count(&trie->share_groups, (uint64_t)-1);
+    trie_count(&trie->bytes, (uint64_t)0 - (sizeof *share + share->name_len));
     rcu_defer(self, share, mem_free);
 }
 
@@ -457,7 +334,7 @@ cell_add(struct trie *trie, struct trie_share *share, unsigned shard)
     atomic_store_explicit(&cell->next, atomic_load_explicit(&share->cells, memory_order_relaxed),
                           memory_order_relaxed);
     atomic_store_explicit(&share->cells, cell, memory_order_release);
-    count(&trie->bytes, sizeof *cell);
+    trie_count(&trie->bytes, sizeof *cell);
 }
 
 static void
@@ -474,7 +351,7 @@ cell_remove(struct trie *trie, struct rcu_reader *self, struct trie_share *share
     atomic_store_explicit(&cell->weight, 0, memory_order_relaxed);
     atomic_store_explicit(link, atomic_load_explicit(&cell->next, memory_order_relaxed),
                           memory_order_release);
-    count(&trie->bytes, (uint64_t)0 - sizeof *cell);
+    trie_count(&trie->bytes, (uint64_t)0 - sizeof *cell);
     rcu_defer(self, cell, mem_free);
 }
 
@@ -604,16 +481,34 @@ trie_durable(struct trie *trie, struct trie_handle handle, unsigned shard, bool 
     unlock(trie);
 }
 
-void
-trie_share_weight(struct trie *trie, struct trie_handle handle, unsigned shard, uint32_t connected,
-                  uint32_t members)
+// Of a live share group, on a shard that has members of it.
+static struct share_cell *
+share_cell(struct trie *trie, struct trie_handle handle, unsigned shard)
 {
-    must(shard < TRIE_SHARDS_MAX && connected <= members);
+    must(shard < TRIE_SHARDS_MAX);
     struct named named = handle_get(trie, handle);
     must(named.share);
     struct share_cell *cell = cell_of(named.share, shard);
     must(cell);
+    return cell;
+}
+
+void
+trie_share_weight(struct trie *trie, struct trie_handle handle, unsigned shard, uint32_t connected,
+                  uint32_t members)
+{
+    must(connected <= members);
+    struct share_cell *cell = share_cell(trie, handle, shard);
     atomic_store_explicit(&cell->weight, (uint64_t)connected << 32 | members, memory_order_relaxed);
+}
+
+void
+trie_share_nodes(struct trie *trie, struct trie_handle handle, unsigned shard, uint32_t connected,
+                 uint32_t members)
+{
+    must(connected <= members);
+    struct share_cell *cell = share_cell(trie, handle, shard);
+    atomic_store_explicit(&cell->nodes, (uint64_t)connected << 32 | members, memory_order_relaxed);
 }
 
 bool
@@ -681,7 +576,7 @@ trie_new(const struct hash_key *key)
     struct trie *trie = mem_zalloc(sizeof *trie);
     trie->key = *key;
     must(pthread_mutex_init(&trie->mutex, NULL) == 0);
-    trie->root = node_new(trie, (struct slice){0}, 0);
+    nodes_init(trie);
     return trie;
 }
 
@@ -704,48 +599,6 @@ record_free(struct named named)
     mem_free(named.share);
 }
 
-// Takes one child off node, or returns NULL. Tables are emptied from their end, by their cap: they
-// are not used as tables any more.
-static struct node *
-take_child(struct node *node)
-{
-    struct node *child = atomic_load(&node->plus);
-    if (child) {
-        atomic_store(&node->plus, NULL);
-        return child;
-    }
-    child = ptrtab_pointer(atomic_load(&node->first));
-    if (child) {
-        atomic_store(&node->first, 0);
-        return child;
-    }
-    struct ptrtab *kids = atomic_load(&node->kids);
-    while (kids && kids->cap > 0) {
-        uint64_t slot = atomic_load(&kids->slots[--kids->cap]);
-        if (slot > PTRTAB_TOMB)
-            return ptrtab_pointer(slot);
-    }
-    return NULL;
-}
-
-static void
-free_nodes(struct trie *trie)
-{
-    trie->depth = 0;
-    trie->path[0] = trie->root;
-    for (;;) {
-        struct node *node = trie->path[trie->depth], *child = take_child(node);
-        if (child) {
-            trie->path[++trie->depth] = child;
-            continue;
-        }
-        mem_free(atomic_load(&node->kids));
-        mem_free(node);
-        if (trie->depth-- == 0)
-            return;
-    }
-}
-
 void
 trie_free(struct trie *trie)
 {
@@ -755,7 +608,7 @@ trie_free(struct trie *trie)
         record_free(slot_get(trie, i));
     for (uint32_t i = 0; i < SLOT_PAGES; i++)
         mem_free(trie->pages[i]);
-    free_nodes(trie);
+    nodes_free(trie);
     mem_free(atomic_load(&trie->exact));
     must(pthread_mutex_destroy(&trie->mutex) == 0);
     mem_free(trie);

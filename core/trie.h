@@ -6,7 +6,7 @@
 // Owner:  the broker.
 // Thread: readers lock-free under RCU; writers one at a time (internal mutex).
 // Memory: exact filters in a flat hash, wildcard filters in the trie; what is unlinked goes after a
-//         grace period. About 110 bytes a filter (README).
+//         grace period. About 90 bytes a filter (README).
 // Limits: TRIE_SHARDS_MAX shards; 2^26 filters and share groups; TOPIC_LEVELS_MAX levels; matching
 //         is iterative.
 #ifndef TERN_CORE_TRIE_H
@@ -47,6 +47,10 @@ void trie_durable(struct trie *trie, struct trie_handle handle, unsigned shard, 
 void trie_share_weight(struct trie *trie, struct trie_handle handle, unsigned shard,
                        uint32_t connected, uint32_t members);
 
+// How many of these are other nodes'.
+void trie_share_nodes(struct trie *trie, struct trie_handle handle, unsigned shard,
+                      uint32_t connected, uint32_t members);
+
 // The filter of a live handle, and its group (len 0: none). Borrowed while the calling shard holds
 // the handle (between trie_add and trie_remove); needs no lock.
 struct slice trie_filter(const struct trie *trie, struct trie_handle handle,
@@ -78,6 +82,9 @@ struct match {
 // *ret_durable (may be NULL): it has a member whose session outlives its connection.
 int trie_share_pick(const struct trie_share *share, uint64_t without, uint32_t *rotor,
                     bool *ret_durable);
+// own: the same among members that are no other node's.
+int trie_share_pick_among(const struct trie_share *share, bool own, uint64_t without,
+                          uint32_t *rotor, bool *ret_durable);
 
 // ---- Matching, with a cache per worker ------------------------------------------------------
 
@@ -91,6 +98,12 @@ void match_cache_free(struct match_cache *cache);
 const struct match *match_cache_get(struct match_cache *cache, struct slice topic);
 // The same without the cache (benchmarks, tests).
 const struct match *match_uncached(struct match_cache *cache, struct slice topic);
+
+// The share group of this handle. NULL: the topic does not match it.
+const struct trie_share *match_share(const struct match *match, struct trie_handle share);
+// The entry of the share group with these names. False: the topic does not match it.
+bool match_group(const struct match *match, struct slice filter, struct slice group,
+                 struct match_entry *ret);
 
 struct match_cache_stats {
     uint64_t hits, misses;

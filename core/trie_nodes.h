@@ -1,11 +1,12 @@
 // trie_nodes.h - the trie's own structures, shared by its writers and its matcher.
 //
-// Job:    records, nodes and version counters.
+// Job:    records and nodes; where a wildcard filter hangs among the nodes.
 // Owner:  struct trie.
 // Thread: readers follow only the _Atomic pointers, under RCU; everything else belongs to the
 //         writer that holds the mutex, or never changes.
 // Memory: a filter 32 bytes and its text, 16 more with share groups or durable subscribers, 8 in
-//         the slot directory, 8 to 13 in the flat table; a node 48 bytes and its level.
+//         the slot directory, 8 to 13 in the flat table or in a node's; a node 48 bytes and its
+//         level, only for levels that two wildcard filters or more have in common.
 // Limits: SLOTS_MAX filters and share groups together.
 #ifndef TERN_CORE_TRIE_NODES_H
 #define TERN_CORE_TRIE_NODES_H
@@ -15,6 +16,7 @@
 #include "core/ptrtab.h"
 #include "core/topic.h"
 #include "core/trie.h"
+#include "core/trie_versions.h"
 
 // ---- Keys -----------------------------------------------------------------------------------
 
@@ -51,6 +53,7 @@ text_is(const uint8_t *stored, uint64_t key, struct slice wanted, uint64_t wante
 struct share_cell {
     _Atomic(struct share_cell *) next;
     _Atomic uint64_t weight; // connected << 32 | members
+    _Atomic uint64_t nodes;  // of these, other nodes'
     uint32_t shard;
     _Atomic uint32_t durable; // some member's session outlives its connection
 };
@@ -80,16 +83,24 @@ struct filter {
     uint8_t text[];
 };
 
-// One level of the wildcard filters. It does not know its parent: whoever prunes has come down from
-// the root and remembers the path.
+// A level at which wildcard filters part: below every node but the root there are two or more. It
+// does not know its parent: whoever joins filters has come down from the root and remembers the
+// path. A child is a node, or the only filter below its level (child_filter).
 struct node {
-    _Atomic(struct node *) plus;    // child for '+'
+    _Atomic(void *) plus;           // child for '+'
     _Atomic(struct filter *) here;  // the filter that ends at this node
     _Atomic(struct filter *) multi; // the filter that ends in '#' below this node
     _Atomic uint64_t first;         // one literal child, tagged as in a ptrtab; 0 = none
     struct ptrtab *_Atomic kids;    // the other literal children
     uint64_t key;                   // of the level's text; 0 for the root and '+'
     uint8_t text[];
+};
+
+// A node, and where in the text of each filter below it the next level begins: one more than the
+// length of a filter that ends at it.
+struct place {
+    struct node *node;
+    uint32_t offset;
 };
 
 // Share groups of the filter, or NULL.
@@ -104,42 +115,6 @@ static inline struct slice
 filter_text(const struct filter *filter)
 {
     return slice_of(filter->text, key_len(filter->key));
-}
-
-// ---- Versions -------------------------------------------------------------------------------
-
-// A filter's change counts in the one bucket that every topic it can match looks at:
-//   a filter without wildcards: the bucket of the whole text;
-//   two literal levels first:   the bucket of the two, as any match begins with both;
-//   one literal level first:    the bucket of that one;
-//   a wildcard first:           the global counter.
-#define VERSIONS_EXACT 8192u
-#define VERSIONS_TWO   8192u
-#define VERSIONS_ONE   1024u
-enum {
-    VERSION_GLOBAL = 0,
-    VERSION_EXACT = 1,
-    VERSION_TWO = VERSION_EXACT + VERSIONS_EXACT,
-    VERSION_ONE = VERSION_TWO + VERSIONS_TWO,
-    VERSION_COUNT = VERSION_ONE + VERSIONS_ONE
-};
-
-static inline uint32_t
-version_one(uint64_t first)
-{
-    return VERSION_ONE + (uint32_t)(first % VERSIONS_ONE);
-}
-
-static inline uint32_t
-version_two(uint64_t first, uint64_t second)
-{
-    return VERSION_TWO + (uint32_t)((first * 31 + second) % VERSIONS_TWO);
-}
-
-static inline uint32_t
-version_exact(uint64_t whole)
-{
-    return VERSION_EXACT + (uint32_t)(whole % VERSIONS_EXACT);
 }
 
 // ---- The trie -------------------------------------------------------------------------------
@@ -168,7 +143,7 @@ struct trie {
     uint32_t page_count;
     struct slot_pool pools[TRIE_SHARDS_MAX];
     // The way down to the node that the present writer works on; path[0] is the root.
-    struct node *path[TOPIC_LEVELS_MAX + 1];
+    struct place path[TOPIC_LEVELS_MAX + 1];
     uint32_t depth;
     unsigned shard; // for which it works
     _Atomic uint64_t filters, share_groups, nodes, bytes;
@@ -186,22 +161,78 @@ level_is(struct slice level, char wildcard)
     return level.len == 1 && level.data[0] == (uint8_t)wildcard;
 }
 
-// The child of node for a literal level, or NULL. For readers and writers.
-static inline struct node *
-node_child(const struct node *node, struct slice level, uint64_t key)
+static inline void
+trie_count(_Atomic uint64_t *gauge, uint64_t n)
+{
+    atomic_fetch_add_explicit(gauge, n, memory_order_relaxed);
+}
+
+// ---- Children -------------------------------------------------------------------------------
+
+#define CHILD_LEAF 1u // in the pointer: it is a filter
+
+static inline void *
+child_leaf(struct filter *filter)
+{
+    return (uint8_t *)filter + CHILD_LEAF;
+}
+
+// The filter that the child is; NULL when it is a node.
+static inline struct filter *
+child_filter(const void *child)
+{
+    uintptr_t word = (uintptr_t)child;
+    if (!(word & CHILD_LEAF))
+        return NULL;
+    return (struct filter *)(word - CHILD_LEAF); // NOLINT(performance-no-int-to-ptr)
+}
+
+// Is the literal level the one that begins at offset of the filter's text?
+static inline bool
+filter_has_level(const struct filter *filter, uint32_t offset, struct slice level)
+{
+    uint32_t len = key_len(filter->key), end = offset + level.len;
+    return end <= len && memcmp(filter->text + offset, level.data, level.len) == 0 &&
+           (end == len || filter->text[end] == '/');
+}
+
+static inline bool
+child_is(const void *child, uint32_t offset, struct slice level, uint64_t key)
+{
+    const struct filter *leaf = child_filter(child);
+    if (leaf)
+        return filter_has_level(leaf, offset, level);
+    const struct node *node = child;
+    return text_is(node->text, node->key, level, key);
+}
+
+// The child of node for a literal level, or NULL. offset: of the node's place. For readers and
+// writers.
+static inline void *
+node_child(const struct node *node, uint32_t offset, struct slice level, uint64_t key)
 {
     // A child stays in the place where it was put, so the two can be looked at in any order.
     uint64_t first = atomic_load_explicit(&node->first, memory_order_acquire);
-    struct node *child = ptrtab_pointer(first);
-    if (child && ptrtab_tag(first) == ptrtab_tag(key) &&
-        text_is(child->text, child->key, level, key))
+    void *child = ptrtab_pointer(first);
+    if (child && ptrtab_tag(first) == ptrtab_tag(key) && child_is(child, offset, level, key))
         return child;
     const struct ptrtab *kids = atomic_load_explicit(&node->kids, memory_order_acquire);
     uint64_t pos = key;
     while ((child = ptrtab_probe(kids, key, &pos)) != NULL)
-        if (text_is(child->text, child->key, level, key))
+        if (child_is(child, offset, level, key))
             return child;
     return NULL;
 }
+
+// ---- Where wildcard filters hang (trie_nodes.c): the writer, with the mutex -------------------
+
+void nodes_init(struct trie *trie); // makes the root
+void nodes_free(struct trie *trie); // all of them, no reader left; not the filters
+// The filter of that text, or NULL; trie->path leads to where it hangs or would hang.
+struct filter *nodes_find(struct trie *trie, struct slice text);
+// Hangs up a filter that nodes_find, called just before, has not found.
+void nodes_add(struct trie *trie, struct rcu_reader *self, struct filter *filter);
+// Takes off a filter that is there. The caller defers it.
+void nodes_remove(struct trie *trie, struct rcu_reader *self, struct filter *filter);
 
 #endif

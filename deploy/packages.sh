@@ -28,4 +28,4 @@ need() {
 }
 
 build_packages=(cmake gcc libc6-dev make liburing-dev libjemalloc-dev liblmdb-dev libxxhash-dev libjansson-dev
-    libwslay-dev libargon2-dev libcurl4-openssl-dev dpkg-dev) # the last one for deploy/wolfssl
+    libwslay-dev libargon2-dev libcurl4-openssl-dev libmicrohttpd-dev dpkg-dev) # the last one for deploy/wolfssl

@@ -1,8 +1,7 @@
 // certificate.h - what the broker wants to know of an X.509 certificate.
 //
 // Job:    until when it is valid, whose it is and whether it is a CA's, from its DER bytes. Whether
-// it can be trusted is
-//         wolfSSL's to say, before anybody asks here.
+//         it can be trusted is wolfSSL's to say, before anybody asks here.
 // Owner:  the caller. Thread: any. Memory: none but the names that are returned.
 // Limits: lengths below 2^24; CERTIFICATE_NAME_MAX bytes of a name as text.
 #ifndef TERN_IO_CERTIFICATE_H

@@ -18,7 +18,9 @@
 #include "core/address.h"
 #include "core/admission.h"
 #include "core/broker.h"
+#include "core/client_handlers.h"
 #include "core/client_out.h"
+#include "core/cluster.h"
 #include "io/listener.h"
 
 // What goes to the home shard, followed by the bytes read so far.
@@ -120,6 +122,14 @@ conn_receive(struct conns *conns, struct conn *conn)
     }
     conn->receiving = true;
     conns->io->ops->recv(conns->io, conn->fd, conn->token, conn->state == CONN_PRE);
+}
+
+static void
+arm_connect_timeout(struct conns *conns, struct conn *conn)
+{
+    const struct shard *shard = conns->shard;
+    uint64_t timeout_ms = (uint64_t)shard->config->connect_timeout_s * 1000;
+    wheel_arm(conns->wheel, &conn->timer, shard->now_ms + timeout_ms);
 }
 
 static struct client_origin
@@ -271,6 +281,8 @@ pre_on_recv(struct conns *conns, struct conn *conn, const struct io_event *event
         return;
     }
     if (event->result <= 0) { // a probe, or somebody who thought better of it: not worth a line
+        if (conn->filter)
+            filter_dial_failed(conns, conn, "it ended the handshake");
         conn_doom(conns, conn);
         return;
     }
@@ -372,6 +384,7 @@ refuse(struct conns *conns, int fd, uint32_t listener, enum listen_limit limit)
         [LISTEN_MAX_CONNECTIONS] = "max_connections",
         [LISTEN_GLOBAL_MAX_CONNECTIONS] = "global_max_connections",
         [LISTEN_DESCRIPTORS] = "the descriptors that the process may have (ulimit -n)",
+        [LISTEN_NODES_MAX] = "the number of connections that other nodes may have",
     };
     struct stats *stats = &conns->shard->stats;
     stat_add(&stats->connections_refused, 1);
@@ -407,7 +420,7 @@ static bool
 enter(struct conns *conns, struct conn *conn)
 {
     const struct config *config = conns->shard->config;
-    if (likely(config->address_connections_max == 0) ||
+    if (likely(config->address_connections_max == 0) || config->listeners[conn->listener].node ||
         config->listeners[conn->listener].entry.proxy_protocol)
         return true;
     char peer[PEER_TEXT_MAX];
@@ -437,9 +450,47 @@ conn_on_accept(struct conns *conns, int fd, uint32_t listener)
         conn_doom(conns, conn);
         return;
     }
-    uint64_t timeout_ms = (uint64_t)shard->config->connect_timeout_s * 1000;
-    wheel_arm(conns->wheel, &conn->timer, shard->now_ms + timeout_ms);
+    arm_connect_timeout(conns, conn);
     conn_receive(conns, conn);
+}
+
+// The listener by which nodes come to us stands for those to which we go.
+static uint32_t
+node_listener(const struct config *config)
+{
+    uint32_t i = 0;
+    while (i < config->listener_count && !config->listeners[i].node)
+        i++;
+    must(i < config->listener_count);
+    return i;
+}
+
+void
+conn_begin_dialled(struct conns *conns, struct conn *conn, const struct node_dialled *dialled)
+{
+    go_live(conns, conn, "", (struct slice){0});
+    client_dial(&conn->client, dialled);
+}
+
+void
+conn_on_dialled(struct conns *conns, const struct node_dialled *dialled)
+{
+    struct shard *shard = conns->shard;
+    uint32_t listener = node_listener(shard->config);
+    enum listen_limit limit =
+        conns->refusing ? LISTEN_ADMITTED : listen_admit(conns->listeners, shard->config, listener);
+    if (conns->refusing || limit != LISTEN_ADMITTED) {
+        refuse(conns, dialled->fd, listener, limit); // it will be dialled again
+        return;
+    }
+    struct conn *conn = conn_alloc(conns, dialled->fd, listener, shard->now_ms);
+    if (listen_tls(conns->listeners, listener)) {
+        conn->state = CONN_PRE;
+        arm_connect_timeout(conns, conn);
+        filter_dial(conns, conn, dialled);
+    } else {
+        conn_begin_dialled(conns, conn, dialled);
+    }
 }
 
 void
@@ -451,6 +502,7 @@ conn_on_timer(struct conns *conns, struct timer *timer)
     case CONN_PRE:
         if (conn->filter && conn->pre_len == 0) { // not a byte for a client
             stat_add(&conns->shard->stats.handshake_timeouts, 1);
+            filter_dial_failed(conns, conn, "no answer");
             conn_doom(conns, conn);
             return;
         }
@@ -479,7 +531,50 @@ conns_refuse(struct conns *conns)
             conn_doom(conns, conn);
         else if (conn->state == CONN_LIVE && conn->client.state == CLIENT_AWAIT_CONNECT)
             conn_lost(conns, conn, 0);
+        else if (conn->state == CONN_LIVE && conn->client.link == LINK_RELAY)
+            client_shut_down(&conn->client); // its session is not one of ours
     }
+}
+
+// A client, or one whose session is on another node; not another node.
+static bool
+is_drained(const struct conn *conn)
+{
+    const struct client *client = &conn->client;
+    return conn->state == CONN_LIVE && client->state == CLIENT_CONNECTED &&
+           client->link != LINK_IN && client->link != LINK_OUT;
+}
+
+static uint32_t
+count_drained(const struct conns *conns)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < conns->slots; i++)
+        count += is_drained(conn_at(conns, i));
+    return count;
+}
+
+void
+conns_drain(struct conns *conns)
+{
+    struct drain *drain = &conns->shard->broker->drain;
+    if (!drain_ends(drain, conns->shard->now_ms))
+        return;
+    if (!conns->draining) {
+        conns->draining = true;
+        conns->drain_of = count_drained(conns);
+    }
+    uint32_t share = drain_share(drain, conns->drain_of, conns->shard->now_ms);
+    for (; conns->drain_at < conns->slots; conns->drain_at++) {
+        struct conn *conn = conn_at(conns, conns->drain_at);
+        if (!is_drained(conn))
+            continue;
+        if (conns->drained >= share)
+            return;
+        client_shut_down(&conn->client);
+        conns->drained++;
+    }
+    drain_done(drain, conns->shard->index);
 }
 
 void

@@ -15,7 +15,7 @@
 //             | |    | +----> PARTING ---+           |
 //             | |    |           ^                   +-- from everywhere, when the peer is gone
 //             | +----|-----------+ the filter's end
-//             +------+ on the home shard
+//             +------+ on the home shard, or to another node that was dialled
 #ifndef TERN_IO_CONN_H
 #define TERN_IO_CONN_H
 
@@ -35,7 +35,7 @@ struct listen_set;
 
 enum conn_state {
     CONN_FREE,
-    CONN_PRE,     // reads its CONNECT; its home is not known; client is not there
+    CONN_PRE,     // reads its CONNECT; its home is not known; client is not there. Dialled: TLS
     CONN_LIVE,    // client works
     CONN_CLOSING, // sends the last words; client takes no more
     CONN_PARTING, // client is not there; the filter's last words go out
@@ -93,6 +93,9 @@ struct conns {
     struct log_limit log_pending; // max_pending_handshakes
     struct log_limit log_full;    // connections beyond a limit
     bool refusing;                // the worker stops
+    bool draining;                // connections end one after the other (drain.h)
+    uint32_t drain_of, drained;   // how many there were, and were ended
+    uint32_t drain_at;            // the slot that is next
     bool moving;                  // nothing is armed
     bool settle_soon;             // a flight has to be settled before the worker may sleep
     uint32_t flight_count;
@@ -109,6 +112,9 @@ void conns_free(struct conns *conns); // takes; none is open; NULL is fine
 void conn_on_accept(struct conns *conns, int fd, uint32_t listener);
 // A RECORD_HANDOVER from another worker.
 void conn_on_handover(struct conns *conns, const struct spsc_record *record);
+// One that was dialled to another node; takes its descriptor.
+struct node_dialled;
+void conn_on_dialled(struct conns *conns, const struct node_dialled *dialled);
 // Events of the connection that the token names; nothing if it is gone.
 void conn_on_recv(struct conns *conns, const struct io_event *event);
 void conn_on_writable(struct conns *conns, uint64_t token);
@@ -140,6 +146,8 @@ bool conns_stopped(struct conns *conns, bool again);
 void conns_resume(struct conns *conns, struct backend *io);
 // No more connections; ends those without a session.
 void conns_refuse(struct conns *conns);
+// While the broker drains: ends those whose time has come. Once a tick.
+void conns_drain(struct conns *conns);
 // Ends all that are left, at once.
 void conns_abandon(struct conns *conns);
 
@@ -216,6 +224,8 @@ void conn_set_blocked(struct conn *conn, bool blocked);
 // Counts it by the address that it comes from, peer as for the log. False: there are as many from
 // there as there may be; that is counted and told.
 bool conn_enter_address(struct conns *conns, struct conn *conn, const char *peer);
+// PRE or new: nothing stands between us and the node that was dialled: CONNECT is said.
+void conn_begin_dialled(struct conns *conns, struct conn *conn, const struct node_dialled *dialled);
 // There is something to send.
 void conn_mark_ready(struct conns *conns, struct conn *conn);
 
@@ -223,6 +233,10 @@ void conn_mark_ready(struct conns *conns, struct conn *conn);
 
 // What a new connection of this listener needs; NULL = nothing. False: it may not come.
 bool filter_begin(struct conns *conns, struct conn *conn);
+// PRE: TLS begins to the node that was dialled; its listener has TLS.
+void filter_dial(struct conns *conns, struct conn *conn, const struct node_dialled *dialled);
+// PRE: if it was dialled, its end is counted and told.
+void filter_dial_failed(struct conns *conns, const struct conn *conn, const char *why);
 // Bytes from the socket, in state PRE or LIVE.
 void filter_input(struct conns *conns, struct conn *conn, struct slice bytes);
 // LIVE or CLOSING: what the client has to say goes to the wire. False: it failed, the connection is

@@ -16,6 +16,7 @@
 
 #include "core/broker.h"
 #include "core/client_out.h"
+#include "core/cluster.h"
 #include "io/conn.h"
 #include "io/entry.h"
 #include "io/proxy_header.h"
@@ -74,6 +75,24 @@ make_room(struct conns *conns)
 
 // ---- Life ---------------------------------------------------------------------------------------
 
+static struct conn_filter *
+filter_new(struct conns *conns, struct conn *conn, struct tls *tls)
+{
+    struct conn_filter *filter = mem_zalloc(sizeof *filter);
+    must(conn->state == CONN_PRE && !conn->filter);
+    filter->magic = FILTER_MAGIC;
+    filter->conn = conn;
+    filter->tls = tls;
+    outq_init(&filter->wire);
+    list_init(&filter->ready);
+    list_init(&filter->shaking);
+    list_init(&filter->pending);
+    if (tls && !conns->plain)
+        conns->plain = mem_alloc(TLS_RECORD_MAX);
+    conn->filter = filter;
+    return filter;
+}
+
 bool
 filter_begin(struct conns *conns, struct conn *conn)
 {
@@ -92,23 +111,13 @@ filter_begin(struct conns *conns, struct conn *conn)
     }
     if (!make_room(conns))
         return false;
-    struct conn_filter *filter = mem_zalloc(sizeof *filter);
-    filter->magic = FILTER_MAGIC;
-    filter->conn = conn;
+    struct conn_filter *filter =
+        filter_new(conns, conn, context ? tls_new(context, conns->shard->index) : NULL);
     filter->proxy_wanted = entry->proxy_protocol != 0;
-    outq_init(&filter->wire);
-    list_init(&filter->ready);
-    list_init(&filter->shaking);
-    list_init(&filter->pending);
     list_push(&conns->pending, &filter->pending);
     stat_add(&conns->shard->stats.handshakes_pending, 1);
-    if (context)
-        filter->tls = tls_new(context, conns->shard->index);
-    if (context && !conns->plain)
-        conns->plain = mem_alloc(TLS_RECORD_MAX);
     if (entry->protocol == PROTOCOL_WEBSOCKETS)
         filter->ws = websocket_new();
-    conn->filter = filter;
     return true;
 }
 
@@ -119,6 +128,15 @@ filter_unlink(struct conns *conns, struct conn_filter *filter)
     list_remove(&filter->ready);
     list_remove(&filter->shaking);
     end_pending(conns, filter);
+}
+
+static void
+free_dialled(struct conn_filter *filter)
+{
+    if (filter->dialled)
+        mem_wipe(filter->dialled, sizeof *filter->dialled);
+    mem_free(filter->dialled);
+    filter->dialled = NULL;
 }
 
 static void
@@ -140,6 +158,7 @@ filter_free(struct conn_filter *filter, struct outq_pool *pool)
     tls_free(filter->tls);
     websocket_free(filter->ws);
     free_held(filter);
+    free_dialled(filter);
     mem_free(filter->proxy_name);
     filter->magic = 0;
     mem_free(filter);
@@ -199,13 +218,30 @@ log_failure(struct conns *conns, const struct conn *conn, const char *what, cons
     const struct conn_filter *filter = conn->filter;
     char peer[PEER_TEXT_MAX];
     if (conn_has_client(conn))
-        memcpy(peer, conn->client.peer, sizeof peer);
+        (void)snprintf(peer, sizeof peer, "%s", conn->client.peer);
     else if (filter->peer[0] != '\0')
         memcpy(peer, filter->peer, sizeof peer);
     else
         peer_text(conns->listeners, conn->listener, conn->fd, peer);
+    bool node = conns->shard->config->listeners[conn->listener].node;
     log_limited(conns->shard->log, &conns->log_bad, conns->shard->now_ms, LOG_T_NOTICE,
-                "Client [%s]: %s: %s.", peer, what, why);
+                "%s [%s]: %s: %s.%s", node ? "Node" : "Client", peer, what, why,
+                node && conn->state == CONN_PRE
+                    ? " Nodes have the same cluster_name, cluster_secret_file and cluster_plain."
+                    : "");
+}
+
+void
+filter_dial_failed(struct conns *conns, const struct conn *conn, const char *why)
+{
+    if (!conn->filter->dialled)
+        return;
+    struct shard *shard = conns->shard;
+    struct cluster *cluster = shard->broker->cluster;
+    stat_add(&shard->stats.tls_failures, 1);
+    log_failure(conns, conn, "TLS", why);
+    if (conn->filter->dialled->token != 0) // for a client that is to be relayed
+        cluster->ops->astray(cluster, shard, conn->filter->dialled->token);
 }
 
 static enum websocket_code
@@ -402,6 +438,22 @@ hold(struct conn_filter *filter, struct slice bytes)
     filter->held_len += bytes.len;
 }
 
+// The other node speaks when it is spoken to.
+static void
+go_on_dialled(struct conns *conns, struct conn *conn)
+{
+    struct conn_filter *filter = conn->filter;
+    if (conn->pre_len > 0) {
+        filter_dial_failed(conns, conn, "it speaks first");
+        conn_doom(conns, conn);
+    } else if (filter->tls->state != TLS_OPEN) {
+        conn_receive(conns, conn);
+    } else {
+        conn_begin_dialled(conns, conn, filter->dialled);
+        free_dialled(filter);
+    }
+}
+
 static void
 input(struct conns *conns, struct conn *conn, struct slice bytes)
 {
@@ -414,6 +466,10 @@ input(struct conns *conns, struct conn *conn, struct slice bytes)
         conn_mark_ready(conns, conn);
     if (!check_end(conns, conn) || conn->state == CONN_LIVE)
         return;
+    if (filter->dialled) {
+        go_on_dialled(conns, conn);
+        return;
+    }
     check_through(conns, filter);
     if (conn->pre_len > 0)
         conn_pre_decide(conns, conn, slice_of(conn->pre, conn->pre_len));
@@ -449,6 +505,17 @@ conns_shake(struct conns *conns)
         mem_free(unconst(held.data));
     }
     conns->handshakes_us = 0;
+}
+
+// Not one of those that are pending: no storm of clients ends it.
+void
+filter_dial(struct conns *conns, struct conn *conn, const struct node_dialled *dialled)
+{
+    struct tls_context *context = listen_tls(conns->listeners, conn->listener);
+    struct conn_filter *filter = filter_new(conns, conn, tls_dial(context, conns->shard->index));
+    filter->dialled = mem_alloc(sizeof *dialled);
+    *filter->dialled = *dialled;
+    input(conns, conn, slice_of(NULL, 0));
 }
 
 // ---- PROXY header -------------------------------------------------------------------------------

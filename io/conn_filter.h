@@ -3,11 +3,10 @@
 // Job:    bytes from the socket become MQTT's, and the other way round. It joins the parts of
 //         proxy_header.h, tls.h and websocket.h, which know nothing of each other.
 // Owner:  the connection; with it, it goes to the home shard. Thread: the connection's.
-// Memory: 224 bytes, and what its parts hold; what is to be sent, encoded.
+// Memory: 232 bytes, and what its parts hold; what is to be sent, encoded.
 // Limits: FILTER_ENCODE_MAX bytes are encoded ahead of the socket, FILTER_UNREAD_MAX of answers
-// that
-//         nobody reads; HANDSHAKE_TICK_US of a tick for handshakes, and max_pending_handshakes of
-//         them; the time to CONNECT is conn.h's.
+//         that nobody reads; HANDSHAKE_TICK_US of a tick for handshakes, and max_pending_handshakes
+//         of them; the time to CONNECT is conn.h's.
 #ifndef TERN_IO_CONN_FILTER_H
 #define TERN_IO_CONN_FILTER_H
 
@@ -18,6 +17,7 @@
 
 struct conn;
 struct conns;
+struct node_dialled;
 struct tls;
 struct websocket;
 
@@ -44,8 +44,9 @@ struct conn_filter {
     struct list pending;  // in conns->pending
     uint8_t *held;        // of a PROXY header, or input that waits for a handshake
     uint32_t held_len, held_cap;
-    char *proxy_name;         // Common Name of the certificate that the proxy has verified
-    char peer[PEER_TEXT_MAX]; // as the proxy says; "" = it is the socket's
+    struct node_dialled *dialled; // until it is another node's: whom we dial; NULL = it came
+    char *proxy_name;             // Common Name of the certificate that the proxy has verified
+    char peer[PEER_TEXT_MAX];     // as the proxy says; "" = it is the socket's
 };
 
 // Who the client has proved to be; NULL = nobody. Borrowed until the filter's end.

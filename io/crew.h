@@ -1,10 +1,10 @@
 // crew.h - what the workers of one process share: the gates at start and end, the wake-ups.
 //
 // Job:    lanes go from one to another; nobody accepts before all shards exist (mail needs them);
-// no shard goes before all
-//         workers are out of their loops (others read its counters and write to its mailboxes).
-// Owner:  the listen set. Thread: each function says.
-// Memory: an eventfd per worker. Limits: CREW_MAX workers.
+//         no shard goes before all workers are out of their loops (others read its counters and
+//         write to its mailboxes).
+// Owner:  the listen set. Thread: each function says. Memory: an eventfd per worker.
+// Limits: CREW_MAX workers.
 #ifndef TERN_IO_CREW_H
 #define TERN_IO_CREW_H
 

@@ -1,8 +1,7 @@
 // entry.h - what a listener's configuration asks of those who come, in io's terms.
 //
 // Job:    a TLS context for each listener that has TLS, made from its files; whose PROXY headers
-// are
-//         believed; which files are watched.
+//         are believed; which files are watched.
 // Owner:  main makes contexts and gives them to the listeners. Thread: main, but for entry_trusts.
 // Memory: the contexts. Limits: CONFIG_LISTENERS_MAX listeners.
 #ifndef TERN_IO_ENTRY_H

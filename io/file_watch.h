@@ -1,12 +1,11 @@
 // file_watch.h - tells when files have changed, however they were replaced.
 //
 // Job:    certificates and the like, also as Kubernetes mounts them, where a symbolic link to a
-// folder
-//         is swapped. What the files are (device, inode, size, times) decides; inotify only
+//         folder is swapped. What the files are (device, inode, size, times) decides; inotify only
 //         hurries, and where it does not work (network file systems, no watches left) they are
 //         looked at every FILE_WATCH_POLL_MS.
-// Owner:  main. Thread: one of its own; the functions are main's.
-// Memory: the paths. Limits: FILE_WATCH_PATHS_MAX paths, FILE_WATCH_ENTRIES_MAX files of a folder.
+// Owner:  main. Thread: one of its own; the functions are main's. Memory: the paths.
+// Limits: FILE_WATCH_PATHS_MAX paths, FILE_WATCH_ENTRIES_MAX files of a folder.
 #ifndef TERN_IO_FILE_WATCH_H
 #define TERN_IO_FILE_WATCH_H
 

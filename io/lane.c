@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/cluster.h"
 #include "io/conn.h"
 #include "io/listener.h"
 #include "io/worker.h"
@@ -144,6 +145,12 @@ void
 lane_work(struct lane *lane)
 {
     struct shard *shard = lane->shard;
+    if (unlikely(drain_is_on(&lane->broker->drain)))
+        conns_drain(lane->conns);
+    struct cluster *cluster = lane->broker->cluster;
+    struct node_dialled dialled;
+    while (unlikely(cluster != NULL) && cluster->ops->dialled(cluster, lane->index, &dialled))
+        conn_on_dialled(lane->conns, &dialled);
     shard_drain(shard, on_io_record, lane);
     fire_timers(lane);
     shard_timers(shard);
@@ -175,6 +182,8 @@ lane_wait_until(const struct lane *lane)
     if (conns_are_busy(lane->conns))
         return 0;
     uint64_t due = min_u64(shard_wait_until(lane->shard), wheel_wait_until(lane->wheel));
+    if (unlikely(drain_is_on(&lane->broker->drain)))
+        due = min_u64(due, drain_due(&lane->broker->drain, lane->index, lane->shard->now_ms));
     if (lane->moving)
         due = min_u64(due, lane->stop_again_ms);
     return lane->stop_by_ms ? min_u64(due, lane->stop_by_ms) : due;

@@ -16,6 +16,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/cluster.h"
 #include "io/crew.h"
 #include "io/tls_context.h"
 #include "io/worker.h"
@@ -31,6 +32,7 @@ struct listener {
     char *unix_path; // NULL = TCP
     dev_t unix_dev;  // the socket file that is ours to remove
     ino_t unix_ino;
+    bool node;                         // other nodes come here, or are dialled: they are no clients
     _Atomic(struct tls_context *) tls; // holds a reference
 };
 
@@ -41,7 +43,8 @@ struct listener {
 
 // Written by all workers at each connection's begin and end; apart from what is only read.
 struct counters {
-    CACHE_ALIGNED _Atomic uint64_t all;
+    CACHE_ALIGNED _Atomic uint64_t all; // with nodes
+    _Atomic uint64_t clients;
     _Atomic uint64_t descriptors_max; // connections that they allow
     _Atomic uint32_t of[];
 };
@@ -331,6 +334,7 @@ open_all(const struct config *config, struct opening *o)
     for (uint32_t i = 0; i < config->listener_count; i++) {
         o->config = &config->listeners[i];
         o->index = i;
+        o->set->listeners[i].node = o->config->node;
         err_t err = o->config->unix_path ? open_unix(o) : open_name(o);
         if (err)
             return err;
@@ -429,22 +433,45 @@ listen_set_descriptors(const struct listen_set *set, uint64_t descriptors)
     atomic_store_explicit(&set->counters->descriptors_max, max, memory_order_relaxed);
 }
 
+// A client, beside as many others.
+static enum listen_limit
+limit_of_clients(const struct listen_set *set, const struct config *config, uint32_t listener,
+                 uint32_t here, uint64_t clients)
+{
+    uint32_t max =
+        listener < config->listener_count ? config->listeners[listener].connections_max : 0;
+    if (max != 0 && here >= max)
+        return LISTEN_MAX_CONNECTIONS;
+    if (config->connections_max != 0 && clients >= config->connections_max)
+        return LISTEN_GLOBAL_MAX_CONNECTIONS;
+    uint64_t all = atomic_load_explicit(&set->counters->all, memory_order_relaxed);
+    uint64_t all_max = atomic_load_explicit(&set->counters->descriptors_max, memory_order_relaxed);
+    return all > all_max ? LISTEN_DESCRIPTORS : LISTEN_ADMITTED;
+}
+
+// A connection to or from another node: clients do not take its place, though they take all of
+// theirs.
+static enum listen_limit
+limit_of_nodes(const struct listen_set *set, uint32_t here)
+{
+    uint64_t all = atomic_load_explicit(&set->counters->all, memory_order_relaxed);
+    uint64_t all_max = atomic_load_explicit(&set->counters->descriptors_max, memory_order_relaxed);
+    if (here >= NODE_CONNECTIONS_MAX)
+        return LISTEN_NODES_MAX;
+    return here >= NODE_LINKS_MAX && all > all_max ? LISTEN_DESCRIPTORS : LISTEN_ADMITTED;
+}
+
 enum listen_limit
 listen_admit(const struct listen_set *set, const struct config *config, uint32_t listener)
 {
     must(listener < set->listener_count);
-    uint32_t max =
-        listener < config->listener_count ? config->listeners[listener].connections_max : 0;
     // Counted first and taken back: two workers cannot both take the last place.
+    bool node = set->listeners[listener].node;
     uint32_t here = atomic_fetch_add(&set->counters->of[listener], 1);
-    uint64_t all = atomic_fetch_add(&set->counters->all, 1);
-    enum listen_limit limit = LISTEN_ADMITTED;
-    if (max != 0 && here >= max)
-        limit = LISTEN_MAX_CONNECTIONS;
-    else if (config->connections_max != 0 && all >= config->connections_max)
-        limit = LISTEN_GLOBAL_MAX_CONNECTIONS;
-    else if (all >= atomic_load_explicit(&set->counters->descriptors_max, memory_order_relaxed))
-        limit = LISTEN_DESCRIPTORS;
+    (void)atomic_fetch_add(&set->counters->all, 1);
+    uint64_t clients = node ? 0 : atomic_fetch_add(&set->counters->clients, 1);
+    enum listen_limit limit =
+        node ? limit_of_nodes(set, here) : limit_of_clients(set, config, listener, here, clients);
     if (unlikely(limit != LISTEN_ADMITTED))
         listen_leave(set, listener);
     return limit;
@@ -457,4 +484,22 @@ listen_leave(const struct listen_set *set, uint32_t listener)
     uint32_t here = atomic_fetch_sub(&set->counters->of[listener], 1);
     uint64_t all = atomic_fetch_sub(&set->counters->all, 1);
     must(here > 0 && all > 0);
+    if (set->listeners[listener].node)
+        return;
+    uint64_t clients = atomic_fetch_sub(&set->counters->clients, 1);
+    must(clients > 0);
+}
+
+uint32_t
+listen_count(const struct listen_set *set)
+{
+    must(set->magic == LISTEN_MAGIC);
+    return set->listener_count;
+}
+
+uint32_t
+listen_connections(const struct listen_set *set, uint32_t listener)
+{
+    must(set->magic == LISTEN_MAGIC && listener < set->listener_count);
+    return atomic_load_explicit(&set->counters->of[listener], memory_order_relaxed);
 }

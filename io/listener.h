@@ -39,11 +39,17 @@ enum listen_limit {
     LISTEN_MAX_CONNECTIONS,        // of the listener
     LISTEN_GLOBAL_MAX_CONNECTIONS, // of the broker
     LISTEN_DESCRIPTORS,            // nearly all that the process may have: the rest is for files
+    LISTEN_NODES_MAX,              // of other nodes: NODE_CONNECTIONS_MAX, and none of the others
 };
 enum listen_limit listen_admit(const struct listen_set *set, const struct config *config,
                                uint32_t listener);
 // A connection that was admitted is gone.
 void listen_leave(const struct listen_set *set, uint32_t listener);
+// "0.0.0.0:1883", "/run/x.sock", ... of listener i, for the log.
+const char *listen_text(const struct listen_set *set, uint32_t i);
+// How many listeners there are, and how many connections one has. ON_ANY.
+uint32_t listen_count(const struct listen_set *set);
+uint32_t listen_connections(const struct listen_set *set, uint32_t listener);
 // So many descriptors the process may have; 0: not known. Main tells, also when it changes.
 void listen_set_descriptors(const struct listen_set *set, uint64_t descriptors);
 

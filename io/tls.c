@@ -19,6 +19,7 @@
 // Errors of our own, beside wolfSSL's, which are negative.
 #define ERROR_HANDSHAKE_TOO_LONG 1
 #define ERROR_FUTILE             2
+#define ERROR_NO_EXCHANGE        3
 
 // ---- What wolfSSL calls -------------------------------------------------------------------------
 
@@ -85,13 +86,27 @@ tls_on_psk(struct WOLFSSL *ssl, const char *identity, unsigned char *ret_key, un
         mem_free(tls->peer_name);
         tls->peer_name = mem_strdup(identity);
     }
+    tls->stranger = len == 0;
     return len;
+}
+
+unsigned int
+tls_on_psk_dial(struct WOLFSSL *ssl, const char *hint, char *ret_identity,
+                unsigned int identity_max, unsigned char *ret_key, unsigned int key_max)
+{
+    (void)hint;
+    const struct tls *tls = wolfSSL_get_psk_callback_ctx(ssl);
+    must(tls != NULL && tls->magic == TLS_MAGIC && tls->dials);
+    const char *identity = tls->context->dial_identity;
+    must(strlen(identity) < identity_max && key_max >= TLS_PSK_KEY_MAX);
+    memcpy(ret_identity, identity, strlen(identity) + 1);
+    return tls_psk_find(tls->context->psk, identity, ret_key);
 }
 
 // ---- Life ---------------------------------------------------------------------------------------
 
-struct tls *
-tls_new(struct tls_context *context, unsigned shard)
+static struct tls *
+make(struct tls_context *context, unsigned shard, bool dials)
 {
     must(context->magic == TLS_CONTEXT_MAGIC && shard < context->shards);
     struct tls *tls = mem_zalloc(sizeof *tls);
@@ -99,7 +114,8 @@ tls_new(struct tls_context *context, unsigned shard)
     tls->state = TLS_HANDSHAKE;
     tls->shard = (uint16_t)shard;
     tls->context = tls_context_ref(context);
-    tls->ssl = wolfSSL_new(context->ctxs[shard]);
+    tls->dials = dials;
+    tls->ssl = wolfSSL_new(dials ? context->dial_ctxs[shard] : context->ctxs[shard]);
     must(tls->ssl != NULL); // the kernel gave no random bytes: nothing can be done without
     wolfSSL_SetIOReadCtx(tls->ssl, tls);
     wolfSSL_SetIOWriteCtx(tls->ssl, tls);
@@ -110,6 +126,19 @@ tls_new(struct tls_context *context, unsigned shard)
         must(wolfSSL_UseALPN(tls->ssl, context->alpn, (unsigned)strlen(context->alpn),
                              WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS);
     return tls;
+}
+
+struct tls *
+tls_new(struct tls_context *context, unsigned shard)
+{
+    return make(context, shard, false);
+}
+
+struct tls *
+tls_dial(struct tls_context *context, unsigned shard)
+{
+    must(context->dial_ctxs != NULL);
+    return make(context, shard, true);
 }
 
 void
@@ -215,6 +244,15 @@ tls_input(struct tls *tls, struct slice ciphertext)
     tls->futile += min_u32(ciphertext.len, UINT32_MAX - tls->futile);
 }
 
+// wolfSSL lets a peer that has the key do without the exchange, and so without forward secrecy. It
+// would not let one in without the key, who has no certificate that on_stranger takes: once more,
+// because all rests on it.
+static bool
+is_node_handshake(const struct tls *tls)
+{
+    return wolfSSL_get_curve_name(tls->ssl) != NULL && (tls->dials || tls->peer_name != NULL);
+}
+
 static bool
 shake_hands(struct tls *tls)
 {
@@ -222,9 +260,13 @@ shake_hands(struct tls *tls)
         fail(tls, ERROR_HANDSHAKE_TOO_LONG);
         return false;
     }
-    int rc = wolfSSL_accept(tls->ssl);
+    int rc = tls->dials ? wolfSSL_connect(tls->ssl) : wolfSSL_accept(tls->ssl);
     if (rc != WOLFSSL_SUCCESS) {
         settle(tls, rc);
+        return false;
+    }
+    if (tls->context->dial_ctxs && !is_node_handshake(tls)) {
+        fail(tls, ERROR_NO_EXCHANGE);
         return false;
     }
     tls->state = TLS_OPEN;
@@ -321,9 +363,14 @@ tls_failure(const struct tls *tls, char ret_text[TLS_FAILURE_MAX])
                        TLS_HANDSHAKE_MAX);
     else if (tls->error == ERROR_FUTILE)
         (void)snprintf(ret_text, TLS_FAILURE_MAX, "%u bytes without any content", TLS_FUTILE_MAX);
+    else if (tls->error == ERROR_NO_EXCHANGE)
+        (void)snprintf(ret_text, TLS_FAILURE_MAX, "not by pre-shared key and key exchange");
+    else if (tls->stranger)
+        (void)snprintf(ret_text, TLS_FAILURE_MAX, "its pre-shared key is none of ours");
     else if (wolfSSL_get_alert_history(tls->ssl, &alerts) == WOLFSSL_SUCCESS &&
              alerts.last_rx.level == alert_fatal)
-        (void)snprintf(ret_text, TLS_FAILURE_MAX, "the client sent alert %d", alerts.last_rx.code);
+        (void)snprintf(ret_text, TLS_FAILURE_MAX, "the %s sent alert %d",
+                       tls->dials ? "other node" : "client", alerts.last_rx.code);
     else
         (void)snprintf(ret_text, TLS_FAILURE_MAX, "%s", tls_error_text(tls->error));
 }

@@ -1,8 +1,8 @@
-// tls.h - the server's side of one TLS connection, without input and output.
+// tls.h - one side of one TLS connection, without input and output: the server's, or where we dial
+// another node, the client's.
 //
 // Job:    ciphertext in, plaintext out, and the other way round. The caller moves the bytes, keeps
-// the
-//         time and bounds the handshakes of a tick.
+//         the time and bounds the handshakes of a tick.
 // Owner:  a connection. Thread: one at a time; between two calls it may move to another one.
 // Memory: 4 KB after the handshake, more during it; at most one incomplete record besides.
 // Limits: TLS_HANDSHAKE_MAX bytes of handshake; TLS_FUTILE_MAX bytes that bring no plaintext, so
@@ -35,6 +35,8 @@ struct tls {
     uint32_t magic;
     uint8_t state;  // enum tls_state; read only
     uint16_t shard; // whose WOLFSSL_CTX made it
+    bool dials;     // the client's side
+    bool stranger;  // it named a pre-shared key that we have not
     bool spoke;     // a call that is over has sent something
     int error;      // wolfSSL's
     struct WOLFSSL *ssl;
@@ -50,6 +52,9 @@ struct tls {
 // Takes a reference of its own. Returns new. The handshake uses what the shard's connections share,
 // so it stays with this shard; the connection may go to another one afterwards.
 struct tls *tls_new(struct tls_context *context, unsigned shard);
+// The client's side, to another node; the context is of nodes. It speaks first: with tls_read after
+// an empty tls_input.
+struct tls *tls_dial(struct tls_context *context, unsigned shard);
 void tls_free(struct tls *tls); // takes; NULL is fine. Says nothing to the peer: tls_close does.
 
 // Ciphertext that arrived; what came before is used up. Borrowed until tls_read has returned 0.

@@ -14,12 +14,15 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 
+#include "core/cluster.h"
 #include "io/certificate.h"
 #include "io/tls_psk.h"
 #include "io/tls_suites.h"
 #include "io/tls_tickets.h"
 
 #define DAY_S 86400
+// The one that a pre-shared key of wolfSSL's default is for.
+#define NODE_SUITE "TLS13-AES128-GCM-SHA256"
 
 // The files of one context, while it is made.
 struct material {
@@ -369,16 +372,22 @@ on_ticket(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *m
     }
 }
 
+static void
+use_no_tickets(WOLFSSL_CTX *ctx)
+{
+    // Debian's library has keys of its own for those who set none.
+    must(wolfSSL_CTX_set_TicketEncCb(ctx, NULL) == WOLFSSL_SUCCESS);
+    must(wolfSSL_CTX_NoTicketTLSv12(ctx) == WOLFSSL_SUCCESS);
+    must(wolfSSL_CTX_no_ticket_TLSv13(ctx) == 0);
+}
+
 // A ticket does not say who the client was, nor whether its certificate was revoked meanwhile:
 // where that matters there are none.
 static void
 use_tickets(struct tls_context *context, WOLFSSL_CTX *ctx)
 {
     if (!context->tickets) {
-        // Debian's library has keys of its own for those who set none.
-        must(wolfSSL_CTX_set_TicketEncCb(ctx, NULL) == WOLFSSL_SUCCESS);
-        must(wolfSSL_CTX_NoTicketTLSv12(ctx) == WOLFSSL_SUCCESS);
-        must(wolfSSL_CTX_no_ticket_TLSv13(ctx) == 0);
+        use_no_tickets(ctx);
         return;
     }
     must(wolfSSL_CTX_set_TicketEncCb(ctx, on_ticket) == WOLFSSL_SUCCESS);
@@ -549,23 +558,30 @@ check_handshake(const struct material *m)
                      tls_error_text(error));
 }
 
-err_t
-tls_context_new(const struct tls_settings *settings, unsigned shards,
-                struct tls_context **ret_context, struct file_problem *ret_problem)
+static struct tls_context *
+context_alloc(unsigned shards)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     must(shards > 0 && pthread_once(&once, library_begin) == 0);
-    err_t err = check_settings(settings, ret_problem);
-    if (err != OK)
-        return err;
     struct tls_context *context = mem_zalloc(sizeof *context);
     context->magic = TLS_CONTEXT_MAGIC;
     atomic_init(&context->references, 1);
     context->shards = shards;
-    context->identity = settings->identity;
     context->ctxs = mem_zalloc(shards * sizeof(WOLFSSL_CTX *));
-    context->alpn = settings->alpn ? mem_strdup(settings->alpn) : NULL;
     context->expires_s = INT64_MAX;
+    return context;
+}
+
+err_t
+tls_context_new(const struct tls_settings *settings, unsigned shards,
+                struct tls_context **ret_context, struct file_problem *ret_problem)
+{
+    err_t err = check_settings(settings, ret_problem);
+    if (err != OK)
+        return err;
+    struct tls_context *context = context_alloc(shards);
+    context->identity = settings->identity;
+    context->alpn = settings->alpn ? mem_strdup(settings->alpn) : NULL;
     struct material m = {.settings = settings, .context = context, .problem = ret_problem};
     err = read_files(&m);
     if (err == OK)
@@ -583,6 +599,48 @@ tls_context_new(const struct tls_settings *settings, unsigned shards,
     return OK;
 }
 
+// ---- Of nodes -----------------------------------------------------------------------------------
+
+// wolfSSL takes certificates where no key was agreed on. A node has none, and believes none.
+static int
+on_stranger(int good, WOLFSSL_X509_STORE_CTX *store)
+{
+    (void)good, (void)store;
+    return 0;
+}
+
+static WOLFSSL_CTX *
+node_ctx(WOLFSSL_METHOD *method)
+{
+    WOLFSSL_CTX *ctx = wolfSSL_CTX_new(method);
+    must(ctx != NULL);
+    wolfSSL_CTX_SetIORecv(ctx, tls_on_receive);
+    wolfSSL_CTX_SetIOSend(ctx, tls_on_send);
+    (void)wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
+    wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_EXCEPT_PSK, on_stranger);
+    must(wolfSSL_CTX_set_cipher_list(ctx, NODE_SUITE) == WOLFSSL_SUCCESS);
+    return ctx;
+}
+
+struct tls_context *
+tls_context_of_nodes(const struct node_keys *keys, unsigned shards)
+{
+    struct tls_context *context = context_alloc(shards);
+    context->psk = tls_psk_of_nodes(keys);
+    context->dial_identity = mem_strdup(keys->keys[0].identity);
+    context->dial_ctxs = mem_zalloc(shards * sizeof(WOLFSSL_CTX *));
+    for (unsigned i = 0; i < shards; i++) {
+        context->ctxs[i] = node_ctx(wolfTLSv1_3_server_method());
+        wolfSSL_CTX_set_psk_server_callback(context->ctxs[i], tls_on_psk);
+        use_no_tickets(context->ctxs[i]);
+        context->dial_ctxs[i] = node_ctx(wolfTLSv1_3_client_method());
+        wolfSSL_CTX_set_psk_client_callback(context->dial_ctxs[i], tls_on_psk_dial);
+    }
+    return context;
+}
+
+// ---- References ---------------------------------------------------------------------------------
+
 struct tls_context *
 tls_context_ref(struct tls_context *context)
 {
@@ -590,6 +648,15 @@ tls_context_ref(struct tls_context *context)
     // Whoever calls holds a reference, so it cannot go meanwhile: no order is needed.
     must(atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed) > 0);
     return context;
+}
+
+static void
+ctxs_free(WOLFSSL_CTX **ctxs, unsigned count)
+{
+    for (unsigned i = 0; ctxs && i < count; i++)
+        if (ctxs[i])
+            wolfSSL_CTX_free(ctxs[i]);
+    mem_free((void *)ctxs);
 }
 
 void
@@ -603,10 +670,9 @@ tls_context_unref(struct tls_context *context)
     must(before > 0);
     if (before > 1)
         return;
-    for (unsigned i = 0; i < context->shards; i++)
-        if (context->ctxs[i])
-            wolfSSL_CTX_free(context->ctxs[i]);
-    mem_free(context->ctxs);
+    ctxs_free(context->ctxs, context->shards);
+    ctxs_free(context->dial_ctxs, context->shards);
+    mem_free(context->dial_identity);
     tls_psk_free(context->psk);
     tls_tickets_free(context->tickets);
     secret_file_free(&context->ocsp);

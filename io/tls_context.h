@@ -1,13 +1,13 @@
 // tls_context.h - what a listener's TLS connections have in common.
 //
 // Job:    certificate, key, trusted CAs, revocation lists, pre-shared keys, ticket keys, OCSP
-//         response, versions and suites: read from files and checked as a whole.
+//         response, versions and suites: read from files and checked as a whole. Or the keys of a
+//         cluster's nodes, for those who come and for those to whom we go.
 // Owner:  counted references: the listener's, and one of each connection. A reload makes another
 //         context; handshakes that have begun keep theirs.
 // Thread: made by a thread that may read the disk; constant afterwards. Each shard has a
-// WOLFSSL_CTX
-//         of its own: no contention on wolfSSL's locks, and its OCSP request is not for two
-//         threads.
+//         WOLFSSL_CTX of its own: no contention on wolfSSL's locks, and its OCSP request is not for
+//         two threads.
 // Memory: the certificates, once for each shard. Keys are wiped at the end.
 // Limits: files of TLS_FILE_MAX bytes, TLS_CA_FILES_MAX files of capath, TLS_CHAIN_MAX certificates
 //         of our own.
@@ -47,6 +47,7 @@ struct tls_settings {
     bool require_certificate;
 };
 
+struct node_keys;
 struct WOLFSSL;
 struct WOLFSSL_CTX;
 struct WOLFSSL_X509_STORE_CTX;
@@ -56,8 +57,10 @@ struct tls_context {
     _Atomic uint32_t references;
     unsigned shards;
     enum tls_identity identity;
-    struct WOLFSSL_CTX **ctxs; // one for each shard
-    struct tls_psk *psk;       // NULL = certificates
+    struct WOLFSSL_CTX **ctxs;      // one for each shard
+    struct WOLFSSL_CTX **dial_ctxs; // the same for connections that we dial; NULL = not of nodes
+    char *dial_identity;            // ... with this key of psk
+    struct tls_psk *psk;            // NULL = certificates
     struct tls_tickets *tickets;
     struct secret_file ocsp;
     char *alpn;        // NULL = clients' offers are not looked at
@@ -68,6 +71,9 @@ struct tls_context {
 // Returns new. ERR_CONFIG: the problem names file and reason.
 NODISCARD err_t tls_context_new(const struct tls_settings *settings, unsigned shards,
                                 struct tls_context **ret_context, struct file_problem *ret_problem);
+// Of nodes: TLS 1.3 with one of these keys and a Diffie-Hellman exchange, and no other way in.
+// Copies the keys; returns new.
+struct tls_context *tls_context_of_nodes(const struct node_keys *keys, unsigned shards);
 struct tls_context *tls_context_ref(struct tls_context *context); // ON_ANY; returns new reference
 void tls_context_unref(struct tls_context *context);              // ON_ANY; takes; NULL is fine
 
@@ -84,6 +90,9 @@ int tls_on_send(struct WOLFSSL *ssl, char *from, int len, void *arg);
 int tls_on_verify(int good, struct WOLFSSL_X509_STORE_CTX *store);
 unsigned int tls_on_psk(struct WOLFSSL *ssl, const char *identity, unsigned char *ret_key,
                         unsigned int key_max);
+unsigned int tls_on_psk_dial(struct WOLFSSL *ssl, const char *hint, char *ret_identity,
+                             unsigned int identity_max, unsigned char *ret_key,
+                             unsigned int key_max);
 
 // ---- tls_check.c --------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@
 #include "core/base/mem.h"
 #include "core/base/utf8.h"
 
+#include "core/cluster.h"
+
 #define PSK_MAGIC 0x70736b73u
 
 struct entry {
@@ -131,6 +133,29 @@ tls_psk_load(const char *path, struct tls_psk **ret_psk, struct file_problem *re
     }
     *ret_psk = psk;
     return OK;
+}
+
+struct tls_psk *
+tls_psk_of_nodes(const struct node_keys *keys)
+{
+    must(keys->count > 0 && keys->count <= ARRAY_LEN(keys->keys));
+    _Static_assert(NODE_KEY_LEN <= TLS_PSK_KEY_MAX && NODE_KEY_NAME_LEN <= TLS_PSK_IDENTITY_MAX,
+                   "they fit");
+    struct tls_psk *psk = mem_zalloc(sizeof *psk);
+    psk->magic = PSK_MAGIC;
+    psk->file.len = (uint32_t)(keys->count * sizeof keys->keys[0].identity);
+    psk->file.data = mem_alloc(psk->file.len);
+    for (uint32_t i = 0; i < keys->count; i++) {
+        const struct node_key *key = &keys->keys[i];
+        uint8_t *identity = psk->file.data + i * sizeof key->identity;
+        struct entry *entry = entry_add(psk);
+        memcpy(identity, key->identity, sizeof key->identity);
+        memcpy(entry->key, key->bytes, sizeof key->bytes);
+        entry->identity = (const char *)identity;
+        entry->key_len = sizeof key->bytes;
+    }
+    qsort(psk->entries, psk->count, sizeof *psk->entries, compare);
+    return psk;
 }
 
 void

@@ -5,6 +5,7 @@
 // known from what it took and what it gave.
 #include "io/websocket.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/types.h>
@@ -32,11 +33,15 @@ websocket_new(void)
     return ws;
 }
 
+// What was in its buffer may have been a password. It holds bytes and numbers, and no memory of its
+// own, so it can be wiped as a whole.
 static void
 free_frames(struct websocket *ws)
 {
-    if (ws->frames)
+    if (ws->frames) {
+        mem_wipe(ws->frames, malloc_usable_size(ws->frames));
         wslay_frame_context_free(ws->frames);
+    }
     ws->frames = NULL;
 }
 

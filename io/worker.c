@@ -70,6 +70,10 @@ struct worker {
     uint64_t window_ms, window_us; // when it began
     uint64_t slept_us;             // in it
     uint64_t calm_since_ms;
+    // The tick: when it began, as exactly as is known without asking the clock for it; and whether
+    // the one before ended in a sleep, and so was counted.
+    uint64_t tick_us;
+    bool slept;
     uint32_t hot_windows; // one after the other
 };
 
@@ -276,7 +280,7 @@ work(struct worker *worker, uint64_t now_ms)
 static uint64_t
 wait_until(const struct worker *worker, uint64_t now_ms)
 {
-    uint64_t due = UINT64_MAX, mailed = 0;
+    uint64_t due = worker->broker->watched ? now_ms + BROKER_BEAT_MS : UINT64_MAX, mailed = 0;
     for (unsigned i = 0; i < worker->lane_count; i++) {
         due = min_u64(due, lane_wait_until(worker->lanes[i]));
         mailed |= worker->lanes[i]->shard->mailed;
@@ -309,14 +313,36 @@ get_up(const struct worker *worker)
 }
 
 static void
+end_tick(struct worker *worker, uint64_t now_us)
+{
+    // A millisecond is named by its begin, which may be before the last sleep ended.
+    uint64_t us = now_us > worker->tick_us ? now_us - worker->tick_us : 0;
+    durations_add(&worker->broker->beats[worker->index].ticks, us);
+}
+
+static void
+begin_tick(struct worker *worker, uint64_t now_ms)
+{
+    atomic_store_explicit(&worker->broker->beats[worker->index].ms, now_ms, memory_order_relaxed);
+    if (!worker->slept) {
+        end_tick(worker, now_ms * 1000);
+        worker->tick_us = now_ms * 1000;
+    }
+    worker->slept = false;
+}
+
+static void
 sleep_until(struct worker *worker, uint64_t until_ms, uint64_t now_ms)
 {
     for (unsigned i = 0; i < worker->lane_count; i++)
         rcu_offline(worker->lanes[i]->shard->rcu);
     uint64_t from_us = clock_mono_us();
+    end_tick(worker, from_us);
     worker->io->ops->enter(worker->io,
                            until_ms == UINT64_MAX ? IO_WAIT_FOREVER : (int64_t)(until_ms - now_ms));
-    worker->slept_us += clock_mono_us() - from_us;
+    worker->tick_us = clock_mono_us();
+    worker->slept_us += worker->tick_us - from_us;
+    worker->slept = true;
     for (unsigned i = 0; i < worker->lane_count; i++)
         rcu_online(worker->lanes[i]->shard->rcu);
 }
@@ -340,6 +366,7 @@ worker_tick(struct worker *worker)
 {
     take_lanes(worker); // before the clock is read: a lane's time does not go back
     uint64_t now_ms = clock_mono_ms();
+    begin_tick(worker, now_ms);
     for (unsigned i = 0; i < worker->lane_count; i++)
         lane_begin(worker->lanes[i], now_ms);
     settle(worker);
@@ -425,7 +452,8 @@ serve(struct worker *worker)
     wake_arm(worker);
     lane_open(own);
     worker->window_ms = worker->calm_since_ms = clock_mono_ms();
-    worker->window_us = clock_mono_us();
+    worker->window_us = worker->tick_us = clock_mono_us();
+    worker->slept = true; // nothing yet to be counted
     if (worker->index != HOST && own->shard->config->gather_workers)
         gather(worker, worker->window_ms);
     while (!crew_stopping(worker->crew, worker->index))

@@ -31,8 +31,6 @@ struct listen_set;
 NODISCARD err_t listen_open(const struct config *config, unsigned workers,
                             struct listen_set **ret_set, char *ret_problem, size_t problem_len);
 void listen_close(struct listen_set *set); // takes; unlinks unix sockets; NULL is fine
-// "0.0.0.0:1883", "/run/x.sock", ... of listener i, for the log.
-const char *listen_text(const struct listen_set *set, uint32_t i);
 
 // What the worker's thread does with its new shard before it serves anybody: sessions are put back.
 // False: the worker does not start.

@@ -55,6 +55,8 @@ put_segment(struct blob_list *list, struct blob *blob, struct slice run, uint8_t
 void
 blob_list_add(struct blob_list *list, struct slice records)
 {
+    if (records.len == 0)
+        return; // and there may be no data
     struct blob *blob = list->count ? &list->blobs[list->count - 1] : NULL;
     uint8_t *segment = NULL;
     const uint8_t *at = records.data, *end = at + records.len, *run = at;

@@ -61,8 +61,7 @@ command_wanted(const struct config_options *options)
     return options->export_file || options->import_file || options->backup;
 }
 
-// ---- Export and import
-// --------------------------------------------------------------------------
+// ---- Export and import --------------------------------------------------------------------------
 
 static int
 transfer(const struct config_options *options, const struct config *config)
@@ -96,8 +95,7 @@ transfer(const struct config_options *options, const struct config *config)
     return 0;
 }
 
-// ---- Backup
-// -------------------------------------------------------------------------------------
+// ---- Backup -------------------------------------------------------------------------------------
 
 // The newest copy in the folder, "" when there is none: their names sort by
 // time.

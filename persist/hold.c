@@ -168,7 +168,9 @@ piece_of(struct hold *hold, struct side *side, struct hold_piece *ret)
         if (side->included == 0 && end == side->bytes_done)
             return false; // nothing before the bond that waits
     }
-    ret->records = slice_of(batch->bytes + side->bytes_done, end - side->bytes_done);
+    ret->records = (struct slice){0}; // a batch that has bonds alone has no bytes at all
+    if (end > side->bytes_done)
+        ret->records = slice_of(batch->bytes + side->bytes_done, end - side->bytes_done);
     ret->finished = whole ? batch : NULL;
     uint32_t given = whole ? in_batch : side->included;
     side->included -= given;

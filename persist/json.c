@@ -187,6 +187,27 @@ set_source(json_t *object, const struct record *record)
            set_fields(source, &json_source, record);
 }
 
+// ---- What other nodes of a cluster have to know -------------------------------------------------
+
+static bool
+set_claim(json_t *object, const struct record *record)
+{
+    return record->claim == 0 ||
+           json_object_set_new(object, "claim", number_json(record->claim)) == 0;
+}
+
+static bool
+set_stamp(json_t *object, const struct record *record)
+{
+    if (record->stamp.at == 0)
+        return true;
+    json_t *stamp = json_object();
+    json_t *node = json_base64_of(slice_of(record->stamp.node, STAMP_NODE_LEN));
+    return json_object_set_new(object, "stamp", stamp) == 0 &&
+           json_object_set_new(stamp, "at", number_json(record->stamp.at)) == 0 &&
+           json_object_set_new(stamp, "node_base64", node) == 0;
+}
+
 err_t
 json_write(FILE *out, const struct record *record)
 {
@@ -198,8 +219,10 @@ json_write(FILE *out, const struct record *record)
     err_t err = ERR_MALFORMED;
     if (json_object_set_new(object, "type", json_string(kind->type)) == 0 &&
         set_fields(object, kind, record) &&
-        (record->kind != JOURNAL_SESSION || set_will(object, record)) &&
-        (record->kind != JOURNAL_RETAIN || set_source(object, record)))
+        (record->kind != JOURNAL_SESSION ||
+         (set_will(object, record) && set_claim(object, record))) &&
+        (record->kind != JOURNAL_RETAIN ||
+         (set_source(object, record) && set_stamp(object, record))))
         err = OK;
     if (err == OK && (json_dumpf(object, out, JSON_COMPACT) != 0 || fputc('\n', out) == EOF))
         err = ERR_IO;

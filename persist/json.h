@@ -13,7 +13,8 @@
 // A payload is "payload" where it is text, else "payload_base64". MQTT 5 properties are an object
 // in the order of the packet, "properties" (a retained message's "source" is one as well, who
 // published it, where there were rules for that); what does not read back as the same bytes that
-// way is "props_base64". Numbers beyond 2^63 - 1 are strings of digits.
+// way is "props_base64". Numbers beyond 2^63 - 1 are strings of digits. Sessions and retained
+// messages of a cluster's node have a "claim" and a "stamp", by which nodes decide what is later.
 #ifndef TERN_PERSIST_JSON_H
 #define TERN_PERSIST_JSON_H
 

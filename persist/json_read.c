@@ -364,8 +364,9 @@ take_field(struct line *line, const json_t *object, const struct json_field *fie
 static bool
 is_known(const struct json_kind *kind, const char *name)
 {
-    static const char *const extra[] = {"type",    "will",           "properties", "props_base64",
-                                        "payload", "payload_base64", "source"};
+    static const char *const extra[] = {"type",         "will",    "properties",
+                                        "props_base64", "payload", "payload_base64",
+                                        "source",       "claim",   "stamp"};
     for (uint32_t i = 0; i < kind->count; i++)
         if (strcmp(kind->fields[i].name, name) == 0)
             return true;
@@ -392,18 +393,55 @@ take_object(struct line *line, json_t *object, const struct json_kind *kind, siz
     while (at && is_known(kind, json_object_iter_key(at)))
         at = json_object_iter_next(object, at);
     return fail(line, "\"%.60s\" is not known in a line of type \"%s\"",
-                at ? json_object_iter_key(at) : "will, source, properties or payload", kind->type);
+                at ? json_object_iter_key(at) : "will, claim, source, stamp, properties or payload",
+                kind->type);
+}
+
+// What only stores of a cluster have. *known: counts it.
+static err_t
+take_claim(struct line *line, size_t *known)
+{
+    const json_t *claim = json_object_get(line->tree, "claim");
+    *known += claim != NULL;
+    if (!claim || (number_of(claim, &line->record.claim) && line->record.claim != 0))
+        return OK;
+    return fail(line, "\"claim\" is %s, expected a number above 0", found(claim));
+}
+
+static err_t
+take_stamp(struct line *line, size_t *known)
+{
+    const json_t *stamp = json_object_get(line->tree, "stamp");
+    struct stamp *ret = &line->record.stamp;
+    struct slice node = {0};
+    *known += stamp != NULL;
+    if (!stamp)
+        return OK;
+    const json_t *at = json_object_get(stamp, "at");
+    const json_t *text = json_object_get(stamp, "node_base64");
+    bool good = json_object_size(stamp) == 2 && at && number_of(at, &ret->at) && ret->at != 0 &&
+                json_is_string(text) && json_base64_bytes(text, &node) &&
+                node.len == STAMP_NODE_LEN;
+    if (good)
+        memcpy(ret->node, node.data, STAMP_NODE_LEN);
+    mem_free(unconst(node.data));
+    return good ? OK
+                : fail(line, "\"stamp\": expected {\"at\":a number above 0,\"node_base64\":16 "
+                             "bytes}");
 }
 
 static err_t
 take_session(struct line *line, const struct json_kind *kind)
 {
     json_t *will = json_object_get(line->tree, "will");
+    size_t known = 2;
     if (!will)
         return fail(line, "no \"will\", expected null or an object");
     if (!json_is_null(will) && !json_is_object(will))
         return fail(line, "\"will\" is %s, expected null or an object", found(will));
-    err_t err = take_object(line, line->tree, kind, 2);
+    err_t err = take_claim(line, &known);
+    if (err == OK)
+        err = take_object(line, line->tree, kind, known);
     if (err || json_is_null(will))
         return err;
     line->record.has_will = true;
@@ -414,9 +452,12 @@ static err_t
 take_retained(struct line *line, const struct json_kind *kind)
 {
     json_t *source = json_object_get(line->tree, "source");
+    size_t known = source ? 2 : 1;
     if (source && !json_is_object(source))
         return fail(line, "\"source\" is %s, expected an object", found(source));
-    err_t err = take_object(line, line->tree, kind, source ? 2 : 1);
+    err_t err = take_stamp(line, &known);
+    if (err == OK)
+        err = take_object(line, line->tree, kind, known);
     return err || !source ? err : take_object(line, source, &json_source, 0);
 }
 

@@ -202,12 +202,15 @@ commit(struct committer *c) ON_PERSIST
     struct store *store = c->store;
     uint64_t trim = atomic_load_explicit(&store->shared.trim, memory_order_acquire);
     int rc = 0;
+    uint64_t from_us = clock_mono_us();
     if (c->blobs.count > 0)
         rc = wal_commit(&store->wal, &c->blobs, trim);
     if (rc != 0) {
         failed(c, rc);
         return;
     }
+    if (c->blobs.count > 0)
+        durations_add(&c->keeper->commit_times, clock_mono_us() - from_us);
     if (c->retry_ms != 0) {
         store_say(store, LOG_T_NOTICE, "Persistence: writing to %s works again.", store->path);
         atomic_store_explicit(&c->keeper->failing, false, memory_order_relaxed);

@@ -20,8 +20,9 @@ struct upgrade {
     uint32_t from;
     int (*step)(struct state *state, MDB_txn *txn); // NULL: all that is there has the new form
 };
-// From 2 on there are settings, and a RETAIN record may say who published the message.
-static const struct upgrade upgrades[] = {{1, NULL}};
+// From 2 on there are settings, and a RETAIN record may say who published the message; from 3 on
+// when, and have no payload.
+static const struct upgrade upgrades[] = {{1, NULL}, {2, NULL}};
 
 static int
 put_version(struct state_txn *txn, uint32_t version)

@@ -9,8 +9,9 @@
 #include "persist/env.h"
 #include "persist/table.h"
 
-// Version 2 has settings among the retained messages, and who published them; else it is version 1.
-#define STATE_VERSION      2u
+// Version 2 has settings among the retained messages, and who published them; version 3 stamps of
+// these, and what was cleared, for other nodes; else they are version 1.
+#define STATE_VERSION      3u
 #define STATE_VERSION_READ 1u // from here on all rows are rows of this version, too
 
 struct state_meta {

@@ -123,16 +123,17 @@ fold_if_due(struct folder *f) ON_PERSIST
 // ---- The loop -----------------------------------------------------------------------------------
 
 static void
-backup(struct folder *f, char *to) ON_PERSIST
+backup(struct folder *f, struct store_copy *copy) ON_PERSIST
 {
     uint64_t begin = clock_mono_ms();
-    int rc = fold(f, 0) ? store_copy(f->store, to) : MDB_PANIC;
+    const char *to = copy->folder;
+    int rc = fold(f, 0) ? store_copy(f->store, to, copy->replace) : MDB_PANIC;
     if (rc == 0)
         store_say(f->store, LOG_T_NOTICE, "Persistence: backup to %s done in %llu ms.", to,
                   (unsigned long long)(clock_mono_ms() - begin));
     else
         store_say(f->store, LOG_T_ERROR, "Persistence: backup to %s failed: %s.", to, env_text(rc));
-    mem_free(to);
+    store_copy_done(copy, rc);
 }
 
 static bool
@@ -166,9 +167,9 @@ round_once(struct folder *f) ON_PERSIST
     else if (fold(f, 0)) // all of it: what is asked for may have come last
         page_desk_answer(f->desk);
     page_desk_push(f->desk);
-    char *to = atomic_exchange(&f->store->shared.backup, NULL);
-    if (to)
-        backup(f, to);
+    struct store_copy *copy = atomic_exchange(&f->store->shared.backup, NULL);
+    if (copy)
+        backup(f, copy);
     if (clock_mono_ms() - f->folded_ms >= IDLE_MS)
         window_release(f->window);
     store_sleep(&f->keeper->state_thread, wait_ms(f), anything_to_do, f);

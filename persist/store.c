@@ -144,7 +144,7 @@ store_stop(struct store *store)
     atomic_store(&store->shared.stop_state, true);
     keeper_wake(&store->keeper->state_thread);
     (void)pthread_join(store->state_thread, NULL);
-    mem_free(atomic_exchange(&store->shared.backup, NULL));
+    store_copy_done(atomic_exchange(&store->shared.backup, NULL), ECANCELED);
     store->running = false;
     store->broker = NULL;
     store->keeper = NULL;
@@ -156,11 +156,20 @@ store_stop(struct store *store)
 }
 
 void
-store_backup(struct store *store, const char *folder)
+store_copy_to(struct store *store, struct store_copy *copy)
 {
-    must(store->magic == STORE_MAGIC);
-    // Of two requests at once the later one counts.
-    mem_free(atomic_exchange(&store->shared.backup, mem_strdup(folder)));
+    must(store->magic == STORE_MAGIC && copy->folder[0] != '\0');
+    atomic_store(&copy->done, false);
+    store_copy_done(atomic_exchange(&store->shared.backup, copy), ECANCELED);
     if (store->running)
         keeper_wake(&store->keeper->state_thread);
+}
+
+void
+store_backup(struct store *store, const char *folder)
+{
+    struct store_copy *copy = mem_zalloc(sizeof *copy);
+    copy->folder = mem_strdup(folder);
+    copy->unowned = true;
+    store_copy_to(store, copy);
 }

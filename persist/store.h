@@ -9,6 +9,8 @@
 #ifndef TERN_PERSIST_STORE_H
 #define TERN_PERSIST_STORE_H
 
+#include <stdatomic.h>
+
 #include "core/base/err.h"
 #include "core/base/log.h"
 
@@ -68,12 +70,22 @@ NODISCARD err_t store_put_settings(struct store *store, const struct record *rec
 NODISCARD err_t store_start(struct store *store, struct broker *broker);
 void store_stop(struct store *store);
 
-// ---- Whole stores
-// --------------------------------------------------------------------------------
+// ---- Whole stores -------------------------------------------------------------------------------
 
 // A consistent, compacted copy of state and log in a new folder, while the store runs; on the state
 // thread, as soon as it can. Asynchronous: the log tells how it ended. ON_ANY.
 void store_backup(struct store *store, const char *folder);
+// The same for who wants to know. Of two that wait at once the later one counts.
+struct store_copy {
+    const char *folder; // borrowed until it is done
+    bool replace;       // a store in that place gives way, if nobody has it open
+    int done_fd;        // an eventfd, written when it is done
+    char problem[256];  // what went wrong; "" = nothing
+    _Atomic bool done;  // until then it is the store's
+    bool unowned;       // the store's own
+};
+// ON_ANY.
+void store_copy_to(struct store *store, struct store_copy *copy);
 
 // Everything, as records that make an equal store: SESSION, its SUBSCRIBE, RECEIVED, then MESSAGE
 // before the first ENQUEUE that names it, STATE for released ones; SETTING and RETAIN. Without

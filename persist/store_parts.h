@@ -40,7 +40,7 @@ struct CACHE_ALIGNED store_shared {
     _Atomic uint32_t waiting;   // state thread: page requests wait for a commit: soon, please
     _Atomic uint64_t positions[TRIE_SHARDS_MAX]; // log thread: on the disk up to here
     atomic_bool stop_log, stop_state;
-    _Atomic(char *) backup; // any: a folder, for the state thread to take
+    _Atomic(struct store_copy *) backup; // any: for the state thread to take
 };
 
 struct store {
@@ -90,8 +90,13 @@ void *state_thread_main(void *arg); // state_thread.c
 int store_fold(struct store *store, struct window *window, uint64_t until, uint64_t keep);
 // Waits until the thread is woken, or for ms. `ready` is asked after the flag is set.
 void store_sleep(struct keeper_thread *thread, uint64_t ms, bool (*ready)(void *arg), void *arg);
-// A copy in a folder that does not exist yet (copy.c). On the state thread. 0 or errno's or LMDB's
-// numbers.
-int store_copy(struct store *store, const char *folder);
+
+// ---- copy.c -------------------------------------------------------------------------------------
+
+// A copy in a folder that does not exist yet; with replace, in the place of another store. On the
+// state thread. 0 or errno's or LMDB's numbers.
+int store_copy(struct store *store, const char *folder, bool replace);
+// Takes; NULL is fine. rc: what became of it; of a copy that somebody waits for he is told.
+void store_copy_done(struct store_copy *copy, int rc);
 
 #endif

@@ -164,8 +164,13 @@ export_retained(struct exporter *e)
     int rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
     while (rc == 0) {
         struct slice payload;
+        struct record record = {.msg.payload.len = 1};
         rc = table_open(TABLE_RETAINED, &k, &v, &payload);
-        if (rc == 0 && payload.len > 0 && payload.data[0] != JOURNAL_RETAIN_CLEAR)
+        bool is_there = payload.len > 0 && payload.data[0] != JOURNAL_RETAIN_CLEAR;
+        if (rc == 0 && is_there && payload.data[0] == JOURNAL_RETAIN)
+            rc = table_record(payload, JOURNAL_RETAIN, &record);
+        // What was cleared is of interest to other nodes alone.
+        if (rc == 0 && is_there && record.msg.payload.len > 0)
             rc = tell_row(e, TABLE_RETAINED, &k, &v, payload.data[0]);
         if (rc == 0)
             rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);

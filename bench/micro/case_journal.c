@@ -48,7 +48,8 @@ append_all(struct desk *desk, bool cancel)
 {
     for (uint32_t i = 0; i < BATCH; i++) {
         uint64_t seq = desk->seq++;
-        uint64_t at = journal_enqueue(desk->journal, desk->session, seq, &desk->entries[i], 0);
+        uint64_t at =
+            journal_enqueue(desk->journal, desk->session, seq, &desk->entries[i], 0, JOURNAL_NOW);
         if (cancel)
             journal_entry_done(desk->journal, desk->session, seq, (uint32_t)at);
     }

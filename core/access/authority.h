@@ -1,8 +1,7 @@
 // authority.h - all that answers come from, as loaded at one time.
 //
 // Job:    what the files of a configuration say, for each listener; one struct that is replaced as
-// a
-//         whole.
+//         a whole.
 // Owner:  counted: the service, and each thread while it answers. Thread: any; immutable.
 // Memory: what the files hold; files that several listeners share are there once.
 // Limits: those of the files.

@@ -84,6 +84,7 @@ compile_role(struct acl_builder *builder, struct dynsec_role *role)
 {
     role->list = acl_builder_list(builder);
     must(role->list != 0); // the first one is for all
+    acl_builder_name(builder, role->list, role->object.name);
     for (enum dynsec_acl_type type = 0; type < DYNSEC_ACL_TYPES; type++)
         for (uint32_t i = 0; i < role->acls[type].count; i++)
             compile_acl(builder, role, type, &role->acls[type].items[i]);

@@ -6,6 +6,7 @@
 // belong to libcurl's multi handle, which keeps them.
 #include "core/access/http_hook.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/random.h>
@@ -537,10 +538,32 @@ run(void *arg)
 
 // ---- From other threads -------------------------------------------------------------------------
 
+// What libcurl sends has passwords, and its copies are not left behind.
+static void
+wiping_free(void *memory)
+{
+    if (memory)
+        mem_wipe(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
+static void *
+wiping_realloc(void *memory, size_t size)
+{
+    void *larger = malloc(size);
+    if (!larger || !memory)
+        return larger;
+    size_t before = malloc_usable_size(memory);
+    memcpy(larger, memory, before < size ? before : size);
+    wiping_free(memory);
+    return larger;
+}
+
 static void
 start_libcurl(void)
 {
-    CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
+    CURLcode rc = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc,
+                                       strdup, calloc);
     must(rc == CURLE_OK);
 }
 

@@ -1,9 +1,10 @@
 // password_hash.h - a password as a password file holds it.
 //
 // Job:    the forms that mosquitto's files know and two for SCRAM: read, written, computed,
-// checked. Owner:  the caller. Thread: any but workers (a check takes milliseconds). Memory:
-// argon2id's parameter, while it is computed; the rest is the stack. Secrets are wiped. Limits:
-// PASSWORD_*_MAX, which keep one check below about four seconds and 256 MiB.
+//         checked.
+// Owner:  the caller. Thread: any but workers (a check takes milliseconds).
+// Memory: argon2id's parameter, while it is computed; the rest is the stack. Secrets are wiped.
+// Limits: PASSWORD_*_MAX, which keep one check below about four seconds and 256 MiB.
 //
 //   $6$SALT$HASH                             SHA-512 of the password and the salt: mosquitto 1
 //   $7$ITERATIONS$SALT$HASH                  PBKDF2-HMAC-SHA-512: mosquitto 2

@@ -64,6 +64,13 @@ slice_equal(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+static inline bool
+slice_begins(struct slice a, const char *with)
+{
+    size_t len = strlen(with);
+    return a.len >= len && memcmp(a.data, with, len) == 0;
+}
+
 static inline uint64_t
 min_u64(uint64_t a, uint64_t b)
 {

@@ -17,5 +17,16 @@ NODISCARD err_t hash_key_random(struct hash_key *ret_key);
 uint64_t hash_bytes(const struct hash_key *key, const void *data, size_t len);
 // A bijective finaliser, for integers.
 uint64_t hash_u64(const struct hash_key *key, uint64_t value);
+// The bits in the other order. A table of 2^n buckets by a hash's last bits, walked in the order of
+// the hashes so read, may grow meanwhile: a bucket is a range of them, and is split into its
+// halves.
+static inline uint32_t
+hash_mirror(uint32_t bits)
+{
+    bits = (bits & 0x55555555u) << 1 | (bits >> 1 & 0x55555555u);
+    bits = (bits & 0x33333333u) << 2 | (bits >> 2 & 0x33333333u);
+    bits = (bits & 0x0f0f0f0fu) << 4 | (bits >> 4 & 0x0f0f0f0fu);
+    return __builtin_bswap32(bits);
+}
 
 #endif

@@ -62,6 +62,20 @@ struct log {
     struct log_sink *sink;
 };
 
+const char *const log_type_names[LOG_TYPES] = {"error",       "warning",    "notice",
+                                               "information", "debug",      "subscribe",
+                                               "unsubscribe", "websockets", "internal"};
+
+bool
+log_types_of(struct slice name, uint32_t *ret_types)
+{
+    *ret_types = slice_equal(name, slice_str("all")) ? LOG_T_ALL : 0;
+    for (unsigned i = 0; i < LOG_TYPES && *ret_types == 0; i++)
+        if (slice_equal(name, slice_str(log_type_names[i])))
+            *ret_types = UINT32_C(1) << i;
+    return *ret_types != 0 || slice_equal(name, slice_str("none"));
+}
+
 // ---- The queue --------------------------------------------------------------------------------
 
 static inline uint64_t
@@ -309,6 +323,20 @@ log_close(struct log *log)
 }
 
 // ---- Logging ----------------------------------------------------------------------------------
+
+uint32_t
+log_types(const struct log *log)
+{
+    must(log->magic == LOG_MAGIC);
+    return atomic_load_explicit(&log->types, memory_order_relaxed);
+}
+
+void
+log_set_types(struct log *log, uint32_t types)
+{
+    must(log->magic == LOG_MAGIC && (types & ~(uint32_t)LOG_T_ALL) == 0);
+    atomic_store_explicit(&log->types, types, memory_order_relaxed);
+}
 
 bool
 log_wants(const struct log *log, enum log_type type)

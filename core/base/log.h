@@ -28,6 +28,10 @@ enum log_type {
 };
 #define LOG_T_DEFAULT (LOG_T_ERROR | LOG_T_WARNING | LOG_T_NOTICE | LOG_T_INFORMATION)
 #define LOG_T_ALL     0x1ff
+#define LOG_TYPES     9
+extern const char *const log_type_names[LOG_TYPES]; // by bit
+// LOG_T_* of one of these names, of "all" or "none". False: it is no type.
+bool log_types_of(struct slice name, uint32_t *ret_types);
 
 enum log_dest {
     LOG_D_STDERR = 1 << 0,
@@ -63,6 +67,10 @@ NODISCARD err_t log_open(const struct log_options *options, struct log **ret_log
 NODISCARD err_t log_reopen(struct log *log, const struct log_options *options);
 // Writes what is queued, ends the thread. Takes; NULL is fine.
 void log_close(struct log *log);
+
+// What is logged now; and from now on, until log_reopen. ON_ANY.
+uint32_t log_types(const struct log *log);
+void log_set_types(struct log *log, uint32_t types);
 
 // Cheap test before work that only a log line needs.
 bool log_wants(const struct log *log, enum log_type type);

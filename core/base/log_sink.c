@@ -253,11 +253,8 @@ put_text(struct log_sink *sink, struct slice text, bool json)
 static const char *
 type_name(enum log_type type)
 {
-    static const char *const names[] = {"error",       "warning",    "notice",
-                                        "information", "debug",      "subscribe",
-                                        "unsubscribe", "websockets", "internal"};
     must(type != 0 && (type & LOG_T_ALL) == type && (type & (type - 1)) == 0);
-    return names[__builtin_ctz((unsigned)type)];
+    return log_type_names[__builtin_ctz((unsigned)type)];
 }
 
 static int

@@ -1,12 +1,11 @@
 // log_sink.h - where log lines end up: their form and their destinations.
 //
 // Job:    renders records as plain or JSON lines, gathers them, writes whole lines to stderr,
-// stdout,
-//         a file, syslog.
+//         stdout, a file, syslog.
 // Owner:  the log thread (log.c). Thread: one at a time.
-// Memory: one buffer of LOG_SINK_BUFFER bytes. Limits: a destination that takes nothing for
-//         LOG_SINK_PATIENCE_MS loses lines until it takes some again; one whose reader is gone is
-//         left.
+// Memory: one buffer of LOG_SINK_BUFFER bytes.
+// Limits: a destination that takes nothing for LOG_SINK_PATIENCE_MS loses lines until it takes some
+//         again; one whose reader is gone is left.
 #ifndef TERN_CORE_BASE_LOG_SINK_H
 #define TERN_CORE_BASE_LOG_SINK_H
 

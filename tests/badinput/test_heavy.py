@@ -1,7 +1,7 @@
 """test_heavy.py - floods and bombs: memory stays bounded, others are served meanwhile.
 
 Each runs alone on the broker. A witness publishes to itself all the time; no round trip may take a
-second. Resident memory is compared with that after a warm-up of the same kind, so that only what
+second, beside what the machine itself is late. Resident memory is compared with that after a warm-up of the same kind, so that only what
 grows with the number of repetitions counts; fields are made large so that a leak shows.
 """
 import contextlib
@@ -23,7 +23,15 @@ class Witness(threading.Thread):
         self.client = t.client(version=4, timeout=20)
         self.topic = t.topic("witness")
         self.client.sub(self.topic)
-        self.worst, self.error, self.end = 0.0, None, False
+        self.worst, self.late, self.error, self.end = 0.0, 0.0, None, False
+        threading.Thread(target=self.measure_lateness, daemon=True).start()
+
+    def measure_lateness(self):
+        """How much later than it asked this program is woken: others have the CPUs, or its other threads run."""
+        while not self.end:
+            start = time.monotonic()
+            time.sleep(0.02)
+            self.late = max(self.late, time.monotonic() - start - 0.02)
 
     def run(self):
         try:
@@ -43,15 +51,15 @@ def others_served(t, seconds=1.0):
     witness.start()
     yield witness
     witness.end = True
-    witness.join(20)
+    witness.join(60)
     assert not witness.error, f"another client was harmed: {witness.error!r}"
-    limit = seconds * (5 if t.broker.sanitized() else 1)
-    assert witness.worst < limit, f"another client waited {witness.worst:.2f} s"
+    limit = seconds * (5 if t.broker.sanitized() else 1) + 3 * witness.late
+    assert witness.worst < limit, f"another client waited {witness.worst:.2f} s, the machine was {witness.late:.2f} s late"
 
 
 def growth(t, before, bound, what="memory"):
     """Waits a little for memory to come back; sanitizers keep what is freed, so they are excused."""
-    end = time.monotonic() + 3
+    end = time.monotonic() + 15
     while True:
         grown = t.broker.rss() - before
         if grown < bound or t.broker.sanitized():
@@ -168,7 +176,7 @@ def wildcard_bomb(t):
             start = time.monotonic()
             p.pub(base + "/".join("a" * 14), b"boom", 1)
             s.msg(b"boom")
-            assert time.monotonic() - start < 2
+            assert time.monotonic() - start < 8
         s.drop()
         time.sleep(0.3)
 
@@ -227,7 +235,7 @@ def subscriber_that_never_reads(t):
     with others_served(t):
         for _ in range(100):
             p.sock.sendall(one * 100)
-        p.ping(20)
+        p.ping(60)
         growth(t, before, 64 * MB)
         other = t.client()
         other.sub(t.topic())
@@ -254,7 +262,7 @@ def many_retained_topics(t):
         for at in range(0, 30000, 1000):
             p.sock.sendall(b"".join(publish(t.topic(f"{i:020}"), payload, retain=True, version=4)
                                     for i in range(at, at + 1000)))
-        p.ping(20)
+        p.ping(60)
 
     fill(b"x" * 100)
     fill(b"")
@@ -278,7 +286,7 @@ def connect_and_close_in_a_row(t):
             c.send(data)
             c.close()
     # What is still on its way through the other worker may take the session over once more.
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while True:
         with contextlib.suppress(mqtt.Closed, OSError):
             t.raw().open(t.cid("k04"), 4).ping()

@@ -1,4 +1,5 @@
 """test_sequences.py - the cases that need more than one string of bytes, and time."""
+import contextlib
 import time
 
 import mqtt
@@ -10,7 +11,7 @@ from mqtt import (CONNACK, NEVER, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBA
 BROKERS = {"small": "receive_maximum 10\nconnect_timeout 3"}
 
 
-def settled(c, *kinds, timeout=5):
+def settled(c, *kinds, timeout=30):
     """One of the packet types, or the close."""
     try:
         got = c.recv(timeout)
@@ -44,8 +45,8 @@ def one_byte_a_segment(t):
 def many_user_properties_in_connect(t):
     start = time.monotonic()
     c = t.hello("x", props={"user_property": [("a", "b")] * 20000})
-    assert c.recv(3).reason in (0, 0x95, 0x97, 0x9B)
-    assert time.monotonic() - start < 2
+    assert c.recv().reason in (0, 0x95, 0x97, 0x9B)
+    assert time.monotonic() - start < 10
 
 
 @case("C30")
@@ -61,7 +62,7 @@ def very_deep_topics(t):
     p = t.client()
     p.send(publish("/" * 65535, b"", 1, 2, retain=True))
     settled(p, PUBACK)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
 
 
 @case("C31", versions=(4, 5))
@@ -70,7 +71,7 @@ def publish_to_sys(t):
     watch.sub("$SYS/broker/spoof", qos=1)
     p = t.client().send(publish("$SYS/broker/spoof", b"x", 1, 1, retain=True, version=t.version))
     try:
-        got = p.recv(0.3)
+        got = p.recv(30 if t.v5 else 0.3)
         assert not t.v5 or got.reason == 0x87, got
     except (TimeoutError, mqtt.Closed):
         assert not t.v5
@@ -205,25 +206,33 @@ def take_overs_in_a_row(t):
             clients.pop(0).close()
     # They race each other to the broker, so any of them may have won; one that comes later wins for sure.
     time.sleep(0.5)
-    last = t.raw().hello(t.cid(), v, will=will)
-    last.expect(CONNACK, timeout=10)
-    for c in clients:
-        c.expect_closed(silent=True, timeout=10)
-    last.stash.clear()
-    last.ping()
+    end = time.monotonic() + 30
+    while True:  # what is still on its way through the other worker may take the session over once more
+        with contextlib.suppress(mqtt.Closed, OSError):
+            last = t.raw().hello(t.cid(), v, will=will)
+            last.recv_type(CONNACK)
+            for c in clients:
+                c.expect_closed(silent=True)
+            last.stash.clear()
+            last.ping()
+            return
+        assert time.monotonic() < end
+        clients.clear()
 
 
 @case("F03")
 def will_delay_longer_than_the_session(t):
     s = t.client()
     s.sub(t.topic())
-    will = will_of(t.topic(), b"w", props={"will_delay": 5})
-    t.client("w", clean=False, will=will, props={"session_expiry": 1}).drop()
+    will = will_of(t.topic(), b"w", props={"will_delay": 30})
+    t.client("w", clean=False, will=will, props={"session_expiry": 2}).drop()
     time.sleep(0.3)
-    again = t.client("w", clean=False, will=will, props={"session_expiry": 1})
-    s.expect_nothing(1.6)
+    again = t.client("w", clean=False, will=will, props={"session_expiry": 2})
+    s.expect_nothing(2.8)
     again.drop()
-    s.msg(b"w", timeout=3)
+    begin = time.monotonic()
+    s.msg(b"w")
+    assert time.monotonic() - begin < 10, "with the session, and not as late as its delay says"
     t.client("w", props={"session_expiry": 0}).bye()
     s.expect_nothing(0.3)
 
@@ -233,32 +242,32 @@ def silent_connections(t):
     silent = [t.raw() for _ in range(500)]
     t.serves()
     for c in silent:
-        c.expect_closed(silent=True, timeout=8)
+        c.expect_closed(silent=True)
 
 
 @case("K06", broker="small")
 def connect_at_one_byte_a_second(t):
-    c, data, start = t.raw(4), connect(t.cid(), 4), time.monotonic()
-    for i in range(8):
+    c, data, start = t.raw(4), connect(t.cid("x" * 20), 4), time.monotonic()
+    for i in range(len(data) - 1):
         c.send(data[i:i + 1])
         time.sleep(1)
         if c.reset:
             break
-    c.expect_closed(silent=True, timeout=1)
-    assert time.monotonic() - start < 7
+    assert c.reset and time.monotonic() - start < 12
+    c.expect_closed(silent=True)
 
 
 @case("K07", versions=(4, 5))
 def publish_at_two_bytes_a_second(t):
     c, data = t.client(keep_alive=2), publish(t.topic(), b"x" * 50, version=t.version)
     start = time.monotonic()
-    for i in range(0, 18, 2):
+    for i in range(0, 50, 2):
         c.send(data[i:i + 2])
         time.sleep(1)
         if c.reset:
             break
-    c.expect_closed(silent=True, timeout=1)
-    assert 2.5 < time.monotonic() - start < 6.5
+    assert c.reset and 2.5 < time.monotonic() - start < 15
+    c.expect_closed(silent=True)
 
 
 @case("K08", versions=(4, 5))

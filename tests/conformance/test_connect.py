@@ -256,7 +256,7 @@ def auth_flags_are_reserved(t):
 def server_keep_alive_is_told_and_used(t):
     c = t.client(keep_alive=60)
     assert c.connack.props["server_keep_alive"] == 2
-    c.expect_closed(0x8D, timeout=5)
+    c.expect_closed(0x8D)
     assert t.client(keep_alive=0).connack.props["server_keep_alive"] == 2
 
 

@@ -181,17 +181,20 @@ def pingreq_is_answered(t):
 
 @statement("5:MQTT-3.1.2-22", "311:MQTT-3.1.2-24")
 def silence_ends_the_connection(t):
-    start = time.monotonic()
-    c = t.client(keep_alive=1)
-    c.expect_closed(0x8D, timeout=4)
-    assert 1.3 <= time.monotonic() - start <= 2.8
+    took = []
+    while not took or took[-1] > 2.8:
+        assert len(took) < 3, took  # other tests have the CPUs as well: three times would not be chance
+        start = time.monotonic()
+        t.client(keep_alive=1).expect_closed(0x8D)
+        took.append(time.monotonic() - start)
+        assert took[-1] >= 1.3, took
 
 
 @test(versions=(3, 4, 5))
 def any_packet_keeps_the_connection(t):
-    c = t.client(keep_alive=1)
+    c = t.client(keep_alive=2)
     for i in range(4):
-        time.sleep(0.8)
+        time.sleep(1.4)
         c.send((mqtt.PING, publish(t.topic(), b"x", version=t.version))[i % 2])
     c.ping()
 
@@ -207,21 +210,20 @@ def keep_alive_zero_means_none(t):
 def dripping_half_a_packet_does_not_keep_the_connection(t):
     c = t.client(keep_alive=1)
     data = publish(t.topic(), b"x" * 100, version=t.version)
-    start = time.monotonic()
-    for i in range(12):
+    for i in range(60):
         c.send(data[i:i + 1])
         time.sleep(0.25)
         if c.reset:
             break
-    c.expect_closed(0x8D, timeout=1, silent=True)
-    assert time.monotonic() - start < 3.6
+    assert c.reset, "a byte now and then keeps it"
+    c.expect_closed(0x8D, silent=True)
 
 
 @test(versions=(4, 5))
 def messages_to_a_client_do_not_keep_it(t):
     c, p = t.client(keep_alive=1), t.client()
     c.sub(t.topic())
-    for i in range(8):
+    for i in range(16):
         p.pub(t.topic(), str(i))
         time.sleep(0.3)
     c.expect_closed(0x8D, timeout=1)
@@ -230,13 +232,12 @@ def messages_to_a_client_do_not_keep_it(t):
 @test(versions=(4,), broker="receive 5")
 def connect_must_come_in_time(t):
     silent, drip = t.raw(), t.raw()
-    start = time.monotonic()
-    data = mqtt.connect("x", 4)
-    for i in range(14):
+    data = mqtt.connect("x" * 60, 4)
+    for i in range(60):
         drip.send(data[i:i + 1])
         time.sleep(0.25)
         if drip.reset:
             break
-    silent.expect_closed(silent=True, timeout=2)
-    drip.expect_closed(silent=True, timeout=2)
-    assert time.monotonic() - start < 5
+    assert drip.reset, "a byte now and then keeps it"
+    silent.expect_closed(silent=True, timeout=1)  # long ago
+    drip.expect_closed(silent=True)

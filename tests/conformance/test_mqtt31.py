@@ -76,7 +76,7 @@ def speaks_with_newer_clients(t):
 @test(**OLD)
 def keep_alive_and_takeover(t):
     c = t.client("k", keep_alive=1)
-    c.expect_closed(timeout=3)
+    c.expect_closed()
     c = t.client("k")
     t.client("k").ping()
     c.expect_closed()

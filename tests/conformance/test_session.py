@@ -64,8 +64,8 @@ def expiry_absent_means_zero(t):
 
 @test
 def expiry_runs_from_the_close_not_from_connect(t):
-    c = t.durable("long", expiry=1)
-    time.sleep(2.2)
+    c = t.durable("long", expiry=3)
+    time.sleep(4.2)
     c.ping()
     c.bye()
     assert rejoin(t, "long")[1]
@@ -142,7 +142,7 @@ def offline_queue_is_bounded(t):
     got = []
     try:
         while True:
-            got.append(int(c.msg(timeout=0.4).payload))
+            got.append(int(c.msg(timeout=1.5).payload))
     except AssertionError:
         pass
     assert got == list(range(10 if t.v5 else 20)), got

@@ -104,36 +104,36 @@ def will_properties_are_forwarded(t):
     s, c = watched(t, will={"props": {**props, "message_expiry": 60, "will_delay": 0}})
     c.drop()
     got = s.msg(b"gone").props
-    assert 58 <= got.pop("message_expiry") <= 60 and got == props
+    assert 30 <= got.pop("message_expiry") <= 60 and got == props
 
 
 @statement("5:MQTT-3.1.3-9")
 def reconnect_in_time_cancels_the_will(t):
-    s, c = watched(t, will={"props": {"will_delay": 1}}, props={"session_expiry": 30})
+    s, c = watched(t, will={"props": {"will_delay": 2}}, props={"session_expiry": 30})
     c.drop()
     time.sleep(0.3)
     t.durable("w")
-    s.expect_nothing(1.8)
+    s.expect_nothing(2.8)
 
 
 @test
 def delayed_will_comes_after_the_delay(t):
-    s, c = watched(t, will={"props": {"will_delay": 1}}, props={"session_expiry": 30})
+    s, c = watched(t, will={"props": {"will_delay": 3}}, props={"session_expiry": 30})
     c.drop()
-    s.expect_nothing(0.7)
-    s.msg(b"gone", timeout=2)
+    s.expect_nothing(1)
+    s.msg(b"gone", timeout=15)
     s.expect_nothing()
 
 
 @test
 def delayed_will_comes_when_the_session_ends_first(t):
-    s, c = watched(t, will={"props": {"will_delay": 30}}, props={"session_expiry": 1})
+    s, c = watched(t, will={"props": {"will_delay": 30}}, props={"session_expiry": 3})
     c.drop()
-    s.expect_nothing(0.6)
-    s.msg(b"gone", timeout=3)
+    s.expect_nothing(1)
+    s.msg(b"gone", timeout=15)
     s, c = watched(t, will={"props": {"will_delay": 30}})  # the session ends with the connection
     c.drop()
-    s.msg(b"gone", timeout=1)
+    s.msg(b"gone", timeout=15)
 
 
 @test
@@ -142,7 +142,7 @@ def clean_start_ends_the_session_and_sends_its_delayed_will(t):
     c.drop()
     time.sleep(0.2)
     t.client("w")
-    s.msg(b"gone", timeout=2)
+    s.msg(b"gone", timeout=15)
 
 
 @test
@@ -157,14 +157,14 @@ def takeover_cancels_a_delayed_will(t):
 def disconnect_sets_the_expiry_that_bounds_the_delay(t):
     s, c = watched(t, will={"props": {"will_delay": 30}}, props={"session_expiry": 30})
     c.send(disconnect(4, {"session_expiry": 0}))
-    s.msg(b"gone", timeout=1.5)
+    s.msg(b"gone", timeout=15)
 
 
 @test(versions=(4, 5))
 def silent_client_is_dropped_and_its_will_published(t):
-    s, c = watched(t, keep_alive=1)
-    s.expect_nothing(1.0)
-    s.msg(b"gone", timeout=2)
+    s, c = watched(t, keep_alive=2)
+    s.expect_nothing(1)
+    s.msg(b"gone")
     c.expect_closed(0x8D)
 
 

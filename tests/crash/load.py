@@ -43,10 +43,10 @@ class Loop:
             self.node.dead()
 
     def run_until_dead(self):
-        assert self.run(self.node.dead, 30), "the broker did not end within 30 s of its signal"
+        assert self.run(self.node.dead, 60), "the broker did not end within 60 s of its signal"
         self.node.wait_end()
         # The kernel may close the connections later than the process ends.
-        assert self.run(lambda: not any(a.up for a in self.actors), 10), "connections outlive the broker by 10 s"
+        assert self.run(lambda: not any(a.up for a in self.actors), 30), "connections outlive the broker by 30 s"
 
     def close(self):
         for actor in self.actors:
@@ -371,7 +371,7 @@ class Subscriber(Actor):
         return {k for k, m in messages.items() if any(matches(f, m.topic) for f in self.filters)}
 
 
-def settle(loop, publishers, subscribers, quiet_s=4.0):
+def settle(loop, publishers, subscribers, quiet_s=10.0):
     """Everybody online; until all is acknowledged and delivered, or nothing has come for a while."""
     for actor in publishers + subscribers:
         actor.steady()

@@ -1,36 +1,20 @@
 """node.py - a broker with a store that is killed and started again."""
 import atexit
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
 
 import mqtt
-from broker import SANITIZER, Broker
-
-
-def quiet_port():
-    """A free port below those that the kernel hands out to clients: a client that knocks at such a port
-    while the broker is dead could be connected to itself, and the broker could not have its port back."""
-    while True:
-        port = random.SystemRandom().randrange(12000, 32000)
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
+from broker import SANITIZER, Broker, free_port
 
 
 class Node(Broker):
     kill_signal = signal.SIGKILL  # --gentle: SIGTERM, to tell the tests' mistakes from the broker's
 
     def __init__(self, config=""):
-        super().__init__(port=quiet_port())
+        super().__init__(port=free_port())
         self.store = self.dir / "store"
         self.store.mkdir()
         self.store.chmod(0o777)  # the broker may give up root before it opens the store
@@ -59,7 +43,7 @@ class Node(Broker):
         timer.daemon = True
         timer.start()
 
-    def wait_end(self, timeout=30):
+    def wait_end(self, timeout=60):
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -58,7 +58,7 @@ class Run:
 
     # -- plain clients of the harness, one exchange at a time --
 
-    def client(self, cid, version=mqtt.V5, clean=False, expiry=3600, timeout=10, **kw):
+    def client(self, cid, version=mqtt.V5, clean=False, expiry=3600, timeout=30, **kw):
         c = mqtt.Client(self.node.address, timeout=timeout)
         self.clients.append(c)
         if version == mqtt.V5:
@@ -78,14 +78,14 @@ class Run:
         return self.node.finish(keep)
 
 
-def collect(client, quiet_s=0.4, limit_s=10.0, enough=None):
+def collect(client, quiet_s=0.4, limit_s=30.0, enough=None):
     """All messages until enough(list) and then a silence, each acknowledged."""
     got, end, news = [], time.monotonic() + limit_s, time.monotonic()
     while time.monotonic() < end:
         try:
             packet = client.recv(0.05)
         except TimeoutError:
-            patience = quiet_s if enough is None or enough(got) else quiet_s + 2.5
+            patience = quiet_s if enough is None or enough(got) else quiet_s + 8
             if time.monotonic() - news > patience:
                 break
             continue

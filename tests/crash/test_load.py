@@ -29,8 +29,8 @@ class Load:
             *restless]
         self.absent = [Subscriber(loop, "absent-4", V4, ["load/#"], lag=5),
                        Subscriber(loop, "absent-5", V5, TOPICS[:3])]
-        ready = loop.run(lambda: all(s.ready for s in self.subscribers + self.absent), 20)
-        assert ready, "the subscribers had no SUBACK within 20 s"
+        ready = loop.run(lambda: all(s.ready for s in self.subscribers + self.absent), 60)
+        assert ready, "the subscribers had no SUBACK within 60 s"
         for actor in self.publishers + self.subscribers if storm else restless:
             actor.storm, actor.flap = storm, None if storm else (0.15, 0.15)
 
@@ -45,12 +45,12 @@ class Load:
         for s in self.absent:
             s.leave(clean=run.rng.random() < 0.5)
         goal = self.acked() + int(run.rng.uniform(0.02, 0.9) * self.budget * len(self.publishers))
-        loop.run(lambda: self.acked() >= goal, 15)
+        loop.run(lambda: self.acked() >= goal, 60)
         begin = self.acked()
         run.node.kill_in(run.rng.uniform(0, 0.03), number)
         loop.run_until_dead()
         run.tell(f"kill after {self.acked()} acknowledged")
-        assert begin, "nothing was acknowledged within 15 s"
+        assert begin, "nothing was acknowledged within 60 s"
 
     def come_back(self):
         begin = time.monotonic()
@@ -128,7 +128,7 @@ def queue_of(run, total):
     or after the last one is acknowledged."""
     loop = run.start_loop()
     subscriber = Subscriber(loop, "away", run.rng.choice((V4, V5)), ["queue/#"], lag=7)
-    assert loop.run(lambda: subscriber.ready, 10), "no SUBACK within 10 s"
+    assert loop.run(lambda: subscriber.ready, 60), "no SUBACK within 60 s"
     subscriber.leave()
     publishers = [Publisher(loop, f"q{n}", V4, 2 if n == 3 else 1, [f"queue/{n}"], window=100, sizes=(0, 60))
                   for n in range(4)]
@@ -150,7 +150,7 @@ def a_long_offline_queue(run):
     loop.run(lambda: all(p.done() for p in publishers) or time.monotonic() - loop.last_news > 30, 60)
     drain_partly(run, loop, subscriber)
     run.node.launch()
-    settle(loop, publishers, [subscriber], quiet_s=6)
+    settle(loop, publishers, [subscriber])
     for p in publishers:
         run.problems += check_publisher(p.cid, p.mine)
     run.problems += check_delivery("away", subscriber.filters, loop.messages, subscriber.events, run.node.kills)

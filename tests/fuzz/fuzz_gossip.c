@@ -3,6 +3,7 @@
 // answers with more than a table's worth of messages.
 #include "core/base/mem.h"
 
+#include "cluster/about.h"
 #include "cluster/gossip.h"
 #include "cluster/seal.h"
 
@@ -39,6 +40,25 @@ try_message(const uint8_t *data, size_t size)
             must(gossip_write_record(&writer, &record));
         // There is one way to say a thing.
         must((size_t)(writer.at - room) == size && memcmp(room, copy, size) == 0);
+    }
+    mem_free(copy);
+}
+
+// What a node says of itself, beside what membership needs.
+static void
+try_about(const uint8_t *data, size_t size)
+{
+    char version[NODE_VERSION_LEN + 1];
+    struct node_load load;
+    uint8_t digest[ABOUT_DIGEST_LEN], *copy = mem_alloc(size > 0 ? size : 1);
+    memcpy(copy, data, size);
+    struct slice bytes = slice_of(copy, size);
+    (void)about_has_no_store(bytes);
+    about_version(bytes, version);
+    must(memchr(version, '\0', sizeof version) != NULL);
+    if (about_load(bytes, &load)) {
+        about_write_digest(&load, digest);
+        must(memcmp(digest, copy, sizeof digest) == 0);
     }
     mem_free(copy);
 }
@@ -195,6 +215,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 4096)
         return 0;
+    try_about(data, size);
     try_message(data, size);
     try_seal(data, size);
     try_machine(data, size);

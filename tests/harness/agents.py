@@ -51,7 +51,7 @@ def coordinate(crowd, port, *options, start_only=False):
     return finish(process)
 
 
-def finish(process, timeout=60):
+def finish(process, timeout=200):
     out, errors = process.communicate(timeout=timeout)
     return process.returncode, json.loads(out) if out else None, errors
 
@@ -77,7 +77,7 @@ def good(result, count):
 
 
 def wait_listening(port):
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -89,7 +89,7 @@ def wait_listening(port):
 
 def wait_connections(broker, want):
     """Until the broker's process has so many established connections at its port."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     hexport = f":{broker.port:04X}"
     while True:
         lines = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]

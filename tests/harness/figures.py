@@ -19,7 +19,7 @@ class Figures:
             return
         self.now[got.topic.removeprefix("$SYS/broker/")] = got.payload.decode()
 
-    def wait(self, name, good=lambda value: value > 0, timeout=6):
+    def wait(self, name, good=lambda value: value > 0, timeout=30):
         """The figure of this name, once it is as wanted."""
         end = time.monotonic() + timeout
         while True:

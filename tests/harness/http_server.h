@@ -32,6 +32,7 @@ enum http_page_way {
     PAGE_RAW,     // body as it is, and the connection is closed
     PAGE_HANGS,   // until the server stops
     PAGE_SLOW,    // 100 ms, then as PAGE_ANSWERS
+    PAGE_SLOWER,  // a second: long enough for a busy machine to do something meanwhile
     PAGE_DRIPS,   // a byte of an endless body every 10 ms
     PAGE_FLOODS,  // 10 MiB of body
     PAGE_HEADS,   // headers without end
@@ -175,7 +176,8 @@ http_serve(struct http_client *client, const struct http_page *page)
 {
     switch (page->way) {
     case PAGE_SLOW:
-        http_sleep(100);
+    case PAGE_SLOWER:
+        http_sleep(page->way == PAGE_SLOW ? 100 : 1000);
         return http_answer(client, page->status, page->body);
     case PAGE_ANSWERS:
         return http_answer(client, page->status, page->body);

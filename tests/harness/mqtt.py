@@ -326,7 +326,7 @@ class Client:
 
     must_say_why = True  # MQTT 5: DISCONNECT before the server closes
 
-    def __init__(self, address, timeout=8.0, rcvbuf=None, over=None, source=None):
+    def __init__(self, address, timeout=30.0, rcvbuf=None, over=None, source=None):
         """over: tcp, tls, ws or wss; default: what TERN_TRANSPORT says. source: the address it comes from."""
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)

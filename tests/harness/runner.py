@@ -75,11 +75,11 @@ class Context:
         self.clients.append(c)
         return c
 
-    def hello(self, cid="", version=None, timeout=8.0, rcvbuf=None, **kw):
+    def hello(self, cid="", version=None, timeout=30.0, rcvbuf=None, **kw):
         version = version or self.version
         return self.raw(version, timeout=timeout, rcvbuf=rcvbuf).hello(cid, version, **kw)
 
-    def client(self, cid=None, version=None, timeout=8.0, rcvbuf=None, **kw):
+    def client(self, cid=None, version=None, timeout=30.0, rcvbuf=None, **kw):
         """A connected client; cid is a short name, made unique to the test."""
         version = version or self.version
         cid = self.cid(cid) if cid is not None else f"x{self.serial}n{len(self.clients)}"
@@ -96,7 +96,7 @@ class Context:
         c = self.client(version=4)
         c.sub(self.topic("alive"))
         c.pub(self.topic("alive"), b"yes")
-        c.msg(b"yes", timeout=5)
+        c.msg(b"yes")
         c.bye()
 
     def done(self):
@@ -104,7 +104,7 @@ class Context:
             c.close()
 
 
-def wait_for(condition, timeout=5.0, what="condition"):
+def wait_for(condition, timeout=30.0, what="condition"):
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true in {timeout} s"

@@ -38,7 +38,7 @@ class Program:
             self.lines.put(line.rstrip("\n"))
         self.lines.put(None)
 
-    def line(self, timeout=10):
+    def line(self, timeout=30):
         """The next line, or None at the end of the output."""
         try:
             text = self.lines.get(timeout=timeout)
@@ -47,7 +47,7 @@ class Program:
         self.seen.append(text)
         return text
 
-    def wait_line(self, part, timeout=10):
+    def wait_line(self, part, timeout=30):
         """Skips to a line that holds part."""
         end = time.monotonic() + timeout
         while True:
@@ -56,14 +56,14 @@ class Program:
             if part in text:
                 return text
 
-    def rest(self, timeout=10):
+    def rest(self, timeout=30):
         """All further lines until the program ends."""
         out = []
         while (text := self.line(timeout)) is not None:
             out.append(text)
         return out
 
-    def exit(self, timeout=10):
+    def exit(self, timeout=30):
         return self.process.wait(timeout)
 
     def kill(self):
@@ -77,11 +77,20 @@ def _cleanup():
             program.kill()
 
 
-def run(*args, timeout=15, **kw):
+def run(*args, timeout=60, **kw):
     """A program to its end: (exit code, output)."""
     done = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           stdin=subprocess.DEVNULL, timeout=timeout, **kw)
     return done.returncode, done.stdout
+
+
+def until(condition, what="it did not happen", timeout=30):
+    """What the condition says, once that is true."""
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < end, what() if callable(what) else what
+        time.sleep(0.05)
+    return found
 
 
 def mosquitto_sub(broker, *args):
@@ -91,7 +100,7 @@ def mosquitto_sub(broker, *args):
     return program
 
 
-def messages(program, n, timeout=10):
+def messages(program, n, timeout=30):
     """The next n lines that are messages, not the debug output of mosquitto_sub."""
     out = []
     while len(out) < n:

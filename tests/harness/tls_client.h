@@ -1,8 +1,7 @@
 // tls_client.h - a TLS client in memory, opposite to a struct tls.
 //
 // Job:    what a client of the broker would do, byte by byte if asked, with each message kept in
-// the
-//         test's hands.
+//         the test's hands.
 // Owner:  a test. Thread: its own. Memory: as it comes.
 // Limits: TLS_CLIENT_ROOM bytes under way to the server.
 #ifndef TERN_TESTS_TLS_CLIENT_H

@@ -5,8 +5,10 @@ the keys that it needs, and each client speaks it. The WebSocket is this file's 
 a server sends.
 """
 import base64
+import fcntl
 import functools
 import hashlib
+import itertools
 import os
 import pathlib
 import select
@@ -31,8 +33,11 @@ def certificates():
     folder = ROOT / "build-tests" / "certificates"
     maker = ROOT / "tests" / "harness" / "certificates"
     made = folder / "made"
-    if not made.exists() or made.stat().st_mtime < maker.stat().st_mtime:
-        subprocess.run([maker, folder], check=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:  # several test programs may want them at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists() or made.stat().st_mtime < maker.stat().st_mtime:
+            subprocess.run([maker, folder], check=True)
     return folder
 
 
@@ -43,6 +48,16 @@ def listener_keys(name):
         folder = certificates()
         lines += [f"certfile {folder}/chain.pem", f"keyfile {folder}/chain.key"]
     return lines
+
+
+def listeners(lines):
+    """Lines of a configuration, each listener with the keys of the transport that was chosen, or with its own."""
+    for i, line in enumerate(lines):
+        yield line
+        if line.startswith("listener "):
+            own = itertools.takewhile(lambda key: not key.startswith("listener "), lines[i + 1:])
+            if not any(key.startswith(("certfile ", "protocol ", "psk_")) for key in own):
+                yield from listener_keys(chosen())
 
 
 @functools.cache

@@ -26,7 +26,7 @@ def a_subscriber_of_each_version_gets_from_each():
     for v in ("31", "311", "5"):
         s.mosquitto_pub(broker, "-V", v, "-q", 2, "-t", "mixed", "-m", f"from {v}")
     for sub in subs:
-        assert s.messages(sub, 3) == ["from 31", "from 311", "from 5"]
+        assert sorted(s.messages(sub, 3)) == ["from 31", "from 311", "from 5"]
 
 
 with broker:

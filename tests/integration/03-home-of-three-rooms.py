@@ -16,7 +16,7 @@ def room(name, temps, problems):
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
         for temp in temps:
-            client.publish("home/temperature", temp, qos=1).wait_for_publish(5)
+            client.publish("home/temperature", temp, qos=1).wait_for_publish(30)
         client.disconnect()
         client.loop_stop()
     except Exception as e:

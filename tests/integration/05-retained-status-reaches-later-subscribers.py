@@ -9,9 +9,9 @@ broker = Broker()
 def later_subscriber_gets_it_at_once_with_the_flag():
     s.mosquitto_pub(broker, "-t", "sensors/status", "-m", "online", "-r", "-q", 1)
     later = s.python("filter_subscriber.py", broker.port, "sensors/#")
-    assert later.line(3) == "sensors/status online retained"
+    assert later.line() == "sensors/status online retained"
     s.mosquitto_pub(broker, "-t", "sensors/status", "-m", "busy", "-r", "-q", 1)
-    assert later.line(3) == "sensors/status busy live"
+    assert later.line() == "sensors/status busy live"
 
 
 @s.scenario
@@ -19,7 +19,7 @@ def empty_payload_clears_it():
     s.mosquitto_pub(broker, "-t", "sensors/status", "-n", "-r", "-q", 1)
     later = s.python("filter_subscriber.py", broker.port, "sensors/#")
     s.mosquitto_pub(broker, "-t", "sensors/other", "-m", "first", "-q", 1)
-    assert later.line(3) == "sensors/other first live"
+    assert later.line() == "sensors/other first live"
 
 
 with broker:

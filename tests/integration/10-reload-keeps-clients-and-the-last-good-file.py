@@ -27,8 +27,8 @@ def good_file():
 def bad_file():
     broker.write_config("max_keepalive 100\nmax_keepalife 1\nmax_qos 7")
     broker.signal(signal.SIGHUP)
-    broker.wait_log(r"broker\.conf:5: .*max_keepalife.*max_keepalive")
-    broker.wait_log(r"broker\.conf:6: .*max_qos")
+    broker.wait_log(rf"broker\.conf:{broker.line_of('max_keepalife')}: .*max_keepalife.*max_keepalive")
+    broker.wait_log(rf"broker\.conf:{broker.line_of('max_qos')}: .*max_qos")
     broker.wait_log(r"last good")
     assert keep_alive() == 300
 
@@ -38,8 +38,7 @@ def what_needs_a_restart_is_told():
     broker.write_config("max_keepalive 200\nworkers 1")
     broker.signal(signal.SIGHUP)
     broker.wait_log(r"Warning: .*workers")
-    broker.wait_log(r"Config reloaded[\s\S]*Config reloaded")
-    assert keep_alive() == 200
+    s.until(lambda: keep_alive() == 200)
 
 
 @s.scenario

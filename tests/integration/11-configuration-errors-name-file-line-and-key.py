@@ -72,7 +72,7 @@ def debian_style_file_starts():
 def without_a_file_only_this_machine_is_served():
     port = free_port()
     with Broker(args=["-p", str(port)], port=port) as broker:
-        mqtt.Client(broker.address).open("local", mqtt.V311).bye()
+        mqtt.Client(broker.address, over=broker.over).open("local", mqtt.V311).bye()
         for table, loopback in (("tcp", "0100007F"), ("tcp6", "00000000000000000000000001000000")):
             for row in pathlib.Path(f"/proc/{broker.pid}/net/{table}").read_text().splitlines()[1:]:
                 address, local = row.split()[1].split(":")

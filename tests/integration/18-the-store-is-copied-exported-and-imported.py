@@ -48,7 +48,7 @@ def check(broker):
 
 
 def command(broker, *args):
-    return subprocess.run([binary(), "-c", str(broker.file), *args], cwd=broker.dir, text=True, timeout=60,
+    return subprocess.run([binary(), "-c", str(broker.file), *args], cwd=broker.dir, text=True, timeout=300,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -48,7 +48,7 @@ def run(port, pid, command, *options):
     """Returns exit code and report; what the command started is ended."""
     done = subprocess.run([bench(), "--port", str(port), "--clients", str(CLIENTS), "--broker-pid", str(pid),
                            "--restart-command", command, "--json", *options],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.stdout, f"exit code {done.returncode}: {done.stderr}"
     report = json.loads(done.stdout)
     if report["broker_pid"]:
@@ -57,7 +57,7 @@ def run(port, pid, command, *options):
 
 
 def wait_listening(port):
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

@@ -13,12 +13,13 @@ from broker import ROOT, Broker, binary, free_port
 PUBLISH, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 3, 9, 11, 13, 14
 FILES = ROOT / "bench" / "scenarios"
 SMALL = {  # so that each file runs for a second or two
-    "connect": "", "fan-out-1000": "--clients 200", "idle": "--clients 50 --seconds 2 --keep-alive 1",
+    "connect": "--seconds 4", "fan-out-1000": "--clients 200", "idle": "--clients 50 --seconds 4 --keep-alive 2",
     "wildcard": "--clients 10 --filters 9 --extra-subscriptions 2500", "many-topics": "--topics 5000",
     "retained": "--retained 500 --subscribers 3", "churn": "--churn-rate 200", "recover": "--clients 200 --sample 10",
     "offline-queue": "--clients 4 --messages 200", "large": "--clients 2 --size 100000",
     "fleet": "--clients 60 --rate 600 --command-rate 100 --drop-rate 40 --seconds 2 --storm-at 1",
 }
+CONNECT = "--clients 8 --seconds 4"  # where others have the CPUs a TLS handshake may take more than a second
 
 
 # ---- The relay --------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def program():
 def bench(port, options):
     """Returns exit code and report."""
     done = subprocess.run([program(), "--port", str(port), "--json", *options.split()], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=100)
+                          stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.stdout, f"{options}: exit code {done.returncode}: {done.stderr}"
     return done.returncode, json.loads(done.stdout)
 
@@ -151,7 +152,7 @@ def brief(report):
 def found(broker, fault, key, options, count=1):
     """The fault is found: under that key of the report, and by the exit status."""
     with Relay(broker.port, fault) as relay:
-        code, report = bench(relay.port, f"--warmup 0 --seconds 1 --drain 1 {options}")
+        code, report = bench(relay.port, f"--warmup 0 --seconds 1 --drain 4 {options}")
     assert fault.done, f"{options}: the relay had no chance: {brief(report)}"
     assert code == 1 and not report["good"], f"{options} with {fault.what}: {brief(report)}"
     assert report[key] == count, f"{options} with {fault.what}: wanted {key} {count}: {brief(report)}"
@@ -181,7 +182,7 @@ def every_scenario_file_runs():
 
         reports = side_by_side(good, [
             (there(name)[0], f"--file {FILES / name}.scenario --warmup 0 --seconds 1 --broker-pid {broker.pid} "
-             + SMALL.get(name, "--clients 20") + there(name)[1]) for name in names])
+             + SMALL.get(name, CONNECT if "connect" in name else "--clients 20") + there(name)[1]) for name in names])
     by_name = dict(zip(names, reports))
     for name, report in by_name.items():
         assert report["scenario"] in name or report["scenario"] in ("pairs", "durable-pairs"), (name, report)
@@ -192,9 +193,9 @@ def every_scenario_file_runs():
     assert by_name["wildcard"]["bytes_per_subscription"] is not None, by_name["wildcard"]
     assert by_name["retained"]["come_rate"] > 0 and by_name["retained"]["retained"] == 500, by_name["retained"]
     assert by_name["retained"]["visit_latency_p99_us"] > 0, by_name["retained"]
-    assert by_name["churn"]["come_rate"] > 100, by_name["churn"]
+    assert by_name["churn"]["come_rate"] > 20, by_name["churn"]
     fleet = by_name["fleet"]
-    assert fleet["commands"] > 100 and fleet["command_latency_p99_us"] > 0, fleet
+    assert fleet["commands"] > 20 and fleet["command_latency_p99_us"] > 0, fleet
     assert fleet["stormed"] > 0 and fleet["storm_all_us"] > 0, fleet
     assert fleet["wills"] > fleet["stormed"] and fleet["left"] > 0, fleet
     assert fleet["wills_missing"] == fleet["wills_unexpected"] == fleet["devices_away"] == 0, fleet
@@ -266,7 +267,7 @@ def disorder_is_found():
 
 @s.scenario
 def retained_messages_that_are_missing_or_come_twice_are_found():
-    options = "--scenario retained --qos 1 --retained 100 --clients 2 --subscribers 2 --rate 20 --drain 4"
+    options = "--scenario retained --qos 1 --retained 100 --clients 2 --subscribers 2 --rate 20"
     all_found([(Fault("drop", nth=150), "lost", options), (Fault("double", nth=150), "duplicates", options)])
 
 
@@ -288,7 +289,7 @@ def wills_that_are_missing_or_should_not_be_are_found():
 @s.scenario
 def a_pingresp_that_does_not_come_is_found():
     all_found([(Fault("drop", kind=PINGRESP), "connections_lost",
-                "--scenario idle --clients 5 --keep-alive 1 --seconds 3")])
+                "--scenario idle --clients 5 --keep-alive 2 --seconds 5")])
 
 
 s.main()

@@ -21,10 +21,10 @@ class Floor:
                                         stderr=subprocess.PIPE, text=True)
 
     def connect(self):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while True:
             try:
-                return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+                return socket.create_connection(("127.0.0.1", self.port), timeout=30)
             except OSError:
                 assert self.process.poll() is None and time.monotonic() < end, "the floor does not listen"
                 time.sleep(0.02)
@@ -35,14 +35,14 @@ class Floor:
 
     def __exit__(self, *_):
         self.process.terminate()
-        said = self.process.communicate(timeout=10)[1]
+        said = self.process.communicate(timeout=30)[1]
         assert self.process.returncode == 0, (self.process.returncode, said)
         self.said = said
 
     def load(self, *options):
         done = subprocess.run([program("ternmq-bench"), "--port", str(self.port), "--broker-pid", str(self.process.pid),
                                "--warmup", "0", "--seconds", "1", "--json", *map(str, options)], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=60)
+                              stderr=subprocess.PIPE, text=True, timeout=300)
         assert done.returncode == 0, (options, done.stdout, done.stderr)
         report = json.loads(done.stdout)
         assert report["lost"] == report["duplicates"] == report["reordered"] == report["stray"] == 0, report

@@ -27,7 +27,7 @@ def build():
 def compare(*options, out=folder):
     """(exit code, what it said)."""
     done = subprocess.run([sys.executable, str(ROOT / "bench" / "compare"), "--build", str(build()), "--out", str(out),
-                           *map(str, options)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150)
+                           *map(str, options)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=400)
     return done.returncode, done.stdout
 
 

@@ -32,7 +32,7 @@ def a_lost_agent_ends_the_run():
         process = begin_long_run([crowd[0], lost, crowd[1]], broker)
         time.sleep(1)
         lost.program.kill()
-        code, report, errors = finish(process, 15)
+        code, report, errors = finish(process)
         assert code == 2 and report is None, (code, errors)
         assert f"agent 2 ({lost.where})" in errors and "closed" in errors, errors
         wait_connections(broker, lambda n: n == 0)
@@ -46,7 +46,7 @@ def agents_outlive_their_coordinator():
             process = begin_long_run(crowd, broker)
             time.sleep(0.5)
             process.send_signal(number)
-            assert process.wait(10) == -number
+            assert process.wait(30) == -number
             crowd[0].program.wait_line("gone in the middle of its run")
             wait_connections(broker, lambda n: n == 0)
             still_good(crowd, broker)
@@ -56,10 +56,10 @@ def agents_outlive_their_coordinator():
 def a_killed_broker_is_reported():
     broker = Broker().start()
     with agents(2) as crowd:
-        process = begin_long_run(crowd, broker, "--seconds", "4", "--qos", "1")
-        time.sleep(1)
+        process = begin_long_run(crowd, broker, "--seconds", "6", "--qos", "1")
+        time.sleep(2)
         broker.signal(signal.SIGKILL)
-        code, report, errors = finish(process, 60)
+        code, report, errors = finish(process)
         broker.wait_exit()
         broker.stop(clean=False)
         assert code == 1 and report is not None and not report["good"], (code, errors)
@@ -78,10 +78,10 @@ def a_stopped_agent_is_waited_for_in_vain():
         process = begin_long_run([crowd[0], silent], broker)
         os.kill(silent.program.process.pid, signal.SIGSTOP)
         begun = time.monotonic()
-        code, _, errors = finish(process, 60)
+        code, _, errors = finish(process)
         silent.program.kill()
         assert code == 2 and f"agent 2 ({silent.where}): it does not answer" in errors, (code, errors)
-        assert time.monotonic() - begun < 40
+        assert time.monotonic() - begun < 60
         still_good(crowd, broker)
 
 
@@ -97,7 +97,7 @@ def agents_may_come_late():
         begun = time.monotonic()
         code, _, errors = coordinate([crowd[0], f"127.0.0.1:{port}"], broker.port, "--agents-wait", "1")
         assert code == 2 and f"127.0.0.1:{port}: Connection refused" in errors, (code, errors)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 9  # ten, had it not been told
 
 
 @s.scenario
@@ -121,7 +121,7 @@ def talk(agent, *lines):
     """What the agent replies to these lines, one by one; None where it closes instead, and then no more.
     A number is a pause."""
     replies = []
-    with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=30) as connection:
         with contextlib.suppress(OSError):
             file = connection.makefile("rwb")
             for line in lines:

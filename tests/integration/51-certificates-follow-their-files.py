@@ -38,7 +38,7 @@ def swap(name):
 
 def shown(at):
     """The certificate that the server shows."""
-    with transport.tls_context().wrap_socket(socket.create_connection(("127.0.0.1", at), 5)) as sock:
+    with transport.tls_context().wrap_socket(socket.create_connection(("127.0.0.1", at), 30)) as sock:
         return sock.getpeercert(binary_form=True)
 
 
@@ -52,13 +52,13 @@ def log_count(text):
 
 
 def wait_more(text, before):
-    broker.wait_log("(?s)" + ".*".join([text] * (before + 1)), 15)
+    broker.wait_log("(?s)" + ".*".join([text] * (before + 1)))
 
 
 def sys_value(topic, value):
     c = mqtt.Client(broker.address).open("sys")
     c.sub(f"$SYS/broker/tls/{topic}")
-    while c.expect(mqtt.PUBLISH, 10).payload != value:
+    while c.expect(mqtt.PUBLISH).payload != value:
         pass
     c.bye()
 
@@ -140,7 +140,7 @@ def a_hangup_takes_other_files():
 def the_days_that_are_left_are_told():
     c = mqtt.Client(broker.address).open("days")
     c.sub("$SYS/broker/tls/certificate days left")
-    days = int(c.expect(mqtt.PUBLISH, 10).payload)
+    days = int(c.expect(mqtt.PUBLISH).payload)
     assert 3000 < days <= 3650, days
     c.bye()
 
@@ -153,10 +153,10 @@ def a_start_with_bad_files_names_them():
                              (C / "chain.pem", C / "encrypted.key", "encrypted.key")):
         bad.write_text(f"listener {free_port()} 127.0.0.1\ncertfile {cert}\nkeyfile {key}\n")
         for args in ([], ["--test-config"]):
-            done = subprocess.run([binary(), "-c", bad, *args], capture_output=True, text=True, timeout=10)
+            done = subprocess.run([binary(), "-c", bad, *args], capture_output=True, text=True, timeout=60)
             assert done.returncode == 1 and words in done.stderr, done.stderr
     bad.write_text(f"listener {free_port()} 127.0.0.1\ncertfile {C}/chain.pem\n")
-    done = subprocess.run([binary(), "-c", bad], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([binary(), "-c", bad], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "keyfile is missing" in done.stderr, done.stderr
 
 

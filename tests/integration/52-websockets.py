@@ -33,7 +33,7 @@ websockets_origin http://localhost:8000
 
 
 def raw(name="ws"):
-    sock = socket.create_connection(("127.0.0.1", PORTS[name]), 5)
+    sock = socket.create_connection(("127.0.0.1", PORTS[name]), 30)
     return transport.tls_context().wrap_socket(sock) if name == "wss" else sock
 
 
@@ -201,14 +201,14 @@ def h10_long_or_dripping_requests():
         pass  # it sends on after the answer
     start, sock = time.monotonic(), raw()
     data, end = request(), None
-    for i in range(100):  # would take twenty seconds
+    for i in range(len(data) - 1):  # would take half a minute
         try:
             sock.sendall(data[i:i + 1])
             time.sleep(0.2)
         except OSError:
             end = time.monotonic() - start
             break
-    assert end and 2.5 < end < 6, end
+    assert end and 2.5 < end < 15, end
 
 
 @s.scenario

@@ -79,7 +79,7 @@ class Browser:
         assert "error" not in answer, answer["error"]
         return answer
 
-    def call(self, name, *args, origin=HOME, timeout=40):
+    def call(self, name, *args, origin=HOME, timeout=60):
         line = json.dumps({"page": f"{origin}/programs/browser.html", "call": name, "args": args})
         self.program.process.stdin.write(line + "\n")
         self.program.process.stdin.flush()
@@ -90,7 +90,7 @@ class Browser:
 
     def close(self):
         self.program.process.stdin.close()
-        assert self.program.exit(20) == 0
+        assert self.program.exit(60) == 0
 
 
 def checksum(data):

@@ -47,7 +47,7 @@ def scan(name):
 
 def s_client(name, *args):
     return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{PORTS[name]}", *args], input="",
-                          capture_output=True, text=True, timeout=10).stdout
+                          capture_output=True, text=True, timeout=60).stdout
 
 
 @s.scenario

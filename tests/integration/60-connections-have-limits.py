@@ -4,6 +4,7 @@ import socket
 
 import mqtt
 import scenario as s
+import transport
 from broker import Broker, free_port
 from figures import Figures
 from mqtt import CONNACK, V5, V311
@@ -11,10 +12,10 @@ from mqtt import CONNACK, V5, V311
 HERE, THERE, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 
-def is_closed(client):
-    """It was closed before a word."""
+def is_closed_at_once(broker, name):
+    """Before a word."""
     try:
-        return client.raw_until_closed() == b""
+        return mqtt.Client(broker.address, source=HERE).hello(name).raw_until_closed() == b""
     except OSError:
         return True
 
@@ -22,11 +23,24 @@ def is_closed(client):
 def come(broker, name, source=HERE, version=V5, port=None):
     """A connection that has said CONNECT, or None when it was closed at once."""
     try:
-        client = mqtt.Client((HERE, port or broker.port), source=source).hello(name, version)
+        client = mqtt.Client((HERE, port or broker.listens_on), source=source).hello(name, version)
         client.connack = client.recv_type(CONNACK)
         return client
     except (OSError, mqtt.Closed):
         return None
+
+
+def let_in(broker, name):
+    """Somebody has left: before long there is room for one more."""
+    return s.until(lambda: come(broker, name), f"{name} is not let in")
+
+
+def codes_at_once(broker, name, sources):
+    """What CONNECTs are answered that are sent when all connections stand."""
+    clients = [mqtt.Client((HERE, broker.listens_on), source=source) for source in sources]
+    for i, client in enumerate(clients):
+        client.hello(f"{name}-{i}")
+    return [client.recv_type(CONNACK).reason for client in clients]
 
 
 @s.scenario
@@ -38,7 +52,7 @@ def each_address_has_its_share():
         held = [come(broker, f"h{i}") for i in range(3)]
         assert all(held)
         for i in range(20):
-            assert is_closed(mqtt.Client(broker.address, source=HERE).hello(f"m{i}")), "one too many was let in"
+            assert is_closed_at_once(broker, f"m{i}"), "one too many was let in"
         there = [come(broker, f"t{i}", THERE) for i in range(5)]
         assert all(there), "another address has its own share"
         assert not come(broker, "t5", THERE)
@@ -48,9 +62,8 @@ def each_address_has_its_share():
         broker.wait_log(r"\[127\.0\.0\.1:\d+\]: refused because of max_connections_per_address")
         silent.pop().close()
         held.pop().drop()
-        s.time.sleep(0.5)
-        again = [come(broker, f"again {i}") for i in range(3)]
-        assert again[0] and again[1] and not again[2]
+        again = [let_in(broker, f"again {i}") for i in range(2)]
+        assert all(again) and not come(broker, "again 2")
 
 
 @s.scenario
@@ -62,9 +75,11 @@ enable_proxy_protocol true
 proxy_protocol_from 127.0.0.1
 allow_anonymous true""") as broker:
         def through(address, name):
-            sock = socket.create_connection((HERE, proxied), 5)
-            sock.sendall(f"PROXY {address}\r\n".encode() + mqtt.connect(name, V311))
+            sock = socket.create_connection((HERE, proxied), 30)
+            sock.sendall(f"PROXY {address}\r\n".encode())
             try:
+                sock = transport.wrap(sock, transport.chosen())
+                sock.sendall(mqtt.connect(name, V311))
                 return sock, sock.recv(4)
             except OSError:
                 return sock, b""
@@ -77,8 +92,7 @@ allow_anonymous true""") as broker:
         broker.wait_log(r"\[203\.0\.113\.7:52\]: refused because of max_connections_per_address")
         for sock, _ in held + same + checks:
             sock.close()
-        s.time.sleep(0.5)
-        assert through("TCP4 203.0.113.7 1.2.3.4 60 2", "later")[1]
+        s.until(lambda: through("TCP4 203.0.113.7 1.2.3.4 60 2", "later")[1])
 
 
 @s.scenario
@@ -101,18 +115,17 @@ def k04_connects_beyond_a_rate_are_told():
     with Broker("connect_rate 40\nconnect_rate_per_address 10\nsys_interval 1") as broker:
         figures = Figures(broker.address, source=OTHER)
         s.time.sleep(1.1)  # what the start and the figures took is back
-        codes = [come(broker, "k04", THERE).connack.reason for _ in range(60)]
-        assert codes.count(0) in range(10, 14) and codes.count(0x9F) == 60 - codes.count(0), codes
-        old = [come(broker, "old", THERE, V311).connack.reason for _ in range(5)]
-        assert 3 in old, old
+        begin = s.time.monotonic()
+        codes = codes_at_once(broker, "k04", [THERE] * 60)
+        most = 11 + 10 * (s.time.monotonic() - begin)
+        assert 10 <= codes.count(0) <= most and codes.count(0x9F) == 60 - codes.count(0), (most, codes)
+        s.until(lambda: come(broker, "old", THERE, V311).connack.reason == 3)
         assert come(broker, "elsewhere", HERE).connack.reason == 0, "other addresses are let in"
-        figures.wait("refused/connect rate", lambda n: n >= 45)
+        figures.wait("refused/connect rate", lambda n: n > codes.count(0x9F))
         broker.wait_log(r"\[127\.0\.0\.2:\d+\]: refused because of connect_rate_per_address")
-        for i in range(10, 200):
-            one = come(broker, "flood", f"127.0.0.{i}")
-            if one.connack.reason:
-                break
-        assert one.connack.reason == 0x9F
+        s.time.sleep(1.1)  # lines of the same kind are counted and not written beyond some a second
+        codes = codes_at_once(broker, "flood", [f"127.0.0.{i}" for i in range(10, 110)])
+        assert set(codes) == {0, 0x9F}, codes
         broker.wait_log(r"refused because of connect_rate\.")
         s.time.sleep(1)
         assert come(broker, "k04", THERE).connack.reason == 0
@@ -129,8 +142,7 @@ def a_reload_changes_them():
         assert all(held) and not come(broker, "h2")
         broker.write_config("")
         broker.signal(signal.SIGHUP)
-        s.time.sleep(0.5)
-        assert come(broker, "h3")
+        let_in(broker, "h3")
         held.pop().close()  # counted under the old limit, and let go without one
 
 

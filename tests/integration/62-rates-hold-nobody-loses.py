@@ -15,13 +15,17 @@ def cpu_seconds(broker):
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def collect(client, count, timeout=20):
+def collect(client, count, start):
     """When each of count messages came."""
-    times, start = [], time.monotonic()
+    times = []
     for i in range(count):
-        client.msg(b"%d" % i, timeout=timeout)
+        client.msg(b"%d" % i)
         times.append(time.monotonic() - start)
     return times
+
+
+# A busy machine adds to what a rate takes. At half the rate it would be twice as long, which is too much, and of several
+# bursts the quickest tells whether they come at once.
 
 
 @s.scenario
@@ -31,19 +35,23 @@ def messages_in_wait_by_listener():
         figures = Figures(("127.0.0.1", fast))
         sub = mqtt.Client(("127.0.0.1", fast)).open("sub")
         sub.sub("#")
+        bursts = []
         for version, qos in ((V311, 0), (V5, 1), (V5, 2)):
             pub = mqtt.Client(broker.address).open(f"pub-{version}-{qos}", version)
             data = [mqtt.publish("t", b"%d" % i, qos, i + 1, version=version) for i in range(200)]
+            start = time.monotonic()
             pub.send(*data, mqtt.PING)
-            times = collect(sub, 200)
-            assert 2.7 < times[-1] < 4.5, f"150 beyond the burst took {times[-1]:.2f} s"
-            assert times[49] < 0.5, "a second's worth comes at once"
+            times = collect(sub, 200, start)
+            assert 2.7 < times[-1] < 5.9, f"150 beyond the burst took {times[-1]:.2f} s"
+            bursts.append(times[49])
             pub.recv_type(mqtt.PINGRESP)
             assert len(pub.stash) == (200 if qos else 0), "each is acknowledged"
             pub.close()
+        assert min(bursts) < 0.5, f"a second's worth comes at once: {bursts}"
         quick = mqtt.Client(("127.0.0.1", fast)).open("quick", V311)
+        start = time.monotonic()
         quick.send(*[mqtt.publish("t", b"%d" % i, version=V311) for i in range(200)])
-        assert collect(sub, 200)[-1] < 1, "the other listener has no rate"
+        assert collect(sub, 200, start)[-1] < 2.5, "the other listener has no rate"
         figures.wait("paused/rate in", lambda n: n >= 3)
 
 
@@ -57,8 +65,8 @@ def a_real_client_is_slowed_and_keeps_its_connection():
         done = subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-t", "lines", "-l", "-q", "1", "-k", "5", "-i", "lines"],
                               input="".join(f"{i}\n" for i in range(100)), text=True, timeout=60)
         took = time.monotonic() - start
-        assert done.returncode == 0 and 7 < took < 14, f"{done}, {took:.1f} s"
-        collect(sub, 100)
+        assert done.returncode == 0 and 7 < took < 17, f"{done}, {took:.1f} s"
+        collect(sub, 100, start)
         assert "exceeded timeout" not in broker.log()
         assert broker.log().count("as lines (") == 1, "it came once"
 
@@ -72,9 +80,9 @@ def bytes_in_wait_and_the_worker_sleeps():
         before, start = cpu_seconds(broker), time.monotonic()
         pub.send(*[mqtt.publish("t", b"%-1000d" % i, version=V311) for i in range(120)])
         for i in range(120):
-            assert sub.msg(timeout=8).payload.strip() == b"%d" % i
+            assert sub.msg().payload.strip() == b"%d" % i
         took = time.monotonic() - start
-        assert 4.5 < took < 7, f"100,000 bytes beyond the burst took {took:.1f} s"
+        assert 4.5 < took < 9.5, f"100,000 bytes beyond the burst took {took:.1f} s"
         assert cpu_seconds(broker) - before < 0.15 * took + 0.2, "it must not wait by turning round"
         pub.ping()
 
@@ -89,22 +97,26 @@ def out_qos1_waits_and_qos0_is_dropped():
         sub.sub("two", qos=2)
         sub.sub("zero")
         pub = mqtt.Client(broker.address).open("pub", V311)
-        before = cpu_seconds(broker)
+        before, bursts = cpu_seconds(broker), []
         for topic, qos in (("one", 1), ("two", 2)):
             time.sleep(1.1)
+            start = time.monotonic()
             pub.send(*[mqtt.publish(topic, b"%d" % i, qos, i + 1, version=V311) for i in range(80)])
-            times = collect(sub, 80)
-            assert times[19] < 0.6 and 2.5 < times[-1] < 4.5, (topic, times[19], times[-1])
+            times = collect(sub, 80, start)
+            assert 2.5 < times[-1] < 5.9, (topic, times[-1])
+            bursts.append(times[19])
+        assert min(bursts) < 0.6, bursts
         assert cpu_seconds(broker) - before < 1.5
         time.sleep(1.1)
+        start = last = time.monotonic()
         pub.send(*[mqtt.publish("zero", b"%d" % i, version=V311) for i in range(80)])
         got = 0
         try:
-            while sub.msg(timeout=0.5):
-                got += 1
+            while sub.msg(timeout=1):
+                got, last = got + 1, time.monotonic()
         except AssertionError:
             pass
-        assert 20 <= got <= 25, got
+        assert 20 <= got <= 21 + 20 * (last - start), (got, last - start)
         figures.wait("dropped/rate", lambda n: n == 80 - got)
 
 
@@ -118,9 +130,9 @@ def out_bytes_and_retained_messages():
         sub = mqtt.Client(("127.0.0.1", slow)).open("sub")
         start = time.monotonic()
         sub.sub("kept/#")
-        got = {int(sub.msg(timeout=8).payload) for _ in range(40)}
+        got = {int(sub.msg().payload) for _ in range(40)}
         took = time.monotonic() - start
-        assert got == set(range(40)) and 2.5 < took < 4.5, f"{took:.1f} s"
+        assert got == set(range(40)) and 2.5 < took < 5.9, f"{took:.1f} s"
 
 
 s.main()

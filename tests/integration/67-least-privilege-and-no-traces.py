@@ -1,7 +1,9 @@
 """Started as root, the broker gives up everything it does not need; passwords leave no trace in its memory or log."""
+import http.server
 import os
 import re
 import subprocess
+import threading
 
 import mqtt
 import scenario as s
@@ -10,7 +12,7 @@ import transport
 from broker import Broker, binary, free_port
 
 SECRET = "pass-KbW3rT-word"  # what is looked for is put together here only
-tls_port = free_port()
+tls_port, ws_port, wss_port = free_port(), free_port(), free_port()
 C = transport.certificates()
 broker = Broker("allow_anonymous false", env={"TERNMQ_USER": "nobody"})
 passwords = broker.dir / "passwd"
@@ -22,6 +24,12 @@ connection_messages true
 log_type all
 listener {tls_port} 127.0.0.1
 certfile {C}/chain.pem
+keyfile {C}/chain.key
+listener {ws_port} 127.0.0.1
+protocol websockets
+listener {wss_port} 127.0.0.1
+protocol websockets
+certfile {C}/chain.pem
 keyfile {C}/chain.key""")
 
 
@@ -30,10 +38,10 @@ def status():
         return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
-def times_in_memory(text):
+def times_in_memory(text, pid=None):
     """How often it stands in what the process may write to."""
-    found = 0
-    with open(f"/proc/{broker.pid}/maps", encoding="ascii") as maps, open(f"/proc/{broker.pid}/mem", "rb", 0) as mem:
+    found, pid = 0, pid or broker.pid
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
         for line in maps:
             at, mode = line.split()[:2]
             if mode[:2] != "rw" or "[vvar" in line:
@@ -85,7 +93,7 @@ def the_program_is_hardened():
 
 
 def come(password, over=None, at=None):
-    client = mqtt.Client(("127.0.0.1", at or broker.port), over=over)
+    client = mqtt.Client(("127.0.0.1", at or broker.listens_on), over=over)
     client.hello("c", user="ann", password=password)
     return client, client.recv_type(mqtt.CONNACK).reason
 
@@ -110,10 +118,43 @@ def a_password_is_wiped_once_it_has_been_checked():
         assert client.recv_type(mqtt.CONNACK).reason == 0
         client.bye()
     assert times_in_memory(SECRET.encode()) == 0
-    client, reason = come(SECRET, "tls", tls_port)
-    assert reason == 0
-    client.bye()
-    assert times_in_memory(SECRET.encode()) == 0, "by TLS"
+    for over, port in (("tls", tls_port), ("ws", ws_port), ("wss", wss_port)):
+        come_at_once(port, over)
+        assert times_in_memory(SECRET.encode()) == 0, f"by {over}"
+
+
+def come_at_once(port, over="tcp"):
+    """Several, so that memory is not just used again for the next one."""
+    clients = [mqtt.Client(("127.0.0.1", port), over=over).hello(f"c{i}", user="ann", password=SECRET) for i in range(30)]
+    assert all(client.recv_type(mqtt.CONNACK).reason == 0 for client in clients)
+
+
+class Service(http.server.BaseHTTPRequestHandler):
+    """Lets everybody in who has the password."""
+    passwords = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.passwords.append(SECRET in body)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@s.scenario
+def nor_does_it_stay_where_a_service_is_asked():
+    if os.geteuid() != 0 or broker.sanitized():
+        return
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Broker(f"auth_http_url http://127.0.0.1:{server.server_port}/\nauth_http_response status") as asking:
+            come_at_once(asking.listens_on, transport.chosen())
+            assert Service.passwords == [True] * 30
+            assert times_in_memory(SECRET.encode(), asking.pid) == 0
+        server.shutdown()
 
 
 @s.scenario

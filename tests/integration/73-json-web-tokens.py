@@ -106,13 +106,6 @@ def granted(token, **kw):
     return enter(token, **kw).reason == 0
 
 
-def until(condition, timeout=15):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-
-
 KEYS = "auth_jwt_key_file {}\nauth_jwt_audience mqtt\nauth_jwt_leeway 0\nallow_anonymous false\nsys_interval 1\n"
 put_keys(key_set(*issuers))
 broker.write_config(KEYS.format(keys))
@@ -161,12 +154,12 @@ def mosquitto_clients_do_what_the_acl_says():
     sub = s.mosquitto_sub(broker, "-i", "ann1", "-u", "whoever", "-P", token, "-t", "up/#", "-t", "down/ann", "-v")
     for topic in ("up/bob/shut", "up/bob/open", "up/bob/secret", "down/bob", "down/ann"):
         s.mosquitto_pub(broker, "-i", "bob", "-u", "bob", "-P", other, "-t", topic, "-m", "1")
-    assert s.messages(sub, 2) == ["up/bob/open 1", "down/ann 1"]
+    assert sorted(s.messages(sub, 2)) == ["down/ann 1", "up/bob/open 1"]
     all_sub = s.mosquitto_sub(broker, "-i", "all", "-u", "bob", "-P", other, "-t", "#", "-v")
     for topic in ("up/ann1/a", "up/ann2/a", "down/ann", "up/ann1/b"):
         s.run("mosquitto_pub", "-h", "127.0.0.1", "-p", broker.port, "-i", "ann1", "-u", "ann", "-P", token, "-V", "5",
               "-q", "1", "-t", topic, "-m", "2")
-    assert s.messages(all_sub, 2) == ["up/ann1/a 2", "up/ann1/b 2"]
+    assert sorted(s.messages(all_sub, 2)) == ["up/ann1/a 2", "up/ann1/b 2"]
 
 
 @s.scenario
@@ -182,12 +175,12 @@ def publishers_and_subscribers_are_told():
 
 @s.scenario
 def the_connection_ends_with_its_token():
-    end = int(time.time()) + 3
+    end = int(time.time()) + 5
     token = issuers["RS256"].token(sub="ann", aud="mqtt", exp=end)
     v5 = mqtt.Client(broker.address).open("ends5", user="ann", password=token)
     v3 = mqtt.Client(broker.address).open("ends3", mqtt.V311, user="ann", password=token)
-    assert v5.expect(mqtt.DISCONNECT, timeout=8).reason == 0xA0  # maximum connect time
-    assert end - 0.1 <= time.time() <= end + 2, time.time() - end
+    assert v5.expect(mqtt.DISCONNECT).reason == 0xA0  # maximum connect time
+    assert end - 0.1 <= time.time() <= end + 10, time.time() - end
     v3.expect_closed()
     assert not granted(token, user="ann")
 
@@ -196,7 +189,7 @@ def reconfigure(config):
     before = broker.log().count("Config reloaded")
     broker.write_config(config)
     broker.signal(signal.SIGHUP)
-    until(lambda: broker.log().count("Config reloaded") > before)
+    s.until(lambda: broker.log().count("Config reloaded") > before)
 
 
 @s.scenario
@@ -218,10 +211,10 @@ def keys_are_rotated_while_clients_stay():
     stays = mqtt.Client(broker.address).open("stays", user="ann", password=old)
     assert not granted(new, user="ann")
     put_keys(key_set("RS256", "next"))
-    until(lambda: granted(new, user="ann"))
+    s.until(lambda: granted(new, user="ann"))
     assert granted(old, user="ann")
     put_keys(key_set("next"))
-    until(lambda: not granted(old, user="ann"))
+    s.until(lambda: not granted(old, user="ann"))
     assert granted(new, user="ann")
     stays.ping()
 
@@ -230,13 +223,13 @@ def keys_are_rotated_while_clients_stay():
 def a_bad_key_file_changes_nothing():
     token = issuers["next"].token(**hour(sub="ann", aud="mqtt"))
     put_keys('{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}')
-    broker.wait_log("auth_jwt_key_file: .*keys.jwks: no key in it can be used: entry 1 has a secret of 6 bytes", 15)
+    broker.wait_log("auth_jwt_key_file: .*keys.jwks: no key in it can be used: entry 1 has a secret of 6 bytes")
     assert granted(token, user="ann")
     put_keys(json.dumps({"keys": [issuers["next"].jwk(), {"kty": "AKP"}]}))
-    broker.wait_log("Warning: .*keys.jwks: entry 2 has a kty other than oct, RSA, EC and OKP", 15)
+    broker.wait_log("Warning: .*keys.jwks: entry 2 has a kty other than oct, RSA, EC and OKP")
     assert granted(token, user="ann")
     put_keys(issuers["EdDSA"].pem())
-    until(lambda: granted(issuers["EdDSA"].token(**hour(sub="ann", aud="mqtt")), user="ann"))
+    s.until(lambda: granted(issuers["EdDSA"].token(**hour(sub="ann", aud="mqtt")), user="ann"))
     assert not granted(token, user="ann")
 
 
@@ -245,8 +238,12 @@ def the_log_says_why_and_never_the_token():
     token = issuers["EdDSA"].token(**hour(sub="ann", aud="shop"))
     refused = "refused: bad user name or password: its aud is not auth_jwt_audience"
     before = broker.log().count(refused)
-    assert not granted(token, user="ann")
-    until(lambda: broker.log().count(refused) > before)
+
+    def told():
+        """More than ten such lines a second are only counted, and others may have been refused just now."""
+        assert not granted(token, user="ann")
+        return broker.log().count(refused) > before
+    s.until(told)
     assert token.split(".")[2] not in broker.log() and token.split(".")[1] not in broker.log()
 
 

@@ -304,7 +304,7 @@ def arguments():
     add("--lift-after", type=float, metavar="SECONDS", help="then the disk has room again")
     add("--writer-exit", type=int, action="append", help="exit codes of the writer that are right (0)")
     add("--writer-timeout", type=float, default=300, metavar="SECONDS")
-    add("--timeout", type=float, default=30, metavar="SECONDS", help="for the checker")
+    add("--timeout", type=float, default=120, metavar="SECONDS", help="for the checker")
     add("--ignore", action="append", default=["lock.mdb", "*-lock"], metavar="GLOB",
         help="files whose content may go past the shim")
     add("--build", type=pathlib.Path, help="the folder with libpowercut.so and the toys; else they are compiled")

@@ -3,8 +3,10 @@
 // Each probe is a filter that one writer puts in and takes out, and a topic of its own. The writer
 // tells in an atomic word what it has done; a reader reads the word, matches with its cache, and
 // reads the word again. If it did not move, the result must have the probe, or must not: a stale
-// cached result, a lost filter and a freed record that is still found all show. Beside that, the
-// writers let tables and branches grow and shrink, and the readers sleep and wake up.
+// cached result, a lost filter and a freed record that is still found all show. Some probes stay
+// in, while filters come and go that part from them at every level: what was a leaf is a node and a
+// leaf again, and the probe must always be found, once. Beside that, the writers let tables and
+// branches grow and shrink, and the readers sleep and wake up.
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -17,6 +19,7 @@
 #define WRITERS       2
 #define READERS       2
 #define PROBES        10 // two of each kind
+#define STANDING      4  // more of them, which stay in, of each kind but the share group
 #define WRITER_ROUNDS 50000
 #define NOISE         64
 #define STABLE        3 // filters that match every topic, as long as the program runs
@@ -33,7 +36,7 @@ struct probe {
 struct shared {
     struct rcu *rcu;
     struct trie *trie;
-    struct probe probes[PROBES];
+    struct probe probes[PROBES + STANDING];
     atomic_int writers;
     _Atomic uint64_t checked, wrong;
 };
@@ -46,16 +49,18 @@ struct worker {
 };
 
 // One kind for each bucket of versions that a filter may fall into, and a share group.
+enum kind { EXACT, HASH, PLUS, GLOBAL, GROUP, KINDS };
+
 static void
 probe_init(struct probe *probe, unsigned i)
 {
-    static const char *const ends[] = {"/a/b", "/a/#", "/+/b", "/a/b", "/a/b"};
-    unsigned kind = i % ARRAY_LEN(ends);
-    bool global = kind == 3;
-    probe->in_group = kind == 4;
+    static const char *const ends[KINDS] = {"/a/b", "/a/#", "/+/b", "/a/b", "/a/b"};
+    enum kind kind = i % KINDS;
+    bool global = kind == GLOBAL;
+    probe->in_group = kind == GROUP;
     (void)snprintf(probe->filter, TEXT_MAX, "%sp%u%s", global ? "+/" : "", i, ends[kind]);
     (void)snprintf(probe->topic, TEXT_MAX, "%sp%u/a/b", global ? "x/" : "", i);
-    atomic_init(&probe->word, OUT);
+    atomic_init(&probe->word, i < PROBES ? OUT : IN);
 }
 
 static void
@@ -120,18 +125,37 @@ noise(struct worker *w, struct rcu_reader *self, struct trie_handle handles[NOIS
         trie_share_weight(w->shared->trie, handles[i], w->index, dice % 3, 3);
 }
 
+// A filter that begins as a probe's and does not match its topic comes, or goes again.
+static void
+part(struct worker *w, struct rcu_reader *self, struct trie_handle *handle)
+{
+    static const char *const ends[] = {"/+/x", "/+/b/+", "/a/y/#", "/a/b/+", "/a/+/z", "/x/#"};
+    char text[TEXT_MAX];
+    if (handle->generation) {
+        trie_remove(w->shared->trie, self, *handle, w->index);
+        *handle = (struct trie_handle){0};
+        return;
+    }
+    uint32_t dice = next_random(&w->random), i = dice % (PROBES + STANDING);
+    (void)snprintf(text, sizeof text, "%sp%u%s", i % KINDS == GLOBAL ? "+/" : "", i,
+                   ends[dice / 256 % ARRAY_LEN(ends)]);
+    *handle = add(w, self, text, "");
+}
+
 static void *
 write_filters(void *arg)
 {
     struct worker *w = arg;
     struct shared *shared = w->shared;
     struct rcu_reader *self = rcu_register(shared->rcu);
-    struct trie_handle probes[PROBES] = {0}, noises[NOISE] = {0};
+    struct trie_handle probes[PROBES] = {0}, noises[NOISE] = {0}, parting = {0};
     for (unsigned round = 0; round < WRITER_ROUNDS; round++) {
         unsigned i = next_random(&w->random) % (PROBES / WRITERS) * WRITERS + w->index;
         toggle(w, self, &shared->probes[i], &probes[i]);
-        for (unsigned k = 0; k < 4; k++)
+        for (unsigned k = 0; k < 4; k++) {
             noise(w, self, noises);
+            part(w, self, &parting);
+        }
         if (round % 8 == 0)
             rcu_quiescent(self);
         if (round % 64 == 0)
@@ -143,6 +167,8 @@ write_filters(void *arg)
     for (unsigned i = 0; i < NOISE; i++)
         if (noises[i].generation)
             trie_remove(shared->trie, self, noises[i], w->index);
+    if (parting.generation)
+        part(w, self, &parting);
     rcu_unregister(self);
     atomic_fetch_sub(&shared->writers, 1);
     return NULL;
@@ -193,7 +219,8 @@ read_matches(void *arg)
     while (!last) {
         last = atomic_load(&shared->writers) == 0; // and once more after they are done
         for (unsigned k = 0; k < 32; k++) {
-            check_probe(shared, cache, &shared->probes[next_random(&w->random) % PROBES]);
+            check_probe(shared, cache,
+                        &shared->probes[next_random(&w->random) % (PROBES + STANDING)]);
             (void)snprintf(text, sizeof text, "n/%u/a/%u/b", next_random(&w->random) % NOISE,
                            k % 2);
             text[4 + next_random(&w->random) % 8] = 0;
@@ -209,9 +236,9 @@ read_matches(void *arg)
             rcu_online(self);
         }
     }
-    for (unsigned i = 0; i < PROBES; i++)
-        complain(shared,
-                 match_cache_get(cache, slice_str(shared->probes[i].topic))->count != STABLE);
+    for (unsigned i = 0; i < PROBES + STANDING; i++)
+        complain(shared, match_cache_get(cache, slice_str(shared->probes[i].topic))->count !=
+                             STABLE + (i >= PROBES));
     match_cache_free(cache);
     rcu_unregister(self);
     return NULL;
@@ -225,11 +252,15 @@ main(void)
     struct rcu_reader *self = rcu_register(shared.rcu);
     const struct trie_handle stable[STABLE] = {
         add(&mine, self, "#", ""), add(&mine, self, "+/#", ""), add(&mine, self, "+/+/#", "")};
+    struct trie_handle standing[STANDING];
+    for (unsigned i = 0; i < PROBES + STANDING; i++) {
+        probe_init(&shared.probes[i], i);
+        if (i >= PROBES)
+            standing[i - PROBES] = add(&mine, self, shared.probes[i].filter, "");
+    }
     struct trie_stats before, after;
     trie_stats(shared.trie, &before);
     rcu_offline(self);
-    for (unsigned i = 0; i < PROBES; i++)
-        probe_init(&shared.probes[i], i);
     atomic_init(&shared.writers, WRITERS);
     for (unsigned i = 0; i < WRITERS + READERS; i++) {
         workers[i] = (struct worker){.shared = &shared, .index = i % WRITERS, .random = i + 1};
@@ -244,6 +275,8 @@ main(void)
     complain(&shared, after.filters != before.filters || after.nodes != before.nodes);
     for (unsigned i = 0; i < STABLE; i++)
         trie_remove(shared.trie, self, stable[i], mine.index);
+    for (unsigned i = 0; i < STANDING; i++)
+        trie_remove(shared.trie, self, standing[i], mine.index);
     rcu_unregister(self);
     trie_free(shared.trie);
     rcu_free(shared.rcu);

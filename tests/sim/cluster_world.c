@@ -182,8 +182,7 @@ ship(struct world *world, const struct parcel *parcel)
         post(world, parcel, delay + world_random(world, 50 * MS));
 }
 
-// ---- What a node is told
-// -------------------------------------------------------------------------
+// ---- What a node is told ------------------------------------------------------------------------
 
 static uint32_t
 node_of(const struct world *world, const struct gossip_uuid *uuid)
@@ -268,8 +267,7 @@ take_actions(struct world *world, uint32_t n)
     }
 }
 
-// ---- Driving a node
-// ------------------------------------------------------------------------------
+// ---- Driving a node -----------------------------------------------------------------------------
 
 static uint64_t
 clock_of(const struct world *world, const struct node *node)
@@ -383,8 +381,7 @@ drop_parcels(struct node *node)
     node->parcel_count = 0;
 }
 
-// ---- Life and death
-// ------------------------------------------------------------------------------
+// ---- Life and death -----------------------------------------------------------------------------
 
 static void
 sum_stats(struct gossip_stats *sum, const struct gossip_stats *more)
@@ -616,8 +613,7 @@ world_run(struct world *world, uint64_t until)
     world->now = max_u64(world->now, until);
 }
 
-// ---- Looking at it
-// -------------------------------------------------------------------------------
+// ---- Looking at it ------------------------------------------------------------------------------
 
 static void
 tell_difference(const struct world *world, uint32_t observer, char ret_why[160])

@@ -43,8 +43,9 @@ sim_config(void)
     return config;
 }
 
+// Takes config. Without shards yet.
 static inline struct sim *
-sim_make(unsigned shard_count, struct config *config, bool kept, uint64_t now_ms)
+sim_make_broker(unsigned shard_count, struct config *config, bool kept, uint64_t now_ms)
 {
     struct sim *sim = mem_zalloc(sizeof *sim);
     thread_role = ROLE_WORKER;
@@ -55,8 +56,21 @@ sim_make(unsigned shard_count, struct config *config, bool kept, uint64_t now_ms
     sim->broker = broker_new(config, NULL, shard_count, sim->now_ms, sim->now_ms);
     must(sim->broker);
     sim->broker->keeper = keeper_new(shard_count, kept);
-    for (unsigned i = 0; i < shard_count; i++)
+    return sim;
+}
+
+static inline void
+sim_make_shards(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->shard_count; i++)
         sim->broker->shards[i] = shard_new(sim->broker, i, sim->now_ms);
+}
+
+static inline struct sim *
+sim_make(unsigned shard_count, struct config *config, bool kept, uint64_t now_ms)
+{
+    struct sim *sim = sim_make_broker(shard_count, config, kept, now_ms);
+    sim_make_shards(sim);
     return sim;
 }
 

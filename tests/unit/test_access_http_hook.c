@@ -29,6 +29,7 @@ static const struct http_page pages[] = {
     {"/503", PAGE_ANSWERS, 503, ""},
     {"/elsewhere", PAGE_ANSWERS, 200, "{\"result\":\"allow\"}"},
     {"/slow", PAGE_SLOW, 200, "{\"result\":\"allow\"}"},
+    {"/slower", PAGE_SLOWER, 200, "{\"result\":\"allow\"}"},
     {"/slow-deny", PAGE_SLOW, 403, ""},
     {"/hang", PAGE_HANGS, 0, NULL},
     {"/drip", PAGE_DRIPS, 0, NULL},
@@ -122,7 +123,7 @@ connects_at(const char *path)
 {
     begin(NULL, NULL);
     config->auth_http.url = url(0, "http", path);
-    config->auth_http.timeout_ms = 400;
+    config->auth_http.timeout_ms = 1500;
     start();
     err_t err = connects();
     return err;
@@ -169,7 +170,7 @@ Test(http_hook, trouble_refuses_and_is_counted_by_reason)
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         uint64_t began_ms = clock_mono_ms();
         cr_assert_eq(connects_at(cases[i].path), ERR_SERVER_UNAVAILABLE, "%s", cases[i].path);
-        cr_assert(clock_mono_ms() - began_ms < 2000);
+        cr_assert(clock_mono_ms() - began_ms < 4500);
         cr_assert_eq(http_asker_stat(&asker, cases[i].count), 1, "%s", cases[i].path);
         cr_assert_eq(STAT(allowed) + STAT(denied) + STAT(ignored) + STAT(under_way), 0);
         end();
@@ -288,7 +289,7 @@ Test(http_hook, a_second_url_makes_superusers)
                  {"/hang", ERR_SERVER_UNAVAILABLE, false}};
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         begin(NULL, NULL);
-        config->auth_http.timeout_ms = 300;
+        config->auth_http.timeout_ms = 1500;
         config->auth_http.url = url(0, "http", "/allow");
         config->auth_http.superuser_url = url(1, "http", cases[i].path);
         start();
@@ -339,15 +340,15 @@ Test(http_hook, a_kept_answer_ends)
 {
     begin(NULL, NULL);
     config->auth_http.acl_url = url(0, "http", "/403");
-    config->auth_http.cache_deny_ttl_s = 1;
+    config->auth_http.cache_deny_ttl_s = 3;
     start();
     for (unsigned i = 0; i < 2; i++) {
         struct access_question *question = ask(ACCESS_PUBLISH, "a", NULL, "t/1");
-        cr_assert(question->answer.err == ERR_NOT_AUTHORIZED && question->answer.valid_ms <= 1000);
+        cr_assert(question->answer.err == ERR_NOT_AUTHORIZED && question->answer.valid_ms <= 3000);
         access_question_free(question);
     }
     cr_assert_eq(STAT(requests), 1);
-    http_sleep(1050);
+    http_sleep(3050);
     access_question_free(ask(ACCESS_PUBLISH, "a", NULL, "t/1"));
     cr_assert_eq(STAT(requests), 2);
     end();
@@ -392,7 +393,7 @@ Test(http_hook, whoever_connects_is_asked_about_each_time_by_default)
 Test(http_hook, equal_questions_are_one_request)
 {
     begin(NULL, NULL);
-    config->auth_http.acl_url = url(0, "http", "/slow");
+    config->auth_http.acl_url = url(0, "http", "/slower");
     start();
     for (unsigned i = 0; i < 50; i++)
         http_hook_ask(hook, http_question(ACCESS_PUBLISH, "a", NULL, "t"));
@@ -472,7 +473,7 @@ Test(http_hook, whoever_waits_for_a_connection_has_no_more_time)
     ask_many(20);
     cr_assert_eq(take_many(20, ERR_IMPLEMENTATION), 20);
     uint64_t took_ms = clock_mono_ms() - began_ms;
-    cr_assert(took_ms >= 290 && took_ms < 900, "%u ms", (unsigned)took_ms);
+    cr_assert(took_ms >= 290 && took_ms < 2500, "%u ms", (unsigned)took_ms);
     cr_assert_eq(STAT(refused_timeout), 20);
     end();
 }
@@ -480,7 +481,7 @@ Test(http_hook, whoever_waits_for_a_connection_has_no_more_time)
 Test(http_hook, too_many_and_too_large_are_refused_at_once)
 {
     begin(NULL, NULL);
-    config->auth_http.acl_url = url(0, "http", "/slow");
+    config->auth_http.acl_url = url(0, "http", "/slower");
     config->auth_http.requests_max = 10;
     start();
     ask_many(30);
@@ -504,14 +505,14 @@ Test(http_hook, a_dead_service_costs_one_time_out_and_comes_back)
     begin(NULL, NULL);
     config->auth_http.acl_url = url(0, "http", "/hang");
     config->auth_http.url = url(1, "http", "/allow");
-    config->auth_http.timeout_ms = 200;
+    config->auth_http.timeout_ms = 1500;
     start();
     ask_many(HTTP_FAILURES_MAX);
     cr_assert_eq(take_many(HTTP_FAILURES_MAX, ERR_IMPLEMENTATION), HTTP_FAILURES_MAX);
     uint64_t began_ms = clock_mono_ms();
     ask_many(50);
     cr_assert_eq(take_many(50, ERR_IMPLEMENTATION), 50);
-    cr_assert(clock_mono_ms() - began_ms < 150);
+    cr_assert(clock_mono_ms() - began_ms < 900);
     cr_assert_eq(STAT(refused_down), 50);
     cr_assert_eq(STAT(requests), HTTP_FAILURES_MAX);
     cr_assert_eq(connects(), OK); // another service
@@ -539,18 +540,33 @@ Test(http_hook, a_service_that_fails_fast_is_not_dead)
     end();
 }
 
+// Nobody listens there, and the kernel gives it to no other program's connection.
+static int
+hold_port(unsigned port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
 Test(http_hook, a_service_that_was_down_is_asked_again)
 {
     begin(NULL, NULL);
     config->auth_http.acl_url = url(0, "http", "/allow");
     unsigned port = server->port;
     http_server_free(server);
+    int held = hold_port(port);
     start();
     ask_many(40);
     cr_assert_eq(take_many(40, ERR_IMPLEMENTATION), 40);
     cr_assert_eq(STAT(refused_unreachable) + STAT(refused_down), 40);
     cr_assert_geq(STAT(refused_unreachable), HTTP_FAILURES_MAX);
     server = http_server_at(port, pages);
+    (void)close(held);
     http_sleep(HTTP_PAUSE_MS);
     ask_many(1);
     cr_assert_eq(take_many(1, OK), 1);
@@ -663,11 +679,12 @@ Test(http_hook, the_end_refuses_what_is_there)
 Test(http_hook, a_reload_lets_those_under_way_end)
 {
     begin(NULL, NULL);
-    config->auth_http.acl_url = url(0, "http", "/slow");
+    config->auth_http.acl_url = url(0, "http", "/slower");
     config->auth_http.connections_max = 8;
     start();
     ask_many(12);
-    http_sleep(30);
+    for (unsigned n = 0; atomic_load(&server->requests) < 8 && n < 10000; n++)
+        http_sleep(1);
     config->auth_http.acl_url = url(1, "http", "/403");
     config->auth_http.connections_max = 2;
     struct file_problem problem;

@@ -431,3 +431,42 @@ Test(acl, what_is_remembered_is_what_was_decided)
     rights_free(rights);
     acl_unref(acl);
 }
+
+// In any order of questions the reason says what is decided.
+Test(acl, a_reason_is_what_decides)
+{
+    struct acl *acl = acl_of("topic read open\nuser eve\ntopic deny a/b\n\ntopic a/#\n"
+                             "pattern write home/%c/+\n");
+    struct rights *rights = rights_new(acl, slice_str("eve"), slice_str("lamp"));
+    static const struct {
+        enum acl_action action;
+        const char *text, *filter;
+        uint32_t line;
+        bool allowed;
+    } cases[] = {
+        {ACL_PUBLISH, "a/b", "a/b", 3, false},
+        {ACL_PUBLISH, "a/c", "a/#", 5, true},
+        {ACL_RECEIVE, "a", "a/#", 5, true},
+        {ACL_PUBLISH, "home/lamp/x", "home/%c/+", 6, true},
+        {ACL_RECEIVE, "home/lamp/x", NULL, 0, false},
+        {ACL_RECEIVE, "open", NULL, 0, false}, // that is for clients without a name
+        {ACL_SUBSCRIBE, "a/+", NULL, 0, true},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct acl_reason reason;
+        struct slice text = slice_str(cases[i].text);
+        rights_explain(rights, cases[i].action, text, &reason);
+        cr_assert_eq(reason.allowed, cases[i].allowed, "%s", cases[i].text);
+        cr_assert_eq(reason.by_rule, cases[i].filter != NULL, "%s", cases[i].text);
+        cr_assert_eq(reason.line, cases[i].line, "%s: line %u", cases[i].text, reason.line);
+        if (cases[i].filter) {
+            cr_assert(slice_equal(reason.filter, slice_str(cases[i].filter)));
+            cr_assert_str_eq(reason.file, "acl");
+            cr_assert_null(reason.role);
+        }
+        if (cases[i].action <= ACL_RECEIVE)
+            cr_assert_eq(rights_allow(rights, cases[i].action, text), reason.allowed);
+    }
+    rights_free(rights);
+    acl_unref(acl);
+}

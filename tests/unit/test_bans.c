@@ -99,9 +99,46 @@ Test(bans, the_list_has_those_in_force)
     ban(BAN_CLIENT, "over", 0, 1000);
     ban(BAN_CLIENT, "later", 0, 3000);
     struct seen seen = {0};
-    bans_each(bans, 2000, see, &seen);
+    cr_assert_eq(bans_some(bans, 0, UINT32_MAX, see, &seen, 2000), BANS_END);
     cr_assert_eq(seen.count, 1);
     cr_assert_eq(seen.until_ms, 3000);
+}
+
+enum { LISTED = 5000 };
+static uint8_t met[LISTED];
+
+static void
+meet(void *arg, const struct ban *entry)
+{
+    unsigned *count = arg;
+    unsigned number = 0;
+    for (uint32_t i = 1; i < entry->name.len; i++)
+        number = number * 10 + (entry->name.data[i] - '0');
+    ++*count;
+    if (number < LISTED)
+        met[number]++;
+}
+
+Test(bans, the_list_comes_in_parts_while_it_grows)
+{
+    char name[16];
+    unsigned made = 0, parts = 0;
+    for (; made < LISTED; made++) {
+        (void)snprintf(name, sizeof name, "c%u", made);
+        ban(BAN_CLIENT, name, 0, BANS_NEVER);
+    }
+    for (uint64_t place = 0; place < BANS_END; parts++) {
+        unsigned count = 0;
+        place = bans_some(bans, place, 100, meet, &count, 1000);
+        cr_assert_leq(count, 200, "%u at once", count);
+        for (unsigned i = 0; i < 300 && parts < 40; i++, made++) {
+            (void)snprintf(name, sizeof name, "c%u", made);
+            ban(BAN_CLIENT, name, 0, BANS_NEVER);
+        }
+    }
+    cr_assert_geq(parts, LISTED / 200);
+    for (unsigned i = 0; i < LISTED; i++)
+        cr_assert_eq(met[i], 1, "c%u was met %u times", i, met[i]);
 }
 
 Test(bans, the_list_has_an_end_and_room_again_when_some_have_ended)

@@ -78,6 +78,16 @@ Test(bench_wire, connect_with_a_will_and_keep_alive)
     check(v5, sizeof v5);
 }
 
+Test(bench_wire, connect_of_a_user)
+{
+    static const uint8_t v4[] = {0x10, 19, 0, 4,   'M', 'Q', 'T', 'T', 4, 0xc2, 0,
+                                 0,    0,  1, 'a', 0,   1,   'u', 0,   1, 'p'};
+    struct wire_connect connect = {
+        .version = 4, .client_id = "a", .user_name = "u", .password = "p"};
+    wire_put_connect(&out, &connect);
+    check(v4, sizeof v4);
+}
+
 Test(bench_wire, several_filters_share_a_packet)
 {
     static const uint8_t subscribe[] = {0x82, 11, 0, 7, 0, 1, 'a', 2, 0, 2, '+', '/', 2};

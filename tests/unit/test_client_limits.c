@@ -265,3 +265,31 @@ Test(client_limits, a_retained_message_that_is_too_large_is_told)
     expect_answer(a, MQTT_PUBACK, 1, 0);
     cr_assert_eq(stat_sum(sim, dropped_too_large), 1);
 }
+
+// ---- What was told ------------------------------------------------------------------------------
+
+Test(client_limits, a_reload_takes_nothing_from_who_is_connected)
+{
+    static const uint8_t long_one[60];
+    config->receive_max = 3;
+    config->packet_size_max = 100;
+    struct sim_conn *a = come("a", 5);
+    config->receive_max = 1;
+    config->packet_size_max = 50;
+    struct sim_publish p = {.topic = "t", .qos = 2, .payload = slice_of(long_one, sizeof long_one)};
+    for (uint16_t id = 1; id <= 3; id++) {
+        p.packet_id = id;
+        sim_publish(a, &p);
+        sim_settle(sim);
+        expect_answer(a, MQTT_PUBREC, id, REASON_NO_MATCHING_SUBSCRIBERS);
+    }
+    p.packet_id = 4;
+    sim_publish(a, &p);
+    sim_settle(sim);
+    expect_dismissed(a, 0x93);
+    p.packet_id = 1;
+    struct sim_conn *b = come("b", 5);
+    sim_publish(b, &p);
+    sim_settle(sim);
+    expect_dismissed(b, 0x95);
+}

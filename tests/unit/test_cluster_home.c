@@ -7,80 +7,54 @@
 #define MEMBERS 10u
 #define CLIENTS 20000u
 
-static const struct hash_key key = {123, 456};
-
 static struct gossip_uuid
 uuid_of(uint32_t i)
 {
     return (struct gossip_uuid){{(uint8_t)i, 7, (uint8_t)(i * 31)}};
 }
 
-static struct gossip_uuid
-find(const struct home_table *table, uint32_t client, struct gossip_uuid *ret_second)
+// The member with this rank.
+static uint32_t
+find(const struct gossip_uuid *members, uint32_t count, uint32_t client, uint32_t rank)
 {
     char id[32];
+    uint32_t found = UINT32_MAX;
     int len = snprintf(id, sizeof id, "client-%u", client);
-    struct gossip_uuid home = {{255}};
-    cr_assert(home_find(table, slice_of(id, (size_t)len), &home, ret_second));
-    return home;
+    for (uint32_t i = 0; i < count; i++) {
+        if (home_rank(members, count, &members[i], slice_of(id, (size_t)len)) != rank)
+            continue;
+        cr_assert_eq(found, UINT32_MAX, "one of each rank");
+        found = members[i].bytes[0];
+    }
+    cr_assert_neq(found, UINT32_MAX);
+    return found;
 }
 
 Test(cluster_home, even_agreed_and_stable)
 {
-    struct home_table all = {0}, reversed = {0}, without = {0};
+    struct gossip_uuid all[MEMBERS], reversed[MEMBERS], without[MEMBERS - 1];
     uint32_t clients[MEMBERS] = {0}, moved = 0;
-    home_clear(&all, &key);
-    home_clear(&reversed, &key);
-    home_clear(&without, &key);
     for (uint32_t i = 0; i < MEMBERS; i++) {
-        struct gossip_uuid forth = uuid_of(i), back = uuid_of(MEMBERS - 1 - i);
-        home_add(&all, &forth);
-        home_add(&reversed, &back);
+        all[i] = uuid_of(i);
+        reversed[i] = uuid_of(MEMBERS - 1 - i);
         if (i != 3)
-            home_add(&without, &forth);
+            without[i < 3 ? i : i - 1] = uuid_of(i);
     }
     for (uint32_t c = 0; c < CLIENTS; c++) {
-        struct gossip_uuid second, home = find(&all, c, &second), other = find(&reversed, c, NULL);
-        cr_assert(gossip_uuid_equal(&home, &other));
-        cr_assert_not(gossip_uuid_equal(&home, &second));
-        clients[home.bytes[0]]++;
-        other = find(&without, c, NULL);
-        if (home.bytes[0] == 3) {
-            cr_assert(gossip_uuid_equal(&other, &second)); // who has the copy takes over
-            moved++;
-        } else {
-            cr_assert(gossip_uuid_equal(&home, &other));
-        }
+        uint32_t home = find(all, MEMBERS, c, 0), second = find(all, MEMBERS, c, 1);
+        cr_assert_eq(find(reversed, MEMBERS, c, 0), home);
+        clients[home]++;
+        moved += home == 3;
+        // Who comes second takes over.
+        cr_assert_eq(find(without, MEMBERS - 1, c, 0), home == 3 ? second : home);
     }
     cr_assert_eq(moved, clients[3]);
     for (uint32_t i = 0; i < MEMBERS; i++) // six standard deviations
         cr_assert(clients[i] > 2000 - 255 && clients[i] < 2000 + 255, "%u", clients[i]);
-    home_free(&all);
-    home_free(&reversed);
-    home_free(&without);
 }
 
-Test(cluster_home, nobody_and_one)
+Test(cluster_home, who_is_alone_is_chosen)
 {
-    struct home_table table = {0};
-    struct gossip_uuid home, second = {{99}}, only = uuid_of(5);
-    home_clear(&table, &key);
-    cr_assert_not(home_find(&table, slice_str("c"), &home, &second));
-    home_add(&table, &only);
-    cr_assert(home_find(&table, slice_str(""), &home, &second));
-    cr_assert(gossip_uuid_equal(&home, &only));
-    cr_assert_eq(second.bytes[0], 99);
-    home_free(&table);
-}
-
-Test(cluster_home, who_is_gone_for_less_than_ten_minutes_keeps_its_clients)
-{
-    struct gossip_view view = {.state = GOSSIP_DEAD, .state_ms = HOME_KEPT_MS - 1};
-    cr_assert(home_declared(&view));
-    view.state = GOSSIP_LEFT;
-    cr_assert(home_declared(&view));
-    view.state_ms = HOME_KEPT_MS;
-    cr_assert_not(home_declared(&view));
-    view.state = GOSSIP_ALIVE;
-    cr_assert(home_declared(&view));
+    struct gossip_uuid only = uuid_of(5);
+    cr_assert_eq(home_rank(&only, 1, &only, slice_str("")), 0);
 }

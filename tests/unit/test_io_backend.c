@@ -275,7 +275,7 @@ BOTH(waiting_ends_in_time)
     uint64_t begin = clock_mono_ms();
     cr_assert_eq(events_within(50), 0);
     uint64_t took = clock_mono_ms() - begin;
-    cr_assert(took >= 50 && took < 1000);
+    cr_assert(took >= 50 && took < 10000);
 }
 
 BOTH(of_more_sends_than_the_ring_holds_each_one_goes_out_or_fails)

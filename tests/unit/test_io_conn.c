@@ -3,8 +3,7 @@
 
 TestSuite(io_conn, .init = set_up, .fini = tear_down);
 
-// ---- Coming
-// ---------------------------------------------------------------------------------------
+// ---- Coming -------------------------------------------------------------------------------------
 
 Test(io_conn, the_home_shard_arms_the_receive_that_goes_on)
 {
@@ -120,8 +119,7 @@ Test(io_conn, a_probe_leaves_nothing)
     cr_assert_eq(sim.sends, 0);
 }
 
-// ---- Receiving
-// ------------------------------------------------------------------------------------
+// ---- Receiving ----------------------------------------------------------------------------------
 
 Test(io_conn, a_receive_that_ended_without_reason_is_armed_again)
 {
@@ -185,8 +183,7 @@ Test(io_conn, the_answers_to_one_that_ended_are_sent_before_it_is_closed)
     cr_assert_eq(conns->open, 0);
 }
 
-// ---- Sending
-// --------------------------------------------------------------------------------------
+// ---- Sending ------------------------------------------------------------------------------------
 
 Test(io_conn, one_send_a_tick_whatever_was_said)
 {
@@ -285,8 +282,7 @@ Test(io_conn, refusing_ends_those_without_a_session_and_no_others)
     cr_assert_eq(conns->open, 0);
 }
 
-// ---- Moving to another worker
-// ---------------------------------------------------------------------
+// ---- Moving to another worker -------------------------------------------------------------------
 
 Test(io_conn, a_lane_moves_without_an_operation_left_behind_and_goes_on)
 {

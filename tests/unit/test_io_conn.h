@@ -1,8 +1,7 @@
 // test_io_conn.h - connections on a simulated backend, with the real protocol behind them.
 //
 // Job:    what test_io_conn.c and test_io_conn_filter.c share: a backend that notes what it is
-// asked for,
-//         a broker of two shards, whose first one the test drives as its worker would.
+//         asked for, a broker of two shards, whose first one the test drives as its worker would.
 // Owner:  a test. Thread: its own. Memory: static. Limits: one connection at a time.
 #ifndef TERN_TESTS_TEST_IO_CONN_H
 #define TERN_TESTS_TEST_IO_CONN_H

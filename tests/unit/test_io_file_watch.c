@@ -75,13 +75,19 @@ watch_paths(const char *a, const char *b)
     pause_ms(100); // the thread begins to listen
 }
 
-// The next change is told, within less than the polling would take.
 static void
-expect_change(const char *what)
+await_change(void)
 {
     uint64_t until = clock_mono_ms() + FILE_WATCH_POLL_MS / 2;
     while (atomic_load(&changes) == 0 && clock_mono_ms() < until)
         pause_ms(10);
+}
+
+// The next change is told, within less than the polling would take.
+static void
+expect_change(const char *what)
+{
+    await_change();
     cr_expect_eq(atomic_load(&changes), 1, "%s: %d", what, atomic_load(&changes));
     pause_ms(100);
     atomic_store(&changes, 0);
@@ -113,16 +119,38 @@ Test(io_file_watch, files_that_are_written_replaced_and_removed)
     expect_quiet("another file of the folder");
 }
 
+// Returns the longest time between two writes.
+static uint64_t
+write_in_a_row(void)
+{
+    uint64_t before_ms = clock_mono_ms(), longest_ms = 0;
+    for (int i = 0; i < 10; i++) {
+        write_to(i % 2 ? "b" : "a", "22");
+        uint64_t now_ms = clock_mono_ms();
+        if (now_ms - before_ms > longest_ms)
+            longest_ms = now_ms - before_ms;
+        before_ms = now_ms;
+        if (i % 2 == 0)
+            pause_ms(20);
+    }
+    return longest_ms;
+}
+
 Test(io_file_watch, several_changes_together_are_one)
 {
     write_to("a", "1");
     write_to("b", "1");
     watch_paths("a", "b");
-    for (int i = 0; i < 5; i++) {
-        write_to("a", "22");
-        pause_ms(20);
-        write_to("b", "22");
+    uint64_t longest_ms;
+    for (int tries = 0;; tries++) {
+        longest_ms = write_in_a_row();
+        if (longest_ms < FILE_WATCH_QUIET_MS / 2 || tries == 20)
+            break; // else others had the CPUs, and it may have been several bursts
+        await_change();
+        pause_ms(FILE_WATCH_QUIET_MAX);
+        atomic_store(&changes, 0);
     }
+    cr_assert_lt(longest_ms, FILE_WATCH_QUIET_MS);
     expect_change("a burst");
     expect_quiet("no more");
 }
@@ -196,7 +224,7 @@ Test(io_file_watch, a_folder_that_comes_later_is_found_in_time)
     watch_paths("later/a", NULL);
     cr_assert_eq(mkdir("later", 0755), 0);
     write_to("later/a", "1");
-    uint64_t until = clock_mono_ms() + FILE_WATCH_POLL_MS + 2000;
+    uint64_t until = clock_mono_ms() + FILE_WATCH_POLL_MS + 20000;
     while (atomic_load(&changes) == 0 && clock_mono_ms() < until)
         pause_ms(50);
     cr_assert_eq(atomic_load(&changes), 1);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/cluster.h"
 #include "io/listener.h"
 #include "io/worker.h"
 
@@ -18,16 +19,19 @@ static char problem[256];
 static char dir[] = "/tmp/test_io_listener.XXXXXX";
 static char path[128];
 
+// Not one of those that the kernel gives to connections: another test's would have it meanwhile.
 static uint16_t
 free_port(void)
 {
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    close(fd);
-    return ntohs(a.sin_port);
+    for (unsigned n = (unsigned)getpid() * 31;; n++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        a.sin_port = htons((uint16_t)(10000 + n % 22000));
+        int rc = bind(fd, (struct sockaddr *)&a, sizeof a);
+        close(fd);
+        if (rc == 0)
+            return ntohs(a.sin_port);
+    }
 }
 
 static void
@@ -162,6 +166,39 @@ Test(io_listener, descriptors_are_kept_for_files)
         listen_leave(set, 0);
     cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED, "a few go with next to none");
     listen_leave(set, 0);
+    listen_close(set);
+}
+
+Test(io_listener, nodes_and_clients_do_not_take_each_others_places)
+{
+    config.listener_count = 2;
+    config.listeners[1] = (struct listener_config){.unix_path = path, .node = true};
+    config.connections_max = 2;
+    struct listen_set *set = open_ok(1);
+    cr_assert_eq(listen_admit(set, &config, 1), LISTEN_ADMITTED);
+    cr_assert_eq(listen_admit(set, &config, 1), LISTEN_ADMITTED);
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED, "they are no clients");
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_ADMITTED);
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_GLOBAL_MAX_CONNECTIONS);
+    cr_assert_eq(listen_admit(set, &config, 1), LISTEN_ADMITTED, "clients do not shut them out");
+    config.connections_max = 0;
+    listen_set_descriptors(set, 1); // one that is taken
+    cr_assert_eq(listen_admit(set, &config, 0), LISTEN_DESCRIPTORS);
+    uint32_t nodes = 3;
+    while (listen_admit(set, &config, 1) == LISTEN_ADMITTED)
+        nodes++;
+    cr_assert_eq(nodes, NODE_LINKS_MAX, "%u", nodes);
+    cr_assert_eq(listen_admit(set, &config, 1), LISTEN_DESCRIPTORS);
+    listen_set_descriptors(set, 0);
+    while (listen_admit(set, &config, 1) == LISTEN_ADMITTED)
+        nodes++;
+    cr_assert_eq(nodes, NODE_CONNECTIONS_MAX, "%u", nodes);
+    cr_assert_eq(listen_admit(set, &config, 1), LISTEN_NODES_MAX);
+    while (nodes-- > 0)
+        listen_leave(set, 1);
+    listen_leave(set, 0);
+    listen_leave(set, 0);
+    cr_assert_eq(listen_connections(set, 1), 0);
     listen_close(set);
 }
 

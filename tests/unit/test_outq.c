@@ -159,3 +159,23 @@ Test(outq, moved_bytes_keep_their_order)
         outq_pool_drain(&pool);
     }
 }
+
+Test(outq, one_that_is_never_empty_keeps_no_more_than_it_holds)
+{
+    struct outq_pool pool = {0};
+    struct outq q;
+    outq_init(&q);
+    for (unsigned i = 0; i < 10000; i++) {
+        struct msg *msg = big(3000, 'x');
+        put(&q, &pool, "head", 4);
+        outq_put_payload(&q, &pool, msg);
+        msg_unref(msg);
+        if (i >= 4) // four messages stay behind
+            outq_consume(&q, &pool, 3004);
+    }
+    cr_assert_leq(q.ref_cap, 64, "%u", q.ref_cap);
+    outq_consume(&q, &pool, outq_bytes(&q));
+    outq_free(&q, &pool);
+    cr_assert_eq(pool.in_use, 0);
+    outq_pool_drain(&pool);
+}

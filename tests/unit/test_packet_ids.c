@@ -71,3 +71,27 @@ Test(packet_ids, a_window_moves_through_all_identifiers)
     cr_assert_leq(set.cap, 32, "blocks that are done with leave nothing behind");
     packet_ids_free(&set);
 }
+
+Test(packet_ids, a_row_is_removed_as_far_as_it_goes)
+{
+    struct packet_ids set = {0};
+    for (unsigned first = 1; first < 300; first += 7) {
+        for (unsigned count = 1; count < 200; count += 3) {
+            packet_ids_add_row(&set, (uint16_t)first, count);
+            cr_assert_eq(set.count, count);
+            for (unsigned id = first; id < first + count; id++)
+                cr_assert(packet_ids_has(&set, (uint16_t)id));
+            cr_assert_not(packet_ids_has(&set, (uint16_t)(first + count)));
+            unsigned hole = first + count / 2;
+            cr_assert(packet_ids_remove(&set, (uint16_t)hole));
+            cr_assert_eq(packet_ids_remove_row(&set, (uint16_t)first, count + 5), hole - first);
+            cr_assert_eq(packet_ids_remove_row(&set, (uint16_t)first, count), 0);
+            cr_assert_eq(packet_ids_remove_row(&set, (uint16_t)(hole + 1), 1000),
+                         first + count - hole - 1);
+            cr_assert_eq(set.count + set.used, 0);
+        }
+    }
+    packet_ids_add_row(&set, 1, 65535);
+    cr_assert_eq(packet_ids_remove_row(&set, 1, 65535), 65535);
+    packet_ids_free(&set);
+}

@@ -132,7 +132,12 @@ Test(persist_json, session)
     r.session = r.sent = UINT64_MAX;
     round_trip(&r);
     r.expires_ms = RECORD_NEVER - 1;
+    r.claim = UINT64_MAX;
     round_trip(&r);
+    r = (struct record){.kind = JOURNAL_SESSION, .id = BYTES("c"), .version = 4, .claim = 9};
+    round_trip_as(&r, "{\"type\":\"session\",\"session\":0,\"client_id\":\"c\",\"user\":null,"
+                      "\"version\":4,\"connected\":false,\"expiry_s\":0,\"expires\":null,"
+                      "\"sent\":0,\"will\":null,\"claim\":9}");
 }
 
 Test(persist_json, session_with_will)
@@ -325,6 +330,16 @@ Test(persist_json, retained)
                       "\"source\":{\"client_id\":\"lamp\",\"user\":null,\"port\":1883}}");
     r.user = BYTES("u");
     round_trip(&r);
+    r.id = r.user = (struct slice){0};
+    r.port = 0;
+    r.stamp = (struct stamp){.at = 7, .node = "sixteen bytes..."};
+    round_trip_as(&r, "{\"type\":\"retained\",\"order\":4,\"topic\":\"t\",\"qos\":1,"
+                      "\"retain\":true,\"publisher\":0,\"arrived\":\"1970-01-01T00:00:00.000Z\","
+                      "\"expires\":\"never\",\"payload\":\"on\","
+                      "\"stamp\":{\"at\":7,\"node_base64\":\"c2l4dGVlbiBieXRlcy4uLg==\"}}");
+    r.stamp.at = UINT64_MAX;
+    r.id = BYTES("lamp");
+    round_trip(&r);
     r = (struct record){.kind = JOURNAL_RETAIN_CLEAR, .order = 5, .msg.topic = BYTES("$x/y")};
     round_trip_as(&r, "{\"type\":\"retain_clear\",\"order\":5,\"topic\":\"$x/y\"}");
 }
@@ -456,8 +471,30 @@ Test(persist_json, fields_are_all_known_and_all_there)
     refuse("{\"type\":\"session_end\",\"session\":3,\"sesion\":4}",
            "line 1: \"sesion\" is not known in a line of type \"session_end\"");
     refuse("{\"type\":\"session_end\",\"session\":3,\"payload\":\"\"}",
-           "line 1: \"will, source, properties or payload\" is not known in a line of type "
+           "line 1: \"will, claim, source, stamp, properties or payload\" is not known in a line "
+           "of type "
            "\"session_end\"");
+}
+
+#define SESSION                                                                            \
+    "{\"type\":\"session\",\"session\":1,\"client_id\":\"c\",\"user\":null,\"version\":4," \
+    "\"connected\":false,\"expiry_s\":0,\"expires\":null,\"sent\":0,\"will\":null,"
+#define STAMPED                                                                                   \
+    "{\"type\":\"retained\",\"order\":4,\"topic\":\"t\",\"qos\":1,\"retain\":true,\"publisher\":" \
+    "0,"                                                                                          \
+    "\"arrived\":1,\"expires\":\"never\",\"payload\":\"\",\"stamp\":"
+#define BAD_STAMP "line 1: \"stamp\": expected {\"at\":a number above 0,\"node_base64\":16 bytes}"
+
+Test(persist_json, what_nodes_compare_is_whole)
+{
+    refuse(SESSION "\"claim\":0}", "line 1: \"claim\" is a number, expected a number above 0");
+    refuse(SESSION "\"claim\":null}", "line 1: \"claim\" is null, expected a number above 0");
+    refuse(STAMPED "7}", BAD_STAMP);
+    refuse(STAMPED "{\"at\":1}}", BAD_STAMP);
+    refuse(STAMPED "{\"at\":0,\"node_base64\":\"c2l4dGVlbiBieXRlcy4uLg==\"}}", BAD_STAMP);
+    refuse(STAMPED "{\"at\":1,\"node_base64\":\"c2l4dGVlbiBieXRlcy4u\"}}", BAD_STAMP);
+    refuse(STAMPED "{\"at\":1,\"node_base64\":\"*\"}}", BAD_STAMP);
+    refuse(STAMPED "{\"at\":1,\"node_base64\":\"c2l4dGVlbiBieXRlcy4uLg==\",\"x\":1}}", BAD_STAMP);
 }
 
 Test(persist_json, numbers_are_in_range)

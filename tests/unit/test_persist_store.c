@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -641,4 +642,65 @@ Test(persist_store, a_backup_is_a_store)
     cr_assert_eq(store_open(&options, &copy, rig.problem), OK, "%s", rig.problem);
     expect_store(copy, EVERYTHING_TEXT);
     store_close(copy);
+}
+
+static struct store_copy
+copy_to(const char *folder, bool replace)
+{
+    struct store_copy copy = {
+        .folder = folder, .replace = replace, .done_fd = eventfd(0, EFD_CLOEXEC)};
+    store_copy_to(rig.store, &copy);
+    eventfd_t count;
+    cr_assert_eq(eventfd_read(copy.done_fd, &count), 0); // waits
+    cr_assert(atomic_load(&copy.done));
+    (void)close(copy.done_fd);
+    return copy;
+}
+
+static void
+expect_mode(const char *folder, const char *part, mode_t mode)
+{
+    char path[256];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "%s%s", folder, part);
+    cr_assert_eq(stat(path, &st), 0, "%s", path);
+    cr_assert_eq(st.st_mode & 07777, mode, "%s has mode %o", path, st.st_mode & 07777);
+}
+
+Test(persist_store, a_copy_gives_way_only_when_it_may)
+{
+    char folder[128], other[128], ours[128];
+    struct store_options options = {.folder = rig.folder, .name = "copy", .verify_in_child = true};
+    struct store *copy;
+    (void)snprintf(folder, sizeof folder, "%s/copy", rig.folder);
+    (void)snprintf(other, sizeof other, "%s/other", rig.folder);
+    (void)snprintf(ours, sizeof ours, "%s", rig.store->path);
+    mode_t before = umask(0);
+    rig_start(&rig);
+    cr_assert_str_eq(copy_to(folder, false).problem, "");
+    expect_mode(folder, "", 0700);
+    expect_mode(folder, "/state/data.mdb", 0600);
+    expect_mode(folder, "/log/data.mdb", 0600);
+    (void)umask(before);
+    cr_assert_str_eq(copy_to(folder, false).problem, "something is there already");
+    cr_assert_str_eq(copy_to(ours, true).problem, "a broker has that store open");
+    cr_assert_eq(mkdir(other, 0700), 0);
+    cr_assert_str_eq(copy_to(other, false).problem, "something is there already");
+    cr_assert_str_eq(copy_to(other, true).problem, "", "an empty folder");
+    for (size_t i = 0; i < ARRAY_LEN(((struct record[]){EVERYTHING})); i++)
+        rig_put(&rig, 0, ((struct record[]){EVERYTHING})[i]);
+    rig_commit(&rig);
+    cr_assert_eq(store_open(&options, &copy, rig.problem), OK, "%s", rig.problem);
+    cr_assert_str_eq(copy_to(folder, true).problem, "a broker has that store open");
+    expect_store(copy, "");
+    store_close(copy);
+    cr_assert_str_eq(copy_to(folder, true).problem, "");
+    cr_assert_eq(store_open(&options, &copy, rig.problem), OK, "%s", rig.problem);
+    expect_store(copy, EVERYTHING_TEXT);
+    store_close(copy);
+    (void)snprintf(other, sizeof other, "%s/file", rig.folder);
+    int fd = open(other, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    cr_assert_geq(fd, 0);
+    (void)close(fd);
+    cr_assert_str_eq(copy_to(other, true).problem, "something is there already");
 }

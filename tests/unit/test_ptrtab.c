@@ -38,8 +38,9 @@ rig_free_empty(struct rig *rig)
 }
 
 static uint64_t
-object_hash(const void *object)
+object_hash(const void *object, const void *arg)
 {
+    (void)arg;
     return ((const struct object *)object)->hash;
 }
 
@@ -65,14 +66,14 @@ check_shape(const struct ptrtab *tab)
 static void
 add(struct rig *rig, struct object *object)
 {
-    ptrtab_add(&rig->tab, rig->self, object->hash, object, object_hash);
+    ptrtab_add(&rig->tab, rig->self, object->hash, object, object_hash, NULL);
     object->in = true;
 }
 
 static void
 drop(struct rig *rig, struct object *object)
 {
-    ptrtab_remove(&rig->tab, rig->self, object->hash, object, object_hash);
+    ptrtab_remove(&rig->tab, rig->self, object->hash, object, object_hash, NULL);
     object->in = false;
 }
 
@@ -164,6 +165,31 @@ Test(ptrtab, a_tomb_is_passed_and_used_again)
     cr_assert_eq(atomic_load(&tab->slots[8 % tab->cap]), (uint64_t)(uintptr_t)&c);
     drop(&rig, &b);
     drop(&rig, &c);
+    rig_free_empty(&rig);
+}
+
+Test(ptrtab, an_entry_is_replaced_where_it_stands)
+{
+    struct rig rig;
+    struct object a = {.hash = 8}, b = {.hash = 8}, c = {.hash = 8};
+    rig_init(&rig);
+    add(&rig, &a);
+    cr_assert_eq(ptrtab_only(rig.tab), &a);
+    add(&rig, &b);
+    cr_assert_null(ptrtab_only(rig.tab));
+    struct ptrtab *tab = atomic_load(&rig.tab);
+    ptrtab_replace(tab, a.hash, &a, &c);
+    cr_assert_eq(atomic_load(&rig.tab), tab);
+    cr_assert_eq(atomic_load(&tab->slots[8 % tab->cap]) & ~PTRTAB_TAG_MASK,
+                 (uint64_t)(uintptr_t)&c);
+    cr_assert_eq(times_met(tab, &a), 0);
+    cr_assert_eq(times_met(tab, &b), 1);
+    cr_assert_eq(times_met(tab, &c), 1);
+    check_shape(tab);
+    drop(&rig, &c);
+    cr_assert_eq(ptrtab_only(rig.tab), &b, "behind a tomb");
+    drop(&rig, &b);
+    cr_assert_null(ptrtab_only(rig.tab));
     rig_free_empty(&rig);
 }
 

@@ -88,6 +88,11 @@ static const struct record samples[] = {
      .order = 13,
      .msg = {.topic = {(const uint8_t *)"a/b", 3}, .payload = {(const uint8_t *)"{}", 2}}},
     {.kind = JOURNAL_SETTING, .order = 14, .msg = {.topic = {(const uint8_t *)"a/b", 3}}},
+    {.kind = JOURNAL_SESSION,
+     .session = 8,
+     .version = MQTT_311,
+     .claim = UINT64_C(0x0102030405060708),
+     .id = {(const uint8_t *)"claims", 6}},
 };
 
 static struct slice
@@ -123,7 +128,7 @@ same(const struct record *a, const struct record *b)
            a->retain_as_published == b->retain_as_published &&
            a->subscription_id == b->subscription_id && a->retain == b->retain &&
            a->size == b->size && slice_equal(a->ids, b->ids) && a->state == b->state &&
-           a->packet_id == b->packet_id && a->port == b->port;
+           a->packet_id == b->packet_id && a->port == b->port && a->claim == b->claim;
 }
 
 Test(record, there_and_back)
@@ -198,6 +203,8 @@ Test(record, kinds_and_values_that_do_not_exist_are_damage)
         {9, RECORD_HEAD + 16, 3},
         {15, RECORD_HEAD + 8 + 37 + 2, 2},     // flags of who published it
         {16, RECORD_HEAD + 8 + 37 + 2 + 7, 0}, // no client identifier
+        {19, RECORD_HEAD + 8, 0x10},           // flags
+        {19, RECORD_HEAD + 8, 0},              // a claim that is not said to be there
     };
     for (unsigned i = 0; i < ARRAY_LEN(wrong); i++) {
         struct slice bytes = encode(&samples[wrong[i].sample]);

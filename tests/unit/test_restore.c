@@ -3,6 +3,7 @@
 #include "core/acl.h"
 #include "tests/sim/expect.h"
 #include "tests/sim/sim_disk.h"
+#include "tests/unit/test_acl.h"
 
 #define SHARDS 2
 
@@ -410,6 +411,40 @@ Test(restore, also_what_is_on_the_disk_alone)
     expect_nothing(b);
 }
 
+Test(restore, what_an_ended_session_leaves_waits_for_room_to_ask_for_it)
+{
+    sim->config->queued_messages_max = 0;
+    struct sim_conn *a = sim_connect_durable(sim, "a"), *p = fleeting("p");
+    subscribe(a, "$share/g/t", 1);
+    sim_close(a, 0);
+    publish_numbers(p, "t", 0, 300);
+    struct sim_conn *b = sim_connect_durable(sim, "b");
+    subscribe(b, "$share/g/t", 1);
+    unsigned home = broker_home(sim->broker, slice_str("a"));
+    const char *id = id_on(sim, home);
+    struct sim_conn *c = sim_connect_durable(sim, id);
+    subscribe(c, "u", 1);
+    sim_close(c, 0);
+    publish_numbers(p, "u", 300, 600);
+    // Requests of others, which the test takes back.
+    struct spsc *requests = sim->broker->keeper->shards[home].requests;
+    for (void *room; (room = spsc_reserve(requests, 0, sizeof(struct page_request))) != NULL;) {
+        memset(room, 0, sizeof(struct page_request));
+        (void)spsc_publish(requests);
+    }
+    a = sim_connect(sim, &(struct sim_connect){.id = "a", .expiry_s = 1000}); // clean
+    cr_assert_not(list_empty(&sim->broker->shards[home]->estates));
+    struct spsc_record record;
+    while (spsc_take(requests, &record))
+        ;
+    spsc_release(requests);
+    c = sim_connect_durable(sim, id); // its page comes
+    take_numbers(c, 300, 600);
+    take_numbers(b, 0, 300);
+    cr_assert(list_empty(&sim->broker->shards[home]->estates));
+    cr_assert_eq(stat_sum(sim, dropped_session_end), 0);
+}
+
 Test(restore, an_end_that_was_not_written_yet_comes_again)
 {
     sim->config->queued_messages_max = 0;
@@ -567,6 +602,27 @@ Test(restore, a_publisher_waits_for_the_journals_of_other_shards)
     expect_answer(p, MQTT_PUBACK, 2, 0x10);
 }
 
+Test(restore, also_where_those_of_its_own_shard_may_not_read)
+{
+    struct access_rules *rules = access_rules_new();
+    rules->alike = true;
+    rules->listeners[0].acl = acl_of("topic readwrite #\nuser n\ntopic read #\ntopic deny t\n");
+    broker_set_access(sim->broker, sim->broker->shards[0]->rcu, rules);
+    char id[16], own[16];
+    struct sim_conn *a = client_on(1, true, id), *p = client_on(0, false, own);
+    struct sim_conn *b = sim_connect(sim, &(struct sim_connect){.id = id_on(sim, 0), .user = "n"});
+    subscribe(a, "$share/g/+", 1);
+    subscribe(b, "$share/g/+", 1);
+    write_all();
+    for (uint16_t i = 1; i <= 4; i++) { // two of them are b's turn
+        publish(p, "t", 1, i, "m");
+        sim_settle(sim);
+        expect_nothing(p);
+        settle();
+        expect_answer(p, MQTT_PUBACK, i, 0);
+    }
+}
+
 Test(restore, and_not_for_those_who_keep_nothing)
 {
     char id[16], own[16];
@@ -660,4 +716,37 @@ Test(restore, a_full_disk_refuses_or_makes_wait_and_loses_nothing)
     while (sim_next(a, &packet))
         got++;
     cr_assert_eq(got, 2);
+}
+
+static void
+crash_with_qos_0(void)
+{
+    uint64_t now = sim->now_ms;
+    struct config *config = sim_config();
+    config->queue_qos0_messages = true;
+    sim_free(sim);
+    sim = sim_start(SHARDS, config, disk, now);
+}
+
+Test(restore, a_queued_message_at_qos_0_is_not_sent_again)
+{
+    struct sim_connect c = {.id = "a", .keep = true, .expiry_s = 1000, .receive_max = 1};
+    crash_with_qos_0();
+    struct sim_conn *a = sim_connect(sim, &c), *p = fleeting("p");
+    settle();
+    subscribe(a, "t", 1);
+    publish(p, "t", 1, 1, "one");
+    publish(p, "t", 1, 2, "waits");
+    publish(p, "t", 0, 0, "zero");
+    write_all();
+    expect_publish(a, 1, "one");
+    expect_nothing(a);
+    crash_with_qos_0(); // in the midst of a connection, on which all may have been sent
+    a = sim_connect(sim, &c);
+    settle();
+    cr_assert(take(a, "one").dup);
+    settle();
+    take(a, "waits");
+    settle();
+    cr_assert_not(expect_publish(a, 0, "zero").dup);
 }

@@ -141,8 +141,7 @@ Test(rights, a_qos2_message_is_out_before_its_right_can_go)
     expect_nothing(s);
 }
 
-// ---- SUBSCRIBE, UNSUBSCRIBE
-// -----------------------------------------------------------------------
+// ---- SUBSCRIBE, UNSUBSCRIBE ---------------------------------------------------------------------
 
 Test(rights, hopeless_subscriptions_are_refused)
 {
@@ -319,6 +318,30 @@ Test(rights, retained_messages_that_may_be_read)
     expect_nothing(s);
     cr_assert_eq(ask_subscribe(s, "a/secret", 1), 0x87);
     expect_nothing(s);
+}
+
+Test(rights, of_a_run_each_message_is_withheld_and_counted)
+{
+    rules("user s\ntopic read a/#\ntopic deny a/secret\nuser p\ntopic write #\n");
+    struct sim_conn *p = user("p", id(0)), *s[3]; // two of a shard, and one alone
+    for (unsigned i = 0; i < ARRAY_LEN(s); i++) {
+        s[i] = user("s", id(i % SHARDS));
+        subscribed(sim, s[i], "a/+", (uint8_t)i);
+    }
+    for (uint8_t qos = 0; qos < 3; qos++) {
+        p->client.read_paused = true; // so that they come as one
+        for (unsigned n = 1; n <= 5; n++)
+            sim_publish(p, &(struct sim_publish){.topic = "a/secret",
+                                                 .payload = slice_str("s"),
+                                                 .qos = qos,
+                                                 .packet_id = (uint16_t)(qos * 10 + n)});
+        p->client.read_paused = false;
+        sim_receive(p);
+        sim_settle(sim);
+        cr_assert_eq(stat_sum(sim, withheld), ARRAY_LEN(s) * 5 * (qos + 1u));
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(s); i++)
+        expect_nothing(s[i]);
 }
 
 Test(rights, a_walk_goes_on_under_new_rules)

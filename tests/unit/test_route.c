@@ -44,6 +44,107 @@ shard_of(const struct sim_conn *conn)
     return conn->client.shard;
 }
 
+// ---- Publishers that lose their connection ------------------------------------------------------
+
+// The durable publisher's worker alone goes on, until it has read what was said to it.
+static void
+tick_alone(const struct sim_conn *publisher)
+{
+    for (unsigned i = 0; i < 3; i++)
+        sim_tick_shard(sim, shard_of(publisher)->index);
+}
+
+static struct sim_conn *
+comes_again(const char *id)
+{
+    struct sim_conn *conn = sim_open(sim, broker_home(sim->broker, slice_str(id)));
+    sim_send_connect(conn, &(struct sim_connect){.id = id, .keep = true, .expiry_s = 1000});
+    tick_alone(conn);
+    expect_packet(conn, MQTT_CONNACK);
+    return conn;
+}
+
+static void
+publish_two(struct sim_conn *conn, bool dup)
+{
+    sim_publish(
+        conn,
+        &(struct sim_publish){
+            .topic = "full", .payload = slice_str("x"), .qos = 2, .dup = dup, .packet_id = 7});
+}
+
+// A subscriber on another shard is away, and its queue is full.
+static void
+is_full_elsewhere(void)
+{
+    const char *id;
+    config->queued_messages_max = 1;
+    struct sim_conn *subscriber = durable_on(1, &id);
+    subscribed(sim, subscriber, "full", 2);
+    sim_close(subscriber, 0);
+    struct sim_conn *first = client_on(2);
+    publish_text(first, "full", 1, "first");
+    sim_settle(sim);
+    expect_answer(first, MQTT_PUBACK, 1, 0);
+}
+
+Test(route, what_another_shard_refuses_is_refused_again_on_the_next_connection)
+{
+    is_full_elsewhere();
+    const char *id;
+    struct sim_conn *publisher = durable_on(0, &id);
+    publish_two(publisher, false);
+    tick_alone(publisher);
+    expect_nothing(publisher); // the other shard has not answered
+    sim_close(publisher, 0);
+    sim_settle(sim);
+    publisher = comes_again(id);
+    publish_two(publisher, true);
+    sim_settle(sim);
+    expect_answer(publisher, MQTT_PUBREC, 7, 0x97);
+    // With room it is a new message.
+    config->queued_messages_max = 2;
+    publish_two(publisher, false);
+    sim_settle(sim);
+    expect_answer(publisher, MQTT_PUBREC, 7, 0);
+}
+
+Test(route, a_copy_waits_for_what_the_first_one_waited_for)
+{
+    is_full_elsewhere();
+    const char *id;
+    struct sim_conn *publisher = durable_on(0, &id);
+    publish_two(publisher, false);
+    tick_alone(publisher);
+    for (unsigned i = 0; i < 2; i++) { // and once more
+        sim_close(publisher, 0);
+        tick_alone(publisher);
+        publisher = comes_again(id);
+        publish_two(publisher, true);
+        tick_alone(publisher);
+        expect_nothing(publisher);
+    }
+    sim_settle(sim);
+    expect_answer(publisher, MQTT_PUBREC, 7, 0x97);
+}
+
+Test(route, answers_to_a_session_that_has_ended_are_nobodys)
+{
+    is_full_elsewhere();
+    struct sim_conn *publisher = client_on(0);
+    publish_two(publisher, false);
+    publish_text(publisher, "full", 1, "one more");
+    tick_alone(publisher);
+    struct shard *shard = shard_of(publisher);
+    sim_close(publisher, 0);
+    tick_alone(publisher);
+    cr_assert_eq(stat_get(&shard->stats.sessions), 0);
+    cr_assert_eq(shard->unsettled, 2);
+    sim_settle(sim);
+    cr_assert_eq(shard->unsettled, 0);
+    cr_assert_eq(stat_sum(sim, publish_refused), 2);
+}
+
 // ---- Order --------------------------------------------------------------------------------------
 
 Test(route, each_shard_gets_all_in_the_order_of_the_publisher)

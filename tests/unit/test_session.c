@@ -675,3 +675,21 @@ Test(session, unsubscribing_ends_the_walk)
         count += packet.type == MQTT_PUBLISH;
     cr_assert_lt(count, 5000);
 }
+
+Test(session, a_queue_that_drops_its_oldest_stays_small_without_a_store)
+{
+    config->queue_full_action = QUEUE_FULL_DROP_OLDEST;
+    config->queued_messages_max = 10;
+    struct sim_conn *p = publisher(), *a = come("a", 1000);
+    subscribed(sim, a, "t", 1);
+    publish_text(p, "t", 1, "sent");
+    sim_settle(sim);
+    expect_publish(a, 1, "sent");
+    const struct session *session = a->client.session;
+    go(a);
+    for (unsigned i = 0; i < 5000; i++)
+        publish_text(p, "t", 1, "m");
+    sim_settle(sim);
+    cr_assert_leq(session->out.cap, 256);
+    cr_assert_eq(session->out.queued, 10);
+}

@@ -1,4 +1,5 @@
 // test_sys.c - the $SYS topics say what happened.
+#include "core/cluster.h"
 #include "core/retained.h"
 #include "tests/sim/expect.h"
 
@@ -168,4 +169,80 @@ Test(sys, names_the_backend)
     broker->io = IO_BACKEND_EPOLL;
     interval();
     cr_assert_str_eq(value_of("io/backend"), "epoll");
+}
+
+// ---- Other nodes --------------------------------------------------------------------------------
+
+static void
+fake_tick(struct cluster *cluster, struct shard *shard)
+{
+    (void)cluster;
+    (void)shard;
+}
+
+static bool
+fake_has_news(struct cluster *cluster, const struct shard *shard)
+{
+    (void)cluster;
+    (void)shard;
+    return false;
+}
+
+static void
+fake_figures(struct cluster *cluster, struct cluster_figures *ret)
+{
+    (void)cluster;
+    *ret = (struct cluster_figures){
+        .nodes_alive = 3,
+        .nodes_dead = 1,
+        .links_up = 2,
+        .routes_ours = 40,
+        .routes_theirs = 50,
+        .routes_told = 60,
+        .waiting = 70,
+        .strangers = 8,
+        .routes_refused = 9,
+        .cleared = 10,
+        .cleared_forgotten = 11,
+    };
+}
+
+Test(sys, tells_of_other_nodes_where_there_may_be_some)
+{
+    static const char *const want[][2] = {
+        {"nodes/alive", "3"},    {"nodes/dead", "1"},        {"links/up", "2"},
+        {"routes/ours", "40"},   {"routes/theirs", "50"},    {"routes/told", "60"},
+        {"strangers", "8"},      {"messages/waiting", "70"}, {"routes/divergence", "0"},
+        {"routes/refused", "9"}, {"retained/cleared", "10"}, {"retained/forgotten", "11"},
+    };
+    static const struct cluster_ops ops = {
+        .tick = fake_tick, .has_news = fake_has_news, .figures = fake_figures};
+    struct cluster cluster = {.ops = &ops};
+    interval();
+    cr_assert_null(
+        retained_get(sim->broker->retained, slice_str("$SYS/broker/cluster/nodes/alive")));
+    sim->broker->cluster = &cluster;
+    interval();
+    sim->broker->cluster = NULL;
+    for (unsigned i = 0; i < ARRAY_LEN(want); i++) {
+        char topic[64];
+        (void)snprintf(topic, sizeof topic, "cluster/%s", want[i][0]);
+        cr_assert_str_eq(value_of(topic), want[i][1], "%s", topic);
+    }
+}
+
+Test(sys, what_found_no_room_comes_when_there_is_some)
+{
+    config->sys_interval_s = 0;
+    end_empty(sim);
+    config = sim_config();
+    config->sys_interval_s = 10;
+    config->retained_messages_max = 1; // there are more
+    sim = sim_new(2, config);
+    sim_tick(sim, 16);
+    const char *topic = "$SYS/broker/clients/connected";
+    cr_assert_null(retained_get(sim->broker->retained, slice_str(topic)));
+    config->retained_messages_max = 0;
+    interval();
+    cr_assert_str_eq(value_of("clients/connected"), "0");
 }

@@ -1,0 +1,526 @@
+// ctl_options.c - the command line of ternmqctl.
+#include "ctl/ctl_options.h"
+
+#include <stdio.h>
+
+// ---- The tables ---------------------------------------------------------------------------------
+
+enum option {
+    OPTION_SOCKET,
+    OPTION_JSON,
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_FILTER,
+    OPTION_LIMIT,
+    OPTION_CLIENT,
+    OPTION_ALL,
+    OPTION_FORCE,
+    OPTION_SORT,
+    OPTION_USER,
+    OPTION_ADDRESS,
+    OPTION_FOR,
+    OPTION_QOS
+};
+#define HAS(o) (1u << OPTION_##o)
+#define ALWAYS (HAS(SOCKET) | HAS(JSON) | HAS(HELP) | HAS(VERSION))
+
+static const struct {
+    const char *name, *value; // value NULL: it has none
+} options[] = {
+    [OPTION_SOCKET] = {"--socket", "PATH"}, [OPTION_JSON] = {"--json", NULL},
+    [OPTION_HELP] = {"--help", NULL},       [OPTION_VERSION] = {"--version", NULL},
+    [OPTION_FILTER] = {"--filter", "TEXT"}, [OPTION_LIMIT] = {"--limit", "N"},
+    [OPTION_CLIENT] = {"--client", "ID"},   [OPTION_ALL] = {"--all", NULL},
+    [OPTION_FORCE] = {"--force", NULL},     [OPTION_SORT] = {"--sort", "KEY"},
+    [OPTION_USER] = {"--user", "NAME"},     [OPTION_ADDRESS] = {"--address", "ADDRESS"},
+    [OPTION_FOR] = {"--for", "TIME"},       [OPTION_QOS] = {"--qos", "N"},
+};
+
+enum operand { OPERAND_NONE, OPERAND_MAY, OPERAND_MUST, OPERAND_TWO };
+#define SUBJECT (HAS(CLIENT) | HAS(USER) | HAS(ADDRESS)) // of a ban
+
+static const struct command {
+    const char *name, *second; // second NULL: the name is one word
+    uint32_t options;
+    enum operand operand;
+    const char *help;
+} commands[] = {
+    [CTL_DO_STATUS] =
+        {"status", NULL, ALWAYS, OPERAND_NONE,
+         "ternmqctl status\n\n"
+         "Version, time since the start, workers, how the kernel is asked for input and output,\n"
+         "and all figures that are not 0, by their names in $SYS/broker/. With --json, all of "
+         "them.\n"},
+    [CTL_DO_CLUSTER] =
+        {"cluster", NULL, ALWAYS, OPERAND_NONE,
+         "ternmqctl cluster\n\n"
+         "The nodes as this one sees them: state (alive, suspected, dead, gone), incarnation (how\n"
+         "often it was started), address, and what each says of itself every few seconds: "
+         "version,\n"
+         "uptime, clients that are connected, messages from and to clients a second. A dash: it\n"
+         "does not say, as nodes of an earlier version, or is not there.\n\n"
+         "Then the links, as this node's workers see them now:\n\n"
+         "  TO, FROM  our connection to it, and its to us\n"
+         "  ROUTES    filters and share groups of its clients, in force here; of this node, its "
+         "own\n"
+         "  SESSIONS  that it keeps for clients\n"
+         "  SEQ       changes of its routes that are applied here\n"
+         "  COPY      same: as many changes and the same hash as it said last (at most 10 s ago);\n"
+         "            behind: more are on their way; differs: taken anew, see the log; own\n"
+         "  WAITING   messages for it that it has not acknowledged, this node's own words "
+         "included\n"
+         "  BYTES     of those that were not sent yet\n"
+         "  ON-DISK   how many of them are on the disk alone; with persistence, all are on it, "
+         "too\n"
+         "  LAG-MS    the age of the oldest that waits; 0: none. A dash: it is on the disk "
+         "alone\n\n"
+         "With --json also the hashes, what it has said last (said_seq, said_hash), and how many\n"
+         "changes of this node's routes are in force there (taken).\n"
+         "Exit code 1: there is no cluster.\n"},
+    [CTL_DO_CLIENTS] =
+        {"clients", NULL, ALWAYS | HAS(FILTER) | HAS(LIMIT) | HAS(ALL) | HAS(SORT), OPERAND_NONE,
+         "ternmqctl clients [--filter TEXT] [--sort KEY] [--limit N] [--all]\n\n"
+         "The clients that are connected.\n\n"
+         "  --filter TEXT  those with TEXT in their identifier, user name or address\n"
+         "  --sort KEY     by id; by connected, the longest first; by queue, inflight, subs, in "
+         "or\n"
+         "                 out, the largest first. in and out: messages of the session.\n"
+         "                 Default: in no order, as they are found\n"
+         "  --limit N      no more than N: with --sort the first N of all\n"
+         "  --all          sessions without a connection, too\n\n"
+         "Sessions that are there throughout are listed once; those that come and go meanwhile\n"
+         "may be in it or not. With --sort they are collected here first.\n"},
+    [CTL_DO_CLIENT] = {"client", NULL, ALWAYS, OPERAND_MUST,
+                       "ternmqctl client ID\n\n"
+                       "What there is to know of a client, connected or away, and its "
+                       "subscriptions. Of its Will\n"
+                       "the topic is shown, not the payload.\n"
+                       "Exit code 1: there is no such client. An identifier that begins with - "
+                       "stands behind --.\n"},
+    [CTL_DO_KICK] = {"kick", NULL, ALWAYS, OPERAND_MUST,
+                     "ternmqctl kick ID\n\n"
+                     "Ends a client's connection. An MQTT 5 client is told reason 0x98, "
+                     "administrative action.\n"
+                     "Its session stays for as long as it was to, its Will goes out, and nothing "
+                     "keeps it from\n"
+                     "coming again.\n"
+                     "Exit code 1: it is not connected.\n"},
+    [CTL_DO_SUBSCRIPTIONS] =
+        {"subscriptions", NULL, ALWAYS | HAS(CLIENT) | HAS(LIMIT), OPERAND_MAY,
+         "ternmqctl subscriptions [--client ID] [--limit N] [FILTER]\n\n"
+         "Who subscribes to what. With FILTER, subscriptions within it: a/# shows those to a, "
+         "a/b,\n"
+         "a/+/c and a/#, and a/+ those to a/b and a/+.\n\n"
+         "  --client ID  of this client alone\n"
+         "  --limit N    no more than N\n\n"
+         "Of a client that subscribes and unsubscribes meanwhile one may be listed twice.\n"},
+    [CTL_DO_RETAINED_LS] = {"retained", "ls", ALWAYS | HAS(LIMIT), OPERAND_MAY,
+                            "ternmqctl retained ls [--limit N] [FILTER]\n\n"
+                            "Retained messages: their topics and sizes, never their payloads. "
+                            "Without FILTER, all but\n"
+                            "those of topics that begin with $.\n"},
+    [CTL_DO_RETAINED_RM] =
+        {"retained", "rm", ALWAYS, OPERAND_MUST,
+         "ternmqctl retained rm TOPIC|FILTER\n\n"
+         "Removes the retained messages of all topics that match, here and at the other nodes of "
+         "a\n"
+         "cluster. Who subscribes to them is sent nothing. The broker's own topics ($SYS) stay.\n"
+         "Exit code 1: nothing was removed.\n"},
+    [CTL_DO_BACKUP] =
+        {"backup", NULL, ALWAYS | HAS(FORCE), OPERAND_MUST,
+         "ternmqctl backup [--force] FOLDER\n\n"
+         "A consistent copy of the store, while the broker goes on: all that was acknowledged\n"
+         "before is in it. It is a store itself: a broker whose persistence_location and\n"
+         "persistence_file name it starts from it. The broker's user writes it (folders with mode\n"
+         "0700, files 0600), so it must be allowed to. FOLDER appears at the end, as a whole.\n\n"
+         "  --force  a store that is at FOLDER gives way to the copy, at once; never one that a\n"
+         "           broker has open, and nothing that is not a store\n\n"
+         "Exit code 1: there is no copy.\n"},
+    [CTL_DO_RELOAD] =
+        {"reload", NULL, ALWAYS, OPERAND_NONE,
+         "ternmqctl reload\n\n"
+         "Reads the configuration and its files again, as SIGHUP does, and says what came of it.\n"
+         "Exit code 1: it was refused, for the reasons that are printed with file and line; the\n"
+         "last good configuration holds.\n"},
+    [CTL_DO_BAN_ADD] =
+        {"ban", "add", ALWAYS | SUBJECT | HAS(FOR), OPERAND_NONE,
+         "ternmqctl ban add [--client ID] [--user NAME] [--address ADDRESS] [--for TIME]\n\n"
+         "Whom it names is refused by CONNECT with 0x8A: a client identifier, a user name, an\n"
+         "address, or a client identifier at an address. Connections that are there stay: kick\n"
+         "them. An IPv6 address stands for its first 64 bits.\n\n"
+         "  --for TIME  a number and s, m (minutes), h or d; default: until the broker ends\n\n"
+         "Bans are of this node alone, in memory: they end with the broker. One that is there "
+         "gets\n"
+         "the new end.\n"},
+    [CTL_DO_BAN_RM] = {"ban", "rm", ALWAYS | SUBJECT, OPERAND_NONE,
+                       "ternmqctl ban rm [--client ID] [--user NAME] [--address ADDRESS]\n\n"
+                       "Ends the ban with exactly this subject, as ban ls shows it, whoever has "
+                       "entered it.\n"
+                       "Exit code 1: there is no such ban.\n"},
+    [CTL_DO_BAN_LS] = {"ban", "ls", ALWAYS | HAS(LIMIT), OPERAND_NONE,
+                       "ternmqctl ban ls [--limit N]\n\n"
+                       "Bans in force, in no order: those entered here, and those that the broker "
+                       "has made itself\n"
+                       "(flapping_max, max_login_failures). A dash: it ends with the broker.\n"},
+    [CTL_DO_LOG_LEVEL] =
+        {"log", "level", ALWAYS, OPERAND_MAY,
+         "ternmqctl log level [TYPE,...]\n\n"
+         "What is logged now, and what the configuration says; with types: they are logged from\n"
+         "now on, and no others. They are log_type's: error, warning, notice, information, debug,\n"
+         "subscribe, unsubscribe, websockets, internal, all, none.\n\n"
+         "It holds until the next reload, the next time that the log is reopened (USR1), or the\n"
+         "end of the broker: then the configuration's hold again.\n"
+         "Exit code 1: nothing is logged anywhere (log_dest none).\n"},
+    [CTL_DO_CONFIG_SHOW] =
+        {"config", "show", ALWAYS, OPERAND_NONE,
+         "ternmqctl config show\n\n"
+         "Every key in force with its value, wherever it came from: those of the broker, then "
+         "each\n"
+         "listener with its own. Keys without a value are left out. Secrets (auth_http_header,\n"
+         "queries of URLs) are shown as ***.\n"},
+    [CTL_DO_CONFIG_CHECK] =
+        {"config", "check", ALWAYS, OPERAND_MUST,
+         "ternmqctl config check FILE\n\n"
+         "Would this broker, with its environment and as its user, start with that file? Files "
+         "that\n"
+         "it names (certificates, passwords, rules) are read, too. Nothing changes.\n"
+         "Exit code 1: it would not, for the reasons that are printed with file and line.\n"},
+    [CTL_DO_EXPLAIN_PUB] =
+        {"explain", "pub", ALWAYS | HAS(QOS) | HAS(LIMIT), OPERAND_TWO,
+         "ternmqctl explain pub [--qos N] [--limit N] CLIENT TOPIC\n\n"
+         "May the client publish to the topic, and by which rule (file and line, or role)? Then "
+         "who\n"
+         "subscribes to it, at this node and, as one line each, at others, and what would become "
+         "of\n"
+         "a message there now. Of a share group one member gets it. The broker decides as for a\n"
+         "message, and sends none.\n\n"
+         "  --qos N    of the message; default: 0\n"
+         "  --limit N  no more than N subscriptions\n\n"
+         "Exit code 1: there is no such client here, or it may not.\n"},
+    [CTL_DO_EXPLAIN_SUB] =
+        {"explain", "sub", ALWAYS | HAS(QOS), OPERAND_TWO,
+         "ternmqctl explain sub [--qos N] CLIENT TOPIC|FILTER\n\n"
+         "May the client subscribe to it, may it read what comes, and by which rules? Of a topic\n"
+         "also which of its subscriptions match, and what would become of a message there now.\n\n"
+         "  --qos N  of the message; default: 0\n\n"
+         "Exit code 1: there is no such client here, or it may not.\n"},
+    [CTL_DO_HELP] =
+        {"help", NULL, ALWAYS, OPERAND_MAY,
+         "ternmqctl asks and steers a running ternmq, by its control_socket.\n\n"
+         "  ternmqctl [--socket PATH] [--json] COMMAND\n\n"
+         "  status                       version, uptime, workers, figures\n"
+         "  cluster                      the nodes, and the links to them\n"
+         "  clients [--filter TEXT] [--sort KEY] [--limit N] [--all]\n"
+         "  client ID                    all of one client, and its subscriptions\n"
+         "  kick ID                      ends a client's connection\n"
+         "  subscriptions [--client ID] [--limit N] [FILTER]\n"
+         "  retained ls [--limit N] [FILTER]\n"
+         "  retained rm TOPIC|FILTER\n"
+         "  backup [--force] FOLDER      a copy of the store, while the broker runs\n"
+         "  reload                       reads the configuration again\n"
+         "  ban add|rm [--client ID] [--user NAME] [--address ADDRESS] [--for TIME]\n"
+         "  ban ls [--limit N]           who may not connect\n"
+         "  log level [TYPE,...]         what is logged; sets it until the next reload\n"
+         "  config show                  all keys in force\n"
+         "  config check FILE            would the broker start with it?\n"
+         "  explain pub CLIENT TOPIC     may it, by which rule, and who gets it?\n"
+         "  explain sub CLIENT TOPIC     may it, by which rules, and does it get it?\n\n"
+         "  --socket PATH  the broker's control_socket; else $TERNMQ_CONTROL_SOCKET, else\n"
+         "                 " CTL_SOCKET_DEFAULT "\n"
+         "  --json         one JSON object instead of text\n"
+         "  --help         behind a command: about that command\n"
+         "  --version\n\n"
+         "Root and the broker's own user may use it. In tables, control characters of what "
+         "clients\n"
+         "chose are shown as \\n, \\x1b or \\u202e, and a backslash is doubled.\n\n"
+         "Exit code 0: done; 1: not found, or refused; 2: the command line is wrong; 3: no\n"
+         "connection to the broker.\n"},
+};
+
+// ---- Words --------------------------------------------------------------------------------------
+
+struct reading {
+    struct ctl_options *to;
+    char *complaint;
+    const char *words[2 + CTL_OPERANDS_MAX]; // what is no option
+    unsigned word_count;
+    uint32_t given; // options
+};
+
+static bool
+complain(const struct reading *reading, const char *about, const char *what)
+{
+    (void)snprintf(reading->complaint, CTL_COMPLAINT_MAX, "%.100s: %s", about, what);
+    return false;
+}
+
+static bool
+take_number(const char *text, uint64_t *ret)
+{
+    uint64_t number = 0;
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        number = number * 10 + (uint64_t)(text[i] - '0');
+    }
+    *ret = number;
+    return len > 0 && len <= 18 && number > 0;
+}
+
+// A number and its unit.
+static bool
+take_time(const char *text, uint64_t *ret_s)
+{
+    static const struct {
+        char letter;
+        uint32_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char number[12];
+    size_t len = strlen(text);
+    if (len < 2 || len > sizeof number)
+        return false;
+    memcpy(number, text, len - 1);
+    number[len - 1] = '\0';
+    for (unsigned i = 0; i < ARRAY_LEN(units); i++)
+        if (text[len - 1] == units[i].letter && take_number(number, ret_s)) {
+            *ret_s *= units[i].seconds;
+            return *ret_s <= INT32_MAX;
+        }
+    return false;
+}
+
+static bool
+take_qos(const char *text, uint32_t *ret)
+{
+    *ret = (uint32_t)(text[0] - '0');
+    return text[0] >= '0' && text[0] <= '2' && text[1] == '\0';
+}
+
+// Those that are not as they come.
+static bool
+take_checked(struct reading *reading, enum option option, const char *value)
+{
+    struct ctl_options *to = reading->to;
+    switch (option) {
+    case OPTION_LIMIT:
+        return take_number(value, &to->limit) ||
+               complain(reading, value, "--limit is a number from 1 on");
+    case OPTION_FOR:
+        return take_time(value, &to->for_s) ||
+               complain(reading, value, "--for is a number and s, m, h or d, up to 68 years");
+    case OPTION_QOS:
+        return take_qos(value, &to->qos) || complain(reading, value, "--qos is 0, 1 or 2");
+    default:
+        must(option == OPTION_SORT);
+        return ctl_order_read(value, &to->order) ||
+               complain(reading, value,
+                        "--sort is id, connected, queue, inflight, subs, in or out");
+    }
+}
+
+static bool
+take_value(struct reading *reading, enum option option, const char *value)
+{
+    struct ctl_options *to = reading->to;
+    switch (option) {
+    case OPTION_SOCKET:
+        to->socket = value;
+        return true;
+    case OPTION_FILTER:
+        to->text = value;
+        return true;
+    case OPTION_CLIENT:
+        to->client = value;
+        return true;
+    case OPTION_USER:
+        to->user = value;
+        return true;
+    case OPTION_ADDRESS:
+        to->address = value;
+        return true;
+    case OPTION_LIMIT:
+    case OPTION_FOR:
+    case OPTION_QOS:
+    case OPTION_SORT:
+        return take_checked(reading, option, value);
+    case OPTION_JSON:
+        to->json = true;
+        return true;
+    case OPTION_ALL:
+        to->all = true;
+        return true;
+    default:
+        to->force |= option == OPTION_FORCE;
+        return true;
+    }
+}
+
+// "--name", "--name value" or "--name=value". *at moves over a value.
+static bool
+take_option(struct reading *reading, int argc, char *const *argv, int *at)
+{
+    must(*at < argc);
+    const char *arg = argv[*at], *equals = strchr(arg, '=');
+    size_t len = equals ? (size_t)(equals - arg) : strlen(arg);
+    unsigned i = 0;
+    if (strcmp(arg, "-h") == 0) {
+        arg = "--help";
+        len = strlen(arg);
+    }
+    while (i < ARRAY_LEN(options) &&
+           (strlen(options[i].name) != len || strncmp(arg, options[i].name, len) != 0))
+        i++;
+    if (i == ARRAY_LEN(options))
+        return complain(reading, arg, "there is no such option");
+    if (reading->given & 1u << i)
+        return complain(reading, options[i].name, "given twice");
+    reading->given |= 1u << i;
+    if (!options[i].value && equals)
+        return complain(reading, options[i].name, "takes no value");
+    const char *value = equals ? equals + 1 : NULL;
+    if (options[i].value && !value) {
+        if (*at + 1 >= argc)
+            return complain(reading, options[i].name, "needs a value");
+        value = argv[++*at];
+    }
+    return take_value(reading, (enum option)i, value);
+}
+
+static bool
+take_words(struct reading *reading, int argc, char *const *argv)
+{
+    bool options_end = false;
+    for (int at = 1; at < argc; at++) {
+        const char *arg = argv[at];
+        if (!options_end && strcmp(arg, "--") == 0)
+            options_end = true;
+        else if (!options_end && arg[0] == '-' && arg[1] != '\0') {
+            if (!take_option(reading, argc, argv, &at))
+                return false;
+        } else if (reading->word_count == ARRAY_LEN(reading->words)) {
+            return complain(reading, arg, "one word too many");
+        } else {
+            reading->words[reading->word_count++] = arg;
+        }
+    }
+    return true;
+}
+
+// ---- Commands -----------------------------------------------------------------------------------
+
+// How many words name it; 0: none does.
+static unsigned
+find_command(const struct reading *reading, enum ctl_command *ret)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        const struct command *command = &commands[i];
+        if (strcmp(reading->words[0], command->name) != 0)
+            continue;
+        bool second = command->second && reading->word_count > 1 &&
+                      strcmp(reading->words[1], command->second) == 0;
+        if (command->second && !second)
+            continue;
+        *ret = (enum ctl_command)i;
+        return second ? 2 : 1;
+    }
+    return 0;
+}
+
+static bool
+check_options(const struct reading *reading, const struct command *command)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(options); i++)
+        if (reading->given & ~command->options & 1u << i)
+            return complain(reading, options[i].name, "not with this command; see --help");
+    return true;
+}
+
+// The first word stands before others: "ls or rm must follow".
+static bool
+miss_second(const struct reading *reading, const char *first)
+{
+    char what[100] = "";
+    size_t len = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        if (!commands[i].second || strcmp(commands[i].name, first) != 0)
+            continue;
+        int added = snprintf(what + len, sizeof what - len, "%s%s", len > 0 ? " or " : "",
+                             commands[i].second);
+        must(added > 0 && (size_t)added < sizeof what - len);
+        len += (size_t)added;
+    }
+    if (len == 0)
+        return complain(reading, first, "there is no such command; see --help");
+    (void)snprintf(what + len, sizeof what - len, " must follow");
+    return complain(reading, first, what);
+}
+
+static bool
+take_operands(struct reading *reading, const struct command *command, unsigned named)
+{
+    static const unsigned fewest[] = {[OPERAND_MUST] = 1, [OPERAND_TWO] = 2};
+    static const unsigned most[] = {
+        [OPERAND_NONE] = 0, [OPERAND_MAY] = 1, [OPERAND_MUST] = 1, [OPERAND_TWO] = 2};
+    unsigned left = reading->word_count - named;
+    for (unsigned i = 0; i < left && i < CTL_OPERANDS_MAX; i++)
+        reading->to->operands[i] = reading->words[named + i];
+    if (left > most[command->operand])
+        return complain(reading, reading->words[reading->word_count - 1], "one word too many");
+    if (left < fewest[command->operand])
+        return complain(reading, command->name, "something must follow; see --help");
+    return true;
+}
+
+static bool
+take_command(struct reading *reading)
+{
+    struct ctl_options *to = reading->to;
+    unsigned named = find_command(reading, &to->command);
+    must(named <= reading->word_count);
+    if (named == 0)
+        return miss_second(reading, reading->words[0]);
+    if (to->command == CTL_DO_HELP || reading->given & HAS(HELP)) {
+        to->topic = to->command;
+        to->command = CTL_DO_HELP;
+        return true;
+    }
+    const struct command *command = &commands[to->command];
+    if (!take_operands(reading, command, named))
+        return false;
+    bool ban = to->command == CTL_DO_BAN_ADD || to->command == CTL_DO_BAN_RM;
+    if (ban && !to->client && !to->user && !to->address)
+        return complain(reading, "ban", "whom? --client, --user or --address");
+    if (ban && to->user && (to->client || to->address))
+        return complain(reading, "--user", "stands alone");
+    return check_options(reading, command);
+}
+
+bool
+ctl_options_read(int argc, char *const *argv, const char *env, struct ctl_options *ret,
+                 char ret_complaint[CTL_COMPLAINT_MAX])
+{
+    struct reading reading = {.to = ret, .complaint = ret_complaint};
+    *ret = (struct ctl_options){.command = CTL_DO_HELP,
+                                .topic = CTL_DO_HELP,
+                                .socket = env && env[0] != '\0' ? env : CTL_SOCKET_DEFAULT,
+                                .limit = UINT64_MAX};
+    ret_complaint[0] = '\0';
+    if (!take_words(&reading, argc, argv))
+        return false;
+    if (reading.given & HAS(VERSION)) {
+        ret->command = CTL_DO_VERSION;
+        return true;
+    }
+    if (reading.word_count > 0)
+        return take_command(&reading);
+    return reading.given & HAS(HELP) ||
+           complain(&reading, "ternmqctl", "which command? See --help");
+}
+
+const char *
+ctl_options_help(enum ctl_command of)
+{
+    must(of < ARRAY_LEN(commands) && commands[of].help);
+    return commands[of].help;
+}

@@ -1,0 +1,166 @@
+// metrics.c - the broker's figures as Prometheus reads them.
+#include "http/metrics.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "core/base/mem.h"
+
+#include "core/figures.h"
+#include "io/listener.h"
+
+struct page {
+    enum metrics_format format;
+    uint32_t len, cap;
+    char *text;
+};
+
+static void PRINTF_LIKE(2) put(struct page *page, const char *format, ...)
+{
+    page->text = mem_grow(page->text, &page->cap, page->len + METRICS_LINE_MAX, 1);
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(page->text + page->len, METRICS_LINE_MAX, format, args);
+    va_end(args);
+    must(len > 0 && (uint32_t)len < METRICS_LINE_MAX);
+    page->len += (uint32_t)len;
+}
+
+static bool
+ends_with(const char *text, const char *tail)
+{
+    size_t len = strlen(text), tail_len = strlen(tail);
+    return len >= tail_len && strcmp(text + len - tail_len, tail) == 0;
+}
+
+// What a sample's name has behind the metric's.
+static const char *
+suffix(enum figure_kind kind)
+{
+    static const char *const texts[] = {
+        [FIGURE_COUNTER] = "_total",
+        [FIGURE_GAUGE] = "",
+        [FIGURE_INFO] = "_info",
+        [FIGURE_DURATIONS] = "",
+    };
+    must(kind < ARRAY_LEN(texts));
+    return texts[kind];
+}
+
+// OpenMetrics speaks of the metric, and knows infos and units; the older format of the samples.
+static void
+put_head(struct page *page, const struct figure *figure)
+{
+    static const char *const types[] = {
+        [FIGURE_COUNTER] = "counter",
+        [FIGURE_GAUGE] = "gauge",
+        [FIGURE_INFO] = "info",
+        [FIGURE_DURATIONS] = "histogram",
+    };
+    must(figure->metric && figure->help && figure->kind < ARRAY_LEN(types));
+    bool open = page->format == METRICS_OPEN;
+    const char *tail = open ? "" : suffix(figure->kind);
+    const char *type = open || figure->kind != FIGURE_INFO ? types[figure->kind] : "gauge";
+    put(page, "# HELP %s%s %s\n# TYPE %s%s %s\n", figure->metric, tail, figure->help,
+        figure->metric, tail, type);
+    if (open && ends_with(figure->metric, "_bytes"))
+        put(page, "# UNIT %s bytes\n", figure->metric);
+    if (open && ends_with(figure->metric, "_seconds"))
+        put(page, "# UNIT %s seconds\n", figure->metric);
+}
+
+static void
+put_sample(struct page *page, const struct figure *figure, const char *labels, uint64_t value)
+{
+    put(page, "%s%s%s%s%s %" PRIu64 "\n", figure->metric, suffix(figure->kind), labels ? "{" : "",
+        labels ? labels : "", labels ? "}" : "", value);
+}
+
+// All of it from one reading of the classes, so that they agree whatever is added meanwhile.
+static void
+put_durations(struct page *page, const struct figure *figure, const struct duration_sums *sums)
+{
+    uint64_t count = 0;
+    put_head(page, figure);
+    for (unsigned i = 0; i < DURATION_CLASSES; i++) {
+        count += sums->counts[i];
+        put(page, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", figure->metric, duration_bounds_text[i],
+            count);
+    }
+    put(page, "%s_sum %" PRIu64 ".%06" PRIu64 "\n", figure->metric, sums->sum_us / 1000000,
+        sums->sum_us % 1000000);
+    put(page, "%s_count %" PRIu64 "\n", figure->metric, count);
+}
+
+static void
+put_figures(struct page *page, const struct figures *figures)
+{
+    for (uint32_t i = 0; i < figure_count; i++) {
+        const struct figure *figure = &figure_table[i];
+        if (figure->kind == FIGURE_DURATIONS) {
+            put_durations(page, figure, figure_durations(figure, figures));
+            continue;
+        }
+        uint64_t value = figure_value(figure, figures);
+        if (!figure->metric || value == FIGURE_NONE)
+            continue;
+        if (figure->help)
+            put_head(page, figure);
+        put_sample(page, figure, figure->labels, value);
+    }
+}
+
+void
+metrics_escape(const char *text, char *ret, size_t size)
+{
+    must(size > 0);
+    size_t len = 0;
+    for (; *text && len + 2 < size; text++) {
+        if (*text == '\\' || *text == '"' || *text == '\n')
+            ret[len++] = '\\';
+        ret[len++] = *text;
+        if (*text == '\n')
+            ret[len - 1] = 'n';
+    }
+    ret[len] = '\0';
+}
+
+static void
+put_listeners(struct page *page, const struct listen_set *listeners)
+{
+    static const struct figure connections = {
+        .metric = "ternmq_listener_connections",
+        .kind = FIGURE_GAUGE,
+        .help = "Connections of each listener.",
+    };
+    put_head(page, &connections);
+    for (uint32_t i = 0; i < listen_count(listeners); i++) {
+        char text[METRICS_LINE_MAX / 2], labels[METRICS_LINE_MAX / 2 + 16];
+        metrics_escape(listen_text(listeners, i), text, sizeof text);
+        (void)snprintf(labels, sizeof labels, "listener=\"%s\"", text);
+        put_sample(page, &connections, labels, listen_connections(listeners, i));
+    }
+}
+
+const char *
+metrics_content_type(enum metrics_format format)
+{
+    return format == METRICS_OPEN ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                  : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+char *
+metrics_write(const struct figures *figures, const struct listen_set *listeners,
+              enum metrics_format format, size_t *ret_len)
+{
+    struct page page = {.format = format};
+    put_figures(&page, figures);
+    if (listeners)
+        put_listeners(&page, listeners);
+    if (format == METRICS_OPEN)
+        put(&page, "# EOF\n");
+    must(page.len > 0 && page.text[page.len - 1] == '\n');
+    *ret_len = page.len;
+    return page.text;
+}

@@ -1,0 +1,63 @@
+// test_cluster_about.c - what nodes say of themselves, also to nodes of other versions.
+#include <criterion/criterion.h>
+
+#include "cluster/about.h"
+
+static const char *
+version_of(const char *bytes, size_t len)
+{
+    static char version[NODE_VERSION_LEN + 1];
+    about_version(slice_of(bytes, len), version);
+    return version;
+}
+
+Test(about, metadata_come_back)
+{
+    uint8_t meta[ABOUT_META_MAX];
+    char version[NODE_VERSION_LEN + 1];
+    uint32_t len = about_write_meta(true, "0.9.1", meta);
+    about_version(slice_of(meta, len), version);
+    cr_assert_str_eq(version, "0.9.1");
+    cr_assert(about_has_no_store(slice_of(meta, len)));
+    len = about_write_meta(false, "a version that is longer than anybody would write it", meta);
+    cr_assert_eq(len, ABOUT_META_MAX);
+    about_version(slice_of(meta, len), version);
+    cr_assert_str_eq(version, "a version that is longer than an");
+    cr_assert_not(about_has_no_store(slice_of(meta, len)));
+}
+
+Test(about, what_other_versions_say_is_left_alone)
+{
+    cr_assert_str_eq(version_of("", 0), "");
+    cr_assert_str_eq(version_of("\1", 1), "", "an earlier one has flags alone");
+    cr_assert(about_has_no_store(slice_of("\1", 1)));
+    cr_assert(about_has_no_store(slice_of("\xff", 1)), "flags that are not known");
+    cr_assert_not(about_has_no_store(slice_of("", 0)));
+    cr_assert_str_eq(version_of("\0\7\2xy\1\3abc\11\0", 12), "abc", "fields that are not known");
+    cr_assert_str_eq(version_of("\0\1\4abc", 6), "", "cut off");
+    cr_assert_str_eq(version_of("\0\7\377abc", 6), "", "cut off");
+    cr_assert_str_eq(version_of("\0\1", 2), "", "cut off");
+    cr_assert_str_eq(version_of("\0\1\0", 3), "");
+}
+
+Test(about, a_digest_comes_back)
+{
+    const struct node_load load = {
+        .uptime_s = 3, .clients = 70000, .in_rate = UINT64_MAX, .out_rate = 1};
+    uint8_t digest[ABOUT_DIGEST_LEN + 1];
+    struct node_load back;
+    about_write_digest(&load, digest);
+    digest[ABOUT_DIGEST_LEN] = 9; // of a later version
+    for (uint32_t more = 0; more < 2; more++) {
+        cr_assert(about_load(slice_of(digest, ABOUT_DIGEST_LEN + more), &back));
+        cr_assert_eq(back.uptime_s, 3);
+        cr_assert_eq(back.clients, 70000);
+        cr_assert_eq(back.in_rate, UINT32_MAX, "no more than there is room for");
+        cr_assert_eq(back.out_rate, 1);
+    }
+    cr_assert_not(about_load(slice_of(digest, ABOUT_DIGEST_LEN - 1), &back));
+    cr_assert_eq(back.clients, 0);
+    cr_assert_not(about_load(slice_of("", 0), &back));
+    digest[0] = 2; // another form
+    cr_assert_not(about_load(slice_of(digest, ABOUT_DIGEST_LEN), &back));
+}
