@@ -3,8 +3,7 @@
 #include <errno.h>
 
 #include "core/cluster.h"
-#include "tests/sim/expect.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_linked.h"
 
 static struct sim_node node;
 static struct sim *sim;
@@ -14,12 +13,8 @@ static struct sim_conn *out;   // we come to it
 static void
 set_up_with(unsigned shards, struct config *config)
 {
-    config->session_expiry_max_s = 86400;
-    node = sim_node_new(shards, config);
+    other = sim_linked_new(&node, shards, config);
     sim = node.sim;
-    other = sim_node_comes(&node);
-    sim_settle(sim);
-    expect_packet(other, MQTT_CONNACK);
 }
 
 static void
@@ -31,23 +26,10 @@ set_up(void)
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle(sim);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
+    sim_linked_free(&node);
 }
 
 TestSuite(cluster_claims, .init = set_up, .fini = tear_down);
-
-static void
-link_up(void)
-{
-    out = sim_node_dials(&node);
-    sim_settle(sim);
-    sim_feed(out, "\x20\3\0\0\0", 5);
-    sim_settle(sim);
-}
 
 static void
 says(const struct sim_word *word)
@@ -114,7 +96,7 @@ Test(cluster_claims, an_earlier_claim_is_answered)
 {
     struct sim_conn *client = sim_connect(sim, &(struct sim_connect){.id = "c"});
     uint64_t ours = session_of("c")->claim;
-    link_up();
+    out = sim_linked_dial(&node);
     cr_assert_eq(told("c", ours), 1);
     says_claim(true, ours - 1, "c");
     expect_nothing(client);
@@ -222,7 +204,7 @@ Test(cluster_claims, nodes_have_no_claims)
 {
     says_claim(false, CLAIM_MAX, NODE_FROM SIM_OTHER);
     cr_assert(other->open);
-    link_up();
+    out = sim_linked_dial(&node);
     says_claim(false, CLAIM_MAX, NODE_TO SIM_OTHER);
     cr_assert(out->open);
 }
@@ -279,7 +261,7 @@ Test(cluster_claims, a_new_link_begins_with_all_of_them)
             sim_close(client, 0);
     }
     for (unsigned round = 1; round <= 2; round++) {
-        link_up();
+        out = sim_linked_dial(&node);
         acknowledge_all();
         for (unsigned i = 0; i < CLIENTS; i++) {
             (void)snprintf(id, sizeof id, "a client with an identifier that is long enough, %u.",
@@ -292,7 +274,7 @@ Test(cluster_claims, a_new_link_begins_with_all_of_them)
 
 Test(cluster_claims, who_comes_is_told_at_once)
 {
-    link_up();
+    out = sim_linked_dial(&node);
     (void)sim_connect(sim, &(struct sim_connect){.id = "c", .keep = true});
     cr_assert_eq(told("c", session_of("c")->claim), 1);
 }
@@ -306,7 +288,7 @@ Test(cluster_claims, a_clean_start_waits_for_the_node_that_has_the_session)
     sim_word_step(&word, ROUTE_CHANGE, 1, "\1c", "");
     word.bytes[16 + 20]--; // the key ends before the NUL
     word.len--;
-    link_up();
+    out = sim_linked_dial(&node);
     sim_node_says(other, TOPIC_ROUTES, &word);
     sim_settle(sim);
     expect_packet(other, MQTT_PUBACK);
@@ -315,7 +297,7 @@ Test(cluster_claims, a_clean_start_waits_for_the_node_that_has_the_session)
     struct sim_conn *client = sim_connect(sim, &(struct sim_connect){.id = "c"});
     uint64_t claim = session_of("c")->claim;
     sim_close(client, 0);
-    link_up();
+    out = sim_linked_dial(&node);
     struct sim_word want = {0};
     sim_word_claim(&want, true, claim, "c");
     cr_assert_not_null(memmem(out->to_peer.data, out->to_peer.len, want.bytes, want.len));
@@ -335,7 +317,7 @@ TestSuite(cluster_claims_narrow, .init = set_up_narrow, .fini = tear_down);
 
 Test(cluster_claims_narrow, what_a_slow_node_was_not_told_is_told_again)
 {
-    link_up();
+    out = sim_linked_dial(&node);
     acknowledge_all();
     sim_room(out, 0);
     char id[16];

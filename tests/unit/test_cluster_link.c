@@ -1,7 +1,6 @@
 // test_cluster_link.c - what nodes tell each other, as one of them sees it.
 #include "core/retained.h"
-#include "tests/sim/expect.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_linked.h"
 
 static struct sim_node node;
 static struct sim *sim;
@@ -12,36 +11,17 @@ static void
 set_up(void)
 {
     config = sim_config();
-    config->session_expiry_max_s = 86400;
-    node = sim_node_new(1, config);
+    other = sim_linked_new(&node, 1, config);
     sim = node.sim;
-    other = sim_node_comes(&node);
-    sim_settle(sim);
-    expect_packet(other, MQTT_CONNACK);
 }
 
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle(sim);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
+    sim_linked_free(&node);
 }
 
 TestSuite(cluster_link, .init = set_up, .fini = tear_down);
-
-// It was dialled, and has let us in.
-static struct sim_conn *
-is_linked(void)
-{
-    struct sim_conn *out = sim_node_dials(&node);
-    sim_settle(sim);
-    sim_feed(out, "\x20\3\0\0\0", 5);
-    sim_settle(sim);
-    return out;
-}
 
 static void
 says(const char *topic, const struct sim_word *word)
@@ -246,7 +226,7 @@ is_asked_again(struct sim_conn *out)
 // What is damaged is found by looking, although nothing is told but the digest.
 Test(cluster_link, a_damaged_copy_of_its_routes_is_found_and_repaired)
 {
-    struct sim_conn *out = is_linked();
+    struct sim_conn *out = sim_linked_dial(&node);
     says_its_routes();
     cr_assert(session_unsubscribe(its_session(), slice_str("b/+"), (struct slice){0}));
     cr_assert_not(wants("b/x"));
@@ -256,7 +236,7 @@ Test(cluster_link, a_damaged_copy_of_its_routes_is_found_and_repaired)
 
 Test(cluster_link, a_session_that_is_lost_from_the_copy_is_found)
 {
-    struct sim_conn *out = is_linked();
+    struct sim_conn *out = sim_linked_dial(&node);
     says_its_routes();
     cr_assert(route_set_put(&its_link()->sessions, slice_str("me"), 0));
     says_its_digest(11, owned_hash(ARRAY_LEN(owned)));
@@ -266,7 +246,7 @@ Test(cluster_link, a_session_that_is_lost_from_the_copy_is_found)
 // With the next change, at once.
 Test(cluster_link, routes_that_never_came_are_found)
 {
-    struct sim_conn *out = is_linked();
+    struct sim_conn *out = sim_linked_dial(&node);
     struct sim_word word = routes_head();
     sim_word_numbered(&word, ROUTE_BEGIN, 11, 0, "", NULL);
     add_owned(&word, ROUTE_ENTRY, 0, 0);
@@ -280,7 +260,7 @@ Test(cluster_link, who_asks_is_told_all_routes_again)
 {
     struct sim_conn *client = sim_connect(sim, &(struct sim_connect){.id = "c"});
     subscribed(sim, client, "mine/#", 0);
-    (void)is_linked();
+    (void)sim_linked_dial(&node);
     cr_assert_eq(figures().routes_told, 1);
     struct sim_word word = {0};
     sim_word_int(&word, 0, 1);
@@ -586,7 +566,7 @@ Test(cluster_link, another_node_counts_in_a_group_by_its_members_there)
         members[i] = sim_connect(sim, &(struct sim_connect){.id = i ? "m1" : "m0"});
         subscribed(sim, members[i], "$share/g/s", 0);
     }
-    (void)is_linked();
+    (void)sim_linked_dial(&node);
     static const uint32_t weights[] = {6, 2, 4095, 1};
     for (unsigned w = 0; w < ARRAY_LEN(weights); w++) {
         struct sim_word word = routes_head();
@@ -697,7 +677,7 @@ Test(cluster_link, a_run_that_comes_from_a_node_goes_to_no_node)
     struct sim_conn *client = sim_connect(sim, &(struct sim_connect){.id = "c"});
     wants_as_well("t");
     subscribed(sim, client, "t", 1);
-    struct sim_conn *out = is_linked();
+    struct sim_conn *out = sim_linked_dial(&node);
     other->client.read_paused = true; // all in one receive
     for (uint16_t id = 1; id <= 3; id++)
         sim_publish(other, &(struct sim_publish){.topic = "t",
@@ -741,7 +721,7 @@ Test(cluster_link, who_is_dialled_only_answers)
     struct sim_conn *client = sim_connect(sim, &(struct sim_connect){.id = "c"});
     subscribed(sim, client, "t", 0);
     for (unsigned i = 0; i < ARRAY_LEN(said); i++) {
-        struct sim_conn *out = is_linked();
+        struct sim_conn *out = sim_linked_dial(&node);
         cr_assert_eq(figures().links_up, 1);
         sim_feed(out, said[i].bytes, said[i].len);
         sim_settle(sim);

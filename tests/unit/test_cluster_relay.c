@@ -1,8 +1,7 @@
 // test_cluster_relay.c - clients whose sessions are on another node: at the node to which they
 // come, and at that of their sessions.
 #include "core/client_handlers.h"
-#include "tests/sim/expect.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_linked.h"
 
 static struct sim_node node;
 static struct sim *sim;
@@ -13,22 +12,14 @@ static void
 set_up(void)
 {
     config = sim_config();
-    config->session_expiry_max_s = 86400;
-    node = sim_node_new(2, config);
+    other = sim_linked_new(&node, 2, config);
     sim = node.sim;
-    other = sim_node_comes(&node);
-    sim_settle(sim);
-    expect_packet(other, MQTT_CONNACK);
 }
 
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle(sim);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
+    sim_linked_free(&node);
 }
 
 TestSuite(cluster_relay, .init = set_up, .fini = tear_down);

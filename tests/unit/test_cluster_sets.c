@@ -1,6 +1,5 @@
 // test_cluster_sets.c - another node's routes as a whole: the first set, and later ones.
-#include "tests/sim/expect.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_linked.h"
 
 static struct sim_node node;
 static struct sim *sim;
@@ -9,23 +8,14 @@ static struct sim_conn *other; // comes to us
 static void
 set_up(void)
 {
-    struct config *config = sim_config();
-    config->session_expiry_max_s = 86400;
-    node = sim_node_new(1, config);
+    other = sim_linked_new(&node, 1, sim_config());
     sim = node.sim;
-    other = sim_node_comes(&node);
-    sim_settle(sim);
-    expect_packet(other, MQTT_CONNACK);
 }
 
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle(sim);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
+    sim_linked_free(&node);
 }
 
 TestSuite(cluster_sets, .init = set_up, .fini = tear_down);

@@ -4,8 +4,7 @@
 #include "core/record.h"
 #include "core/restore.h"
 #include "core/retained.h"
-#include "tests/sim/expect.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_linked.h"
 
 static struct sim_node node;
 static struct nodes *nodes;
@@ -15,25 +14,16 @@ static struct sim_conn *other, *client;
 static void
 set_up(void)
 {
-    struct config *config = sim_config();
-    config->session_expiry_max_s = 86400;
-    node = sim_node_new(1, config);
+    other = sim_linked_new(&node, 1, sim_config());
     nodes = nodes_of(node.cluster);
     sim = node.sim;
-    other = sim_node_comes(&node);
-    sim_settle(sim);
-    expect_packet(other, MQTT_CONNACK);
     client = sim_connect(sim, &(struct sim_connect){.id = "client"});
 }
 
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle(sim);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
+    sim_linked_free(&node);
 }
 
 TestSuite(cluster_stamps, .init = set_up, .fini = tear_down);

@@ -3,8 +3,7 @@
 
 #include "core/cluster.h"
 #include "core/retained.h"
-#include "tests/sim/expect.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_linked.h"
 
 #define AFTER_MS 10000u // wills.c
 #define CLAIM    UINT64_C(5000)
@@ -20,13 +19,9 @@ static void
 set_up(void)
 {
     struct config *config = sim_config();
-    config->session_expiry_max_s = 86400;
     config->cluster.will_bytes_max = 2000;
-    node = sim_node_new(2, config);
+    other = sim_linked_new(&node, 2, config);
     sim = node.sim;
-    other = sim_node_comes(&node);
-    sim_settle(sim);
-    expect_packet(other, MQTT_CONNACK);
     watch = sim_connect(sim, &(struct sim_connect){.id = "watch"});
     subscribed(sim, watch, "#", 1);
     theirs = nodes_link(nodes_of(node.cluster), SIM_OTHER);
@@ -35,11 +30,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle(sim);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
+    sim_linked_free(&node);
 }
 
 TestSuite(cluster_wills, .init = set_up, .fini = tear_down);
@@ -144,15 +135,6 @@ passes(uint32_t ms, enum gossip_state state)
     }
 }
 
-static void
-link_up(void)
-{
-    out = sim_node_dials(&node);
-    sim_settle(sim);
-    sim_feed(out, "\x20\3\0\0\0", 5);
-    sim_settle(sim);
-}
-
 static bool
 was_told(const void *bytes, size_t len)
 {
@@ -163,7 +145,7 @@ was_told(const void *bytes, size_t len)
 
 Test(cluster_wills, a_dead_nodes_will_is_published_once)
 {
-    link_up();
+    out = sim_linked_dial(&node);
     sim_close(out, ECONNRESET);
     says_will(&(struct told_will){.claim = CLAIM, .flags = 5, .id = "c", .topic = "w"});
     cr_assert_eq(held(), 1);
@@ -183,7 +165,7 @@ Test(cluster_wills, a_dead_nodes_will_is_published_once)
     says_will(&(struct told_will){.claim = CLAIM, .flags = 5, .id = "c", .topic = "w"});
     passes(60000, GOSSIP_DEAD);
     expect_nothing(watch);
-    link_up();
+    out = sim_linked_dial(&node);
     struct sim_word want = {0};
     sim_word_int(&want, CLAIM, 8);
     sim_word_put(&want, SIM_OTHER "c", NODE_ID_LEN + 1);
@@ -214,7 +196,7 @@ Test(cluster_wills, a_node_that_is_back_in_time_keeps_its_wills)
 Test(cluster_wills, a_link_shows_that_the_node_lives)
 {
     says_will(&(struct told_will){.claim = CLAIM, .id = "c", .topic = "w"});
-    link_up();
+    out = sim_linked_dial(&node);
     passes(60000, GOSSIP_DEAD);
     expect_nothing(watch);
     sim_close(out, ECONNRESET);
@@ -402,7 +384,7 @@ Test(cluster_wills, a_new_link_is_told_of_ours_and_of_what_becomes_of_them)
 {
     (void)with_will("before", "topic/before", 0);
     (void)with_will("kept", "topic/kept", 100);
-    link_up();
+    out = sim_linked_dial(&node);
     for (uint16_t id = 1; id < 32; id++)
         sim_ack(out, MQTT_PUBACK, id);
     sim_settle(sim);
