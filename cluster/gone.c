@@ -39,7 +39,7 @@ gone_retire(struct nodes *nodes, const struct shard *shard, struct link *link)
     wills_drop(nodes, link);
     pthread_mutex_lock(&nodes->mutex);
     if (atomic_load(&link->gone) != LINK_KEPT) { // still
-        route_set_free(&link->sessions);
+        remember_no_longer(nodes, link);
         route_set_free(&link->heard);
         link->listening = link->scrub.running = false;
         link->tally = (struct tally){0};

@@ -366,15 +366,11 @@ split_key(struct slice key, struct slice *ret_filter, struct slice *ret_group)
 static err_t
 take_session(struct link *link, struct shard *shard, struct slice key, bool here)
 {
-    struct nodes *nodes = nodes_of(shard->broker->cluster);
     struct slice id = slice_of(key.data + 1, key.len - 1);
     err_t err = copy_count(link, shard, key, route_set_weight(&link->sessions, id), here);
-    if (err != OK)
-        return err;
-    pthread_mutex_lock(&nodes->mutex);
-    (void)route_set_put(&link->sessions, id, here);
-    pthread_mutex_unlock(&nodes->mutex);
-    return OK;
+    if (err == OK)
+        remember_session(link, shard, id, here);
+    return err;
 }
 
 // Its clients want this, or no longer.
@@ -405,9 +401,9 @@ take_route(struct link *link, struct session *session, struct slice key, uint64_
 
 // The set is changed by this shard alone, so that nobody else waits while it is gone through.
 static void
-forget_unheard_sessions(struct nodes *nodes, struct link *link)
+forget_unheard_sessions(struct link *link, struct shard *shard)
 {
-    struct route_set *sessions = &link->sessions;
+    const struct route_set *sessions = &link->sessions;
     uint8_t *key = mem_alloc(ROUTE_KEY_MAX + 1u);
     for (uint32_t i = 0; i < sessions->places; i++) {
         const struct route_entry *entry = &sessions->entries[i];
@@ -417,11 +413,8 @@ forget_unheard_sessions(struct nodes *nodes, struct link *link)
         key[0] = KEY_SESSION;
         memcpy(key + 1, entry->key, entry->key_len);
         struct slice id = slice_of(key + 1, entry->key_len);
-        if (route_set_weight(&link->heard, slice_of(key, entry->key_len + 1u)) != 0)
-            continue;
-        pthread_mutex_lock(&nodes->mutex);
-        (void)route_set_put(sessions, id, 0);
-        pthread_mutex_unlock(&nodes->mutex);
+        if (route_set_weight(&link->heard, slice_of(key, entry->key_len + 1u)) == 0)
+            remember_session(link, shard, id, false);
     }
     mem_free(key);
 }
@@ -446,7 +439,7 @@ forget_unheard(struct link *link, struct session *session)
             (void)session_unsubscribe(session, filter, group); // the last one takes its place
     }
     mem_free(bytes);
-    forget_unheard_sessions(nodes_of(session->shard->broker->cluster), link);
+    forget_unheard_sessions(link, session->shard);
 }
 
 // Is there nothing yet of its routes, but what we say to it ourselves?
@@ -703,6 +696,7 @@ tick(struct cluster *cluster, struct shard *shard)
     wills_tick(nodes, shard);
     claims_tick(nodes, shard);
     reach_tick(nodes, shard);
+    remember_tick(nodes, shard);
 }
 
 static bool
@@ -714,7 +708,7 @@ has_news(struct cluster *cluster, const struct shard *shard)
         atomic_load_explicit(&inbox->look, memory_order_relaxed) ||
         atomic_load_explicit(&nodes->news, memory_order_acquire) != inbox->news ||
         atomic_load_explicit(&inbox->look_at_wills, memory_order_relaxed) ||
-        claims_has_news(nodes, shard))
+        claims_has_news(nodes, shard) || remember_has_news(nodes, shard))
         return true;
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {

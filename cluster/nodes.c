@@ -309,8 +309,10 @@ known(struct cluster *cluster, const struct session *session)
     struct slice id = session_id(session);
     must(session->node && id.len > NODE_ID_LEN);
     struct link *link = nodes_link(nodes_of(cluster), (const char *)id.data + id.len - NODE_ID_LEN);
-    if (link)
-        atomic_store(&link->known_yet, true);
+    if (!link)
+        return;
+    atomic_store(&link->known_yet, true);
+    remember_known(nodes_of(cluster), link);
 }
 
 // ---- Figures ------------------------------------------------------------------------------------
@@ -398,6 +400,7 @@ cluster_new(const struct config *config, struct cluster **ret_cluster,
         list_init(&nodes->stripes[i].oldest);
     }
     pthread_mutex_init(&nodes->mutex, NULL);
+    list_init(&nodes->recalled);
     pthread_mutex_init(&nodes->roster_mutex, NULL);
     pthread_mutex_init(&nodes->wills_mutex, NULL);
     for (unsigned i = 0; i < TRIE_SHARDS_MAX; i++) {
@@ -496,6 +499,7 @@ cluster_free(struct cluster *cluster)
         next = link->next;
         nodes_link_free(link);
     }
+    remember_free(nodes);
     groups_free(&nodes->groups);
     stamps_free(nodes);
     route_set_free(&nodes->counts);

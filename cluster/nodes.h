@@ -207,10 +207,10 @@ struct nodes {
     // worker can be in the tick in which it found it.
     _Atomic(struct link *) links[CLUSTER_NODES_MAX];
     _Atomic(struct link *) replaced; // by link->next; with mutex
-    _Atomic uint32_t link_count;
-    _Atomic uint64_t tokens;
+    _Atomic uint32_t link_count, recalled_count;
+    struct list recalled; // remember.c; with mutex
+    _Atomic uint64_t tokens, doubled;
     _Atomic uint64_t claim; // the highest that was made here or heard of
-    _Atomic uint64_t doubled;
     pthread_mutex_t wills_mutex; // of what is held of links
     _Atomic uint64_t wills_held, wills_bytes, wills_refused, wills_published;
     _Atomic uint64_t news; // counts what acknowledgements may wait for

@@ -117,6 +117,21 @@ void claims_tick(struct nodes *nodes, struct shard *shard);
 bool claims_has_news(const struct nodes *nodes, const struct shard *shard);
 NODISCARD err_t claims_willed(struct nodes *nodes, struct shard *shard, struct slice word);
 void claims_free(struct inbox *inbox);
+
+// ---- remember.c: which sessions other nodes keep, over our restart
+
+// That node has a session that outlives its connection, or no longer. The link's shard.
+void remember_session(struct link *link, struct shard *shard, struct slice client_id, bool there);
+// A session of that node's was restored: what the store has of it is the link's from now on. Its
+// shard's, before its first tick.
+void remember_known(struct nodes *nodes, struct link *link);
+// The node will not come again: what the store has of it goes by and by. HOLDS(nodes->mutex).
+void remember_no_longer(struct nodes *nodes, struct link *link);
+// Once a tick of each shard; whether there is something to do for it.
+void remember_tick(struct nodes *nodes, struct shard *shard);
+bool remember_has_news(struct nodes *nodes, const struct shard *shard);
+void remember_free(struct nodes *nodes);
+
 // ---- reach.c: clients whose sessions are elsewhere
 
 void reach_kept(struct cluster *cluster, struct slice client_id, bool here);

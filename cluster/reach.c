@@ -34,11 +34,15 @@ reach_elsewhere(struct cluster *cluster, struct slice client_id, char ret_node[N
 {
     struct nodes *nodes = nodes_of(cluster);
     const struct link *found = NULL;
+    bool settling = atomic_load_explicit(&nodes->settling, memory_order_acquire);
     pthread_mutex_lock(&nodes->mutex);
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++) {
         const struct link *link = nodes->links[i];
         if (route_set_weight(&link->sessions, client_id) == 0)
+            continue;
+        // What is remembered may be over: who can tell is waited for.
+        if (unlikely(settling) && !atomic_load_explicit(&link->copied, memory_order_acquire))
             continue;
         // Of two, the one whose node is there: the other's may be from before it went.
         bool up = atomic_load_explicit(&link->up, memory_order_relaxed);

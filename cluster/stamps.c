@@ -249,7 +249,7 @@ stamps_end(struct cluster *cluster, struct shard *shard, const struct pub *pub,
 
 // Of the links of this shard: what has no thread of its own to say so.
 static void
-look_at(struct shard *shard, struct link *link)
+look_at(struct nodes *nodes, struct shard *shard, struct link *link)
 {
     char id[sizeof NODE_FROM + NODE_ID_LEN];
     if (shard->now_ms < link->looked_ms)
@@ -259,6 +259,11 @@ look_at(struct shard *shard, struct link *link)
     struct slice to = slice_str(id);
     bool known = registry_find(shard->registry, to, registry_hash(shard->registry, to)) != NULL;
     atomic_store_explicit(&link->known_yet, known, memory_order_relaxed);
+    if (!known && link->sessions.count > 0) { // it has not come for a day
+        pthread_mutex_lock(&nodes->mutex);
+        remember_no_longer(nodes, link);
+        pthread_mutex_unlock(&nodes->mutex);
+    }
     (void)snprintf(id, sizeof id, NODE_FROM "%s", link->id);
     struct slice from = slice_str(id);
     const struct session *session =
@@ -303,7 +308,7 @@ stamps_tick(struct nodes *nodes, struct shard *shard)
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++)
         if (nodes->links[i]->shard == shard->index)
-            look_at(shard, nodes->links[i]);
+            look_at(nodes, shard, nodes->links[i]);
     uint64_t due_ms = atomic_load_explicit(&nodes->cleared_sweep_ms, memory_order_relaxed);
     if (likely(shard->now_ms < due_ms) ||
         !atomic_compare_exchange_strong(&nodes->cleared_sweep_ms, &due_ms,

@@ -10,6 +10,7 @@
 
 #include "cluster/cluster.h"
 #include "core/access.h"
+#include "core/access/dynsec.h"
 #include "core/access/service.h"
 #include "core/broker.h"
 #include "core/control.h"
@@ -307,7 +308,7 @@ load_access(struct server *server)
     if (server->store) {
         store_counts(server->store, &counts);
         stored.next_order = counts.next_order;
-        err = store_load_settings(server->store, access_stored_add, &stored);
+        err = store_load_settings(server->store, DYNSEC_SETTINGS, access_stored_add, &stored);
     }
     if (err != OK) {
         access_stored_free(&stored);
@@ -467,6 +468,8 @@ start(struct server *server)
     err = join_cluster(server); // what the store has may be for other nodes
     if (err == OK && server->store)
         err = load_store(server);
+    if (err == OK && server->store && server->cluster)
+        err = store_load_settings(server->store, CLUSTER_SETTINGS, cluster_recall, server->cluster);
     if (err == OK)
         err = start_access(server);
     if (err == OK)

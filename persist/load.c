@@ -251,14 +251,26 @@ store_load_retained(struct store *store, struct broker *broker, struct rcu_reade
 
 // ---- Settings -----------------------------------------------------------------------------------
 
+// To the first one with this prefix, or to what is behind all of them.
+static void
+rows_seek_setting(struct rows *rows, struct slice prefix)
+{
+    struct table_key first;
+    table_key_setting(&first, prefix);
+    rows->key = (MDB_val){.mv_size = first.len, .mv_data = first.bytes};
+    rows->rc = mdb_cursor_get(rows->cursor, &rows->key, &rows->value, MDB_SET_RANGE);
+}
+
 // They stand before all topics.
 static int
-load_settings(struct rows *rows, record_sink sink, void *arg)
+load_settings(struct rows *rows, struct slice prefix, record_sink sink, void *arg)
 {
     for (; rows->rc == 0; rows_next(rows)) {
         struct slice payload;
         struct record record;
-        if (rows->key.mv_size == 0 || *(const uint8_t *)rows->key.mv_data != '\0')
+        const uint8_t *key = rows->key.mv_data;
+        if (rows->key.mv_size <= prefix.len || key[0] != '\0' ||
+            memcmp(key + 1, prefix.data, prefix.len) != 0)
             return 0;
         int rc = rows_payload(rows, rows->key.mv_size, &payload);
         if (rc != 0)
@@ -274,7 +286,7 @@ load_settings(struct rows *rows, record_sink sink, void *arg)
 }
 
 err_t
-store_load_settings(struct store *store, record_sink sink, void *arg)
+store_load_settings(struct store *store, const char *prefix, record_sink sink, void *arg)
 {
     must(store->magic == STORE_MAGIC && !store->running);
     struct loader loader = {.store = store};
@@ -283,7 +295,8 @@ store_load_settings(struct store *store, record_sink sink, void *arg)
     if (rc != 0)
         return damaged(store, rc);
     rows_begin(&rows, &loader, TABLE_RETAINED);
-    rc = load_settings(&rows, sink, arg);
+    rows_seek_setting(&rows, slice_str(prefix));
+    rc = load_settings(&rows, slice_str(prefix), sink, arg);
     state_abort(&loader.txn);
     return damaged(store, rc);
 }

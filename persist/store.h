@@ -57,8 +57,10 @@ NODISCARD err_t store_load_retained(struct store *store, struct broker *broker,
                                     struct rcu_reader *reader);
 
 typedef err_t (*record_sink)(void *arg, const struct record *record);
-// Settings (SETTING records), sorted by name. The sink returns OK.
-NODISCARD err_t store_load_settings(struct store *store, record_sink sink, void *arg);
+// Settings (SETTING records) whose names begin with prefix, which is not empty, sorted by name. The
+// sink returns OK.
+NODISCARD err_t store_load_settings(struct store *store, const char *prefix, record_sink sink,
+                                    void *arg);
 
 // Takes settings into the state at once, before the threads start: all of them or none. Their
 // orders are above all that the store has. ERR_IO: it told.

@@ -78,6 +78,35 @@ def a_node_that_has_just_started_makes_no_second_session():
 
 
 @s.scenario
+def a_node_that_has_started_alone_knows_which_sessions_the_others_keep():
+    with Nodes(2) as nodes:
+        first = nodes.client(0, "stays", V5, clean=False, props=KEEP)
+        first.sub("stays/#", qos=1)
+        first.bye()
+        nodes.client(0, "ends", V5, clean=False, props=KEEP).bye()
+        nodes.client(0, "ends", V5, clean=True).bye()
+        time.sleep(1)  # told, and on the disk
+        roamer = comes(nodes, 1, "stays")
+        roamer.expect(mqtt.CONNACK, reason=0, session_present=True)
+        roamer.bye()
+        nodes.client(0, "pub").pub("stays/x", b"kept", 1)
+        for n in range(2):  # what it knows it knows after the next start, too
+            nodes.kill(1)
+            if n == 0:
+                nodes.kill(0)
+            nodes[1].start()
+            comes(nodes, 1, "stays").expect(mqtt.CONNACK, reason=0x88, timeout=30)
+            comes(nodes, 1, f"new-{n}").expect(mqtt.CONNACK, reason=0, session_present=False, timeout=30)
+            if n == 0:
+                comes(nodes, 1, "ends").expect(mqtt.CONNACK, reason=0, session_present=False, timeout=30)
+        nodes[0].start()
+        nodes.wait_linked()
+        c = comes(nodes, 1, "stays")
+        c.expect(mqtt.CONNACK, reason=0, session_present=True, timeout=30)
+        c.msg(b"kept")
+
+
+@s.scenario
 def a_node_that_is_alone_makes_sessions_soon():
     with Nodes(1) as nodes:
         nodes.kill(0)

@@ -243,10 +243,23 @@ note_setting(void *arg, const struct record *record)
 Test(persist_fold, settings_are_loaded_in_the_order_of_their_names)
 {
     char seen[1000] = "";
-    RIG_KEEP(&rig, rec_setting(1, "b", "2"), rec_setting(2, "a", "1"), rec_setting(3, "c", "3"),
-             rec_retain(4, "a", "r"), rec_setting(5, "b", ""));
-    cr_assert_eq(store_load_settings(rig.store, note_setting, seen), OK);
-    cr_assert_str_eq(seen, "a=1 c=3 ");
+    RIG_KEEP(&rig, rec_setting(1, "m/b", "2"), rec_setting(2, "m/a", "1"),
+             rec_setting(3, "m/c", "3"), rec_retain(4, "m/a", "r"), rec_setting(5, "m/b", ""));
+    cr_assert_eq(store_load_settings(rig.store, "m/", note_setting, seen), OK);
+    cr_assert_str_eq(seen, "m/a=1 m/c=3 ");
+}
+
+Test(persist_fold, settings_are_loaded_by_prefix)
+{
+    char seen[1000] = "";
+    RIG_KEEP(&rig, rec_setting(1, "l/z", "1"), rec_setting(2, "m/a", "2"), rec_setting(3, "m", "3"),
+             rec_setting(4, "n/a", "4"), rec_setting(5, "m/b", "5"));
+    cr_assert_eq(store_load_settings(rig.store, "m/", note_setting, seen), OK);
+    cr_assert_str_eq(seen, "m/a=2 m/b=5 ");
+    seen[0] = '\0';
+    cr_assert_eq(store_load_settings(rig.store, "o/", note_setting, seen), OK);
+    cr_assert_eq(store_load_settings(rig.store, "k/", note_setting, seen), OK);
+    cr_assert_str_eq(seen, "");
 }
 
 Test(persist_fold, a_store_of_version_1_is_brought_up_to_date)
@@ -270,14 +283,14 @@ Test(persist_fold, a_store_of_version_1_is_brought_up_to_date)
 Test(persist_fold, settings_are_put_before_the_start_and_changed_after_it)
 {
     char seen[1000] = "";
-    const struct record records[] = {rec_setting(4, "a", "1"), rec_setting(4, "b", "2")};
+    const struct record records[] = {rec_setting(4, "m/a", "1"), rec_setting(4, "m/b", "2")};
     RIG_KEEP(&rig, rec_session(1, "one"), rec_retain(3, "r", "x"));
     cr_assert_eq(store_put_settings(rig.store, records, 2), OK);
     cr_assert_eq(counts().settings, 2);
     cr_assert_eq(counts().next_order, 5);
-    RIG_KEEP(&rig, rec_setting(5, "b", "3"));
+    RIG_KEEP(&rig, rec_setting(5, "m/b", "3"));
     rig_close(&rig);
     rig_open(&rig);
-    cr_assert_eq(store_load_settings(rig.store, note_setting, seen), OK);
-    cr_assert_str_eq(seen, "a=1 b=3 ");
+    cr_assert_eq(store_load_settings(rig.store, "m/", note_setting, seen), OK);
+    cr_assert_str_eq(seen, "m/a=1 m/b=3 ");
 }
