@@ -741,7 +741,7 @@ agent_start(struct agent *agent, struct nodes *nodes)
     agent->nodes = nodes;
     agent->log = nodes->broker->log;
     agent->began_ms = clock_mono_ms();
-    atomic_store(&nodes->settling, true);
+    must(atomic_load(&nodes->settling));
     err_t err = seal_new(&sealing, &agent->seal);
     if (err != OK)
         return err;

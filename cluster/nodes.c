@@ -467,6 +467,7 @@ cluster_join(struct cluster *cluster, struct broker *broker, const char *folder,
     cluster->ops = &ops;
     nodes->broker = broker;
     broker->cluster = cluster;
+    atomic_store(&nodes->settling, true); // clients may come before the agent runs
     return OK;
 }
 

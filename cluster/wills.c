@@ -561,7 +561,10 @@ wills_takeover(struct nodes *nodes, const struct session *session)
             continue;
         pthread_mutex_lock(&nodes->wills_mutex);
         struct held_will *held = find(link, session_id(session));
-        if (held && (held->orphan || atomic_load(&link->dead_ms) != 0))
+        bool due = held && (held->orphan || atomic_load(&link->dead_ms) != 0);
+        if (due && held->superseded) // it was back before that, and this is a later end
+            drop_place(nodes, link, held);
+        else if (due)
             entry = take_out(nodes, link, held, &len);
         else if (held)
             held->superseded = true; // its node publishes it when it hears that

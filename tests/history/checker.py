@@ -16,7 +16,9 @@ TOLD_S = 0.5        # "the milliseconds" in which a Will is not known elsewhere 
 LINK_S = 2.0        # until nodes that hear each other again are linked (0.1 to 1.0 s, where nothing else runs)
 BACK_S = 5.0 + 1.5  # who is back at its restarted node so soon takes its Will back
 HELD_S = 6.5        # a node that died is held dead by then (cluster/README.md: 6.1 s at most, of three)
+HELD_BOTH_S = 12.0  # one of two that died together: who is left doubts itself first (9 s seen)
 TELL_S = 5.0        # NODE_REACH_MS
+NOTE_S = LINK_S + 1  # until a node that hears another one has on its disk which sessions that keeps
 STAMP_S = 0.005     # clocks of nodes are this machine's; two changes in a moment may be either way
 LEFT = "its node left in order at about that time"
 REFUSALS = {0x88, 0x89, 0x8B, 3}
@@ -175,26 +177,36 @@ class Checker:
 
     # -- sessions and connections --
 
-    def could_not_know(self, conn, home):
-        """A node that has just started asks those that it can reach, for 5 s (cluster/README.md, Links, rule 19)."""
-        faults, node = self.story.faults, conn.node
+    def has_noted(self, node, life, end):
+        """Nodes write down which sessions the others keep (cluster/README.md, Links, rule 19)."""
+        t = life.begin + NOTE_S
+        while t <= end:
+            if not self.story.faults.apart(node, life.home, t - NOTE_S, t):
+                return True
+            t += NOTE_S / 8
+        return False
+
+    def could_not_know(self, conn, life):
+        """A node that has just started asks those that it can reach, for 5 s (the same rule)."""
+        faults, node, home = self.story.faults, conn.node, life.home
         begin = max((t for t in faults.launches[node] if t <= conn.accepted), default=None)
-        if begin is None or home == node:
+        if begin is None or home == node or self.has_noted(node, life, begin):
             return False
         return any(faults.during(key, begin, conn.accepted) for key in (
             ("cut", *sorted((node, home))), ("down", home), ("stopped", home), ("stopped", node)))
 
-    def was_not_told(self, conn, home):
+    def was_not_told(self, conn, life):
         """It waits for 5 s "at most" (rule 19), also for a node that it can reach and that is slow to tell."""
-        return home != conn.node and any(t + TELL_S <= conn.accepted <= t + 2 * TELL_S
-                                         for t in self.story.faults.launches[conn.node])
+        return life.home != conn.node and any(
+            t + TELL_S <= conn.accepted <= t + 2 * TELL_S and not self.has_noted(conn.node, life, t)
+            for t in self.story.faults.launches[conn.node])
 
     def check_sessions(self):
         problems = [("session risen from the dead", f"{conn}: session present") for conn in self.story.risen]
         for conn, life in self.story.torn:
-            if self.could_not_know(conn, life.home):
+            if self.could_not_know(conn, life):
                 self.excused["a session that its node could not know of after its start"] += 1
-            elif self.was_not_told(conn, life.home):
+            elif self.was_not_told(conn, life):
                 self.excused["a session that its node was not told of in 5 s"] += 1
             elif life.begin > self.story.harmed and life.home != conn.node:
                 self.excused["a second session, of which not all nodes knew"] += 1
@@ -365,7 +377,7 @@ class WillRules:
         elif any(c.node == self.home and back <= c.accepted <= back + BACK_S
                  for c in self.story.conns_of(self.conn.client) if c.accepted and not c.reason):
             least, why = 0, "its client was back at its restarted node at once"
-        elif self.next and self.next.node != self.home and killed < self.next.accepted < killed + HELD_S:
+        elif self.next and self.next.node != self.home and killed < self.next.accepted < killed + self.held_s(killed):
             least, why = 0, "its client came to another node before its own was held dead"
         elif self.next and any(killed < t <= self.next.accepted <= t + BACK_S
                                for t in self.faults.launches[self.next.node]):
@@ -373,6 +385,10 @@ class WillRules:
         if self.may_be_twice(killed):
             most, why = 2, why or "a node died in the moment of publishing, or a split lasted"
         return least, most, why
+
+    def held_s(self, killed):
+        others = [i for i in range(self.story.nodes) if i not in (self.home, self.next.node)]
+        return HELD_BOTH_S if any(self.faults.during(("down", i), killed, killed + HELD_S) for i in others) else HELD_S
 
     def is_known(self, killed):
         """A node heard of it, and lived until it was published."""

@@ -357,6 +357,17 @@ def _():
     return end(pair().end("s").killed(2).wait(5).come("s", 2, present=False))
 
 
+@case("one that had been told, and was cut off then, knows it", "session lost")
+def _():
+    return end(pair().wait(4).end("s").fault("cut", a=1, b=2).killed(2).wait(6).come("s", 2, present=False)
+               .fault("mended", a=1, b=2))
+
+
+@case("and so does one that the others are slow to tell", "session lost")
+def _():
+    return end(pair().wait(4).end("s").killed(2).wait(5).come("s", 2, present=False))
+
+
 @case("but it is told in the end", "session lost")
 def _():
     return end(pair().end("s").killed(2).wait(11).come("s", 2, present=False))

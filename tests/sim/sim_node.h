@@ -30,8 +30,7 @@ sim_node_places(char ret_secret[64], char ret_bind[32])
     (void)snprintf(ret_bind, 32, "127.%u.%u.%u:7400", 64 + (pid >> 16), pid >> 8 & 255, pid & 255);
     (void)snprintf(ret_secret, 64, "/tmp/tern-sim-secret-XXXXXX");
     int fd = mkstemp(ret_secret);
-    must(fd >= 0 && write(fd, "sixteen bytes or more\n", 22) == 22);
-    (void)close(fd);
+    must(fd >= 0 && write(fd, "sixteen bytes or more\n", 22) == 22 && close(fd) == 0);
 }
 
 // Takes config. kept: with a keeper that the test plays (sim_disk.h).
@@ -50,6 +49,7 @@ sim_node_make(unsigned shard_count, struct config *config, bool kept)
     (void)unlink(secret);
     node.sim = sim_make_broker(shard_count, config, kept, SIM_START_MS);
     must(cluster_join(node.cluster, node.sim->broker, NULL, problem) == OK);
+    nodes_of(node.cluster)->settling = false; // nobody else tells anything
     sim_make_shards(node.sim);
     return node;
 }

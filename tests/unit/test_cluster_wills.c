@@ -352,6 +352,19 @@ Test(cluster_wills, who_comes_here_while_its_node_lives_leaves_its_will_there)
     cr_assert_eq(held(), 0);
 }
 
+Test(cluster_wills, who_was_back_before_its_node_was_held_dead_leaves_it_no_later_either)
+{
+    says_will(&(struct told_will){.claim = 1, .id = "c", .topic = "w"});
+    struct sim_conn *first = sim_connect(sim, &(struct sim_connect){.id = "c"});
+    sim_close(first, 0);
+    passes(200, GOSSIP_DEAD);
+    cr_assert_eq(held(), 1);
+    (void)sim_connect(sim, &(struct sim_connect){.id = "c"});
+    cr_assert_eq(held(), 0);
+    passes(AFTER_MS + 200, GOSSIP_DEAD);
+    expect_nothing(watch);
+}
+
 // ---- Ours ---------------------------------------------------------------------------------------
 
 static struct sim_word
