@@ -210,7 +210,7 @@ struct nodes {
     _Atomic uint32_t link_count, recalled_count;
     struct list recalled; // remember.c; with mutex
     _Atomic uint64_t tokens, doubled;
-    _Atomic uint64_t claim; // the highest that was made here or heard of
+    _Atomic uint64_t claim;      // the highest that was made here or heard of
     pthread_mutex_t wills_mutex; // of what is held of links
     _Atomic uint64_t wills_held, wills_bytes, wills_refused, wills_published;
     _Atomic uint64_t news; // counts what acknowledgements may wait for
