@@ -368,9 +368,11 @@ settle(struct agent *agent, uint64_t now_ms)
     if (age_ms < NODE_REACH_MS && !(all && (here > 0 || age_ms >= ALONE_MS)))
         return;
     // Clients of those that nobody has heard of have waited already.
-    for (uint32_t i = 0; i < count; i++)
-        if (!atomic_load(&nodes->links[i]->alive) && atomic_load(&nodes->links[i]->away_ms) == 0)
+    for (uint32_t i = 0; i < count; i++) {
+        struct gossip_uuid uuid;
+        if (uuid_read(nodes->links[i]->id, &uuid) && !find_peer(agent, &uuid))
             atomic_store(&nodes->links[i]->away_ms, max_u64(agent->began_ms, 1));
+    }
     atomic_store_explicit(&nodes->settling, false, memory_order_release);
     nodes_wake_all(nodes);
 }
