@@ -25,6 +25,7 @@ broker_new(const struct config *config, struct log *log, unsigned shard_count, u
         mem_free(broker);
         return NULL;
     }
+    drain_init(&broker->drain);
     broker->log = log;
     broker->rcu = rcu_new();
     broker->trie = trie_new(&broker->key);
@@ -68,6 +69,7 @@ broker_free(struct broker *broker)
     admission_free(broker->admission);
     bans_free(broker->bans);
     rcu_free(broker->rcu);
+    drain_free(&broker->drain);
     mem_free(broker);
 }
 

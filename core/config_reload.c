@@ -66,6 +66,7 @@ copy_listener(const struct listener_config *from, struct listener_config *to)
     to->address = from->address ? mem_strdup(from->address) : NULL;
     to->unix_path = from->unix_path ? mem_strdup(from->unix_path) : NULL;
     to->mount_point = from->mount_point ? mem_strdup(from->mount_point) : NULL;
+    to->advertise = from->advertise ? mem_strdup(from->advertise) : NULL;
 }
 
 static void

@@ -383,6 +383,12 @@ shut_down(struct session *session)
         client_shut_down(session->client);
 }
 
+uint64_t
+shard_random(struct shard *shard)
+{
+    return hash_u64(&shard->broker->key, ++shard->random * TRIE_SHARDS_MAX + shard->index);
+}
+
 void
 shard_shutdown(struct shard *shard)
 {

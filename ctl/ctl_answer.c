@@ -175,6 +175,7 @@ node_of(const struct cluster_node *node)
     put_text(object, "name", node->name);
     put(object, "self", json_boolean(node->self));
     put_text(object, "state", node->state);
+    put(object, "draining", json_boolean(node->draining));
     put_number(object, "state_s", node->state_s);
     put_number(object, "incarnation", node->incarnation);
     put_text(object, "address", node->address);

@@ -18,8 +18,10 @@ static const char *const link_heads[] = {"NODE", "TO",      "FROM",  "ROUTES",  
 static void
 node_row(struct ctl_table *table, const json_t *row)
 {
+    bool drains =
+        true_in(row, "draining") && slice_equal(text_in(row, "state"), slice_str("alive"));
     text_cell(table, row, "name");
-    text_cell(table, row, "state");
+    ctl_table_text(table, drains ? slice_str("draining") : text_in(row, "state"));
     number_cell(table, row, "state_s");
     number_cell(table, row, "incarnation");
     text_cell(table, row, "address");
