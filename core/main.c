@@ -574,7 +574,7 @@ drain(struct server *server)
              delay_s, time_s);
     process_notify("STATUS=Draining");
     bool begun = drain_begin(drain, clock_mono_ms(), delay_s, time_s, true);
-    main_wake_workers(server);
+    broker_order(server->broker);
     return begun;
 }
 

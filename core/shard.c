@@ -357,7 +357,7 @@ shard_has_mail(const struct shard *shard)
     struct cluster *cluster = shard->broker->cluster;
     if (unlikely(cluster != NULL) && cluster->ops->has_news(cluster, shard))
         return true;
-    if (control_is_busy(shard))
+    if (control_is_busy(shard) || atomic_load(&shard->broker->orders) != shard->orders)
         return true;
     if (shard->broker->desk && access_has_answer(shard->broker->desk, shard->index))
         return true;

@@ -74,6 +74,7 @@ struct shard {
     uint64_t mailed; // bit i: there is unpublished mail for shard i
     uint32_t share_rotor;
     uint64_t random;    // of shard_random
+    uint32_t orders;    // of broker->orders, that its lane has seen
     struct timer sweep; // expired retained messages; shard 0 only
     struct log_limit log_refused, log_bad, log_limits, log_drops, log_bans, log_governor;
     struct log_limit log_denied, log_claims;

@@ -2,8 +2,14 @@
 #include "io/conn_away.h"
 
 #include "core/broker.h"
+#include "core/client_limits.h"
+#include "core/client_out.h"
+#include "core/mqtt.h"
+#include "core/session.h"
 #include "io/conn.h"
-#include "io/listener.h"
+
+// Clients that cannot be told where to go, until it is held that nobody can.
+#define REFERENCES_MAX 16u
 
 // The steps are not even: else all lanes, and all nodes, would take theirs in one moment.
 static uint64_t
@@ -113,18 +119,97 @@ drain(struct conns *conns)
     away->due_ms = away->drained ? now_ms + DRAIN_LOOK_MS : next_step(conns);
 }
 
+// ---- A rebalance --------------------------------------------------------------------------------
+
+// Where it goes it begins anew: a session that outlives its connection stays here, and so would the
+// client, at the end of a longer way.
+static bool
+may_go(const struct conn *conn, bool all)
+{
+    const struct client *client = &conn->client;
+    return conn->state == CONN_LIVE && client->state == CLIENT_CONNECTED &&
+           client->link == LINK_NONE && client->session->expiry_s == 0 &&
+           (all || client->version == MQTT_5);
+}
+
+// False: it cannot be told where to go, and not all are to go.
+static bool
+send_one(struct client *client, bool all)
+{
+    if (client_refer(client, client->packet_max))
+        client_fail(client, ERR_USE_ANOTHER_SERVER);
+    else if (all)
+        client_fail(client, ERR_SERVER_BUSY);
+    else
+        return false;
+    stat_add(&client->shard->stats.rebalanced, 1);
+    return true;
+}
+
+// The first from a random place on. False: there is nobody.
+static bool
+send_at_random(struct conns *conns, bool all)
+{
+    uint32_t tries = REFERENCES_MAX;
+    uint32_t first = conns->slots > 0 ? (uint32_t)(shard_random(conns->shard) % conns->slots) : 0;
+    for (uint32_t i = 0; i < conns->slots && tries > 0; i++) {
+        struct conn *conn = conn_at(conns, (first + i) % conns->slots);
+        if (!may_go(conn, all))
+            continue;
+        if (send_one(&conn->client, all))
+            return true;
+        tries--;
+    }
+    return false;
+}
+
+static void
+log_end(const struct shard *shard, const struct rebalance_view *view)
+{
+    log_line(shard->log, LOG_T_NOTICE, "Rebalanced: %llu of %llu clients were sent away%s.",
+             (unsigned long long)view->sent, (unsigned long long)view->plan.surplus,
+             view->state == REBALANCE_NOBODY ? "; the others have nowhere to go, or stay" : "");
+}
+
+static void
+shed(struct conns *conns)
+{
+    struct shard *shard = conns->shard;
+    struct rebalance *rebalance = &shard->broker->rebalance;
+    unsigned lanes = shard->broker->shard_count;
+    struct rebalance_view view;
+    if (shard->now_ms < conns->away.shed_ms)
+        return;
+    conns->away.shed_ms = next_step(conns);
+    rebalance_look(rebalance, &view);
+    uint32_t count = rebalance_take(rebalance, shard->index, lanes, broker_connected(shard->broker),
+                                    shard->now_ms);
+    while (count > 0 && send_at_random(conns, view.plan.all))
+        count--;
+    if (count > 0)
+        rebalance_give_back(rebalance, shard->index, lanes, count);
+    if (rebalance_tell(rebalance, &view))
+        log_end(shard, &view);
+}
+
 // ---- Both ---------------------------------------------------------------------------------------
 
 void
 conns_away(struct conns *conns)
 {
-    if (unlikely(drain_is_on(&conns->shard->broker->drain)))
+    struct broker *broker = conns->shard->broker;
+    conns->shard->orders = atomic_load(&broker->orders); // before what they are about
+    if (unlikely(drain_is_on(&broker->drain)))
         drain(conns);
+    else if (unlikely(rebalance_is_on(&broker->rebalance)))
+        shed(conns);
 }
 
 uint64_t
 conns_away_due(const struct conns *conns)
 {
-    bool drains = drain_is_on(&conns->shard->broker->drain);
-    return unlikely(drains) ? conns->away.due_ms : UINT64_MAX;
+    const struct broker *broker = conns->shard->broker;
+    if (unlikely(drain_is_on(&broker->drain)))
+        return conns->away.due_ms;
+    return unlikely(rebalance_is_on(&broker->rebalance)) ? conns->away.shed_ms : UINT64_MAX;
 }

@@ -1,6 +1,7 @@
 // conn_away.h - connections that are ended so that their clients go elsewhere.
 //
-// Job:    while the broker drains (core/drain.h): all, one after the other.
+// Job:    while the broker drains (core/drain.h): all, one after the other. While it rebalances
+//         (core/rebalance.h): some, chosen at random.
 // Owner:  the lane's connections. Thread: its worker. Memory: the struct.
 // Limits: steps of DRAIN_STEP_MS in the mean, at random times, so that the lanes, and the nodes,
 //         do not take them in one moment.
@@ -18,6 +19,7 @@ struct conn_away {
     uint32_t at, slots;   // so many were looked at, of all that there were
     bool drained;         // all were
     uint64_t due_ms;      // of the next step
+    uint64_t shed_ms;     // the same of a rebalance
 };
 
 // Once a tick.

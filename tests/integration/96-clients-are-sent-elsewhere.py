@@ -1,6 +1,7 @@
 """A node that is about to end, that is drained, or that has too many clients, sends them to the others: MQTT 5 clients are
 told where (0x9C and a Server Reference), the others are closed."""
 import contextlib
+import http.client
 import json
 import pathlib
 import re
@@ -12,7 +13,7 @@ import time
 
 import mqtt
 import scenario as s
-from broker import binary
+from broker import binary, free_port
 from nodes import Nodes
 
 CTL = pathlib.Path(binary()).parent / "ternmqctl"
@@ -26,10 +27,11 @@ class Crowd:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tern-crowd-"))
         self.folder.chmod(0o755)
         self.nodes = Nodes(count, **kw)
+        self.http = [free_port() for _ in range(count)]
         for i, node in enumerate(self.nodes.all):
             lines = "" if i in silent else f"advertise {self.reference(i)}\n"  # of the listener that is there
             node.file.write_text(node.file.read_text() + lines + f"control_socket {self.folder}/{i}\nsys_interval 1\n" +
-                                 config)
+                                 f"http_listener 127.0.0.1:{self.http[i]}\n{config}")
 
     def __enter__(self):
         self.nodes.__enter__()
@@ -170,6 +172,267 @@ def nodes_that_say_no_address_get_nobody():
         assert got.props["server_reference"] == crowd.reference(0), got
         assert crowd[1].wait_exit() == 0
         crowd[1].start()
+
+
+def refused(crowd, i, version=mqtt.V5):
+    return mqtt.Client(crowd[i].address).hello("late", version).recv_type(mqtt.CONNACK)
+
+
+@s.scenario
+def an_operator_empties_a_node_and_takes_it_back():
+    with Crowd(3) as crowd:
+        will = mqtt.will_of("will/five", b"gone", 1)
+        watch = crowd.client(1, "watch")
+        watch.sub("will/#", qos=1)
+        five = [crowd.client(0, f"five-{i}") for i in range(60)]
+        five.append(crowd.client(0, "five-will", will=will))
+        four = [crowd.client(0, f"four-{i}", mqtt.V311) for i in range(20)]
+        begin = time.monotonic()
+        said = crowd.ctl(0, "drain", "--for", "4s", "--wait")
+        took = time.monotonic() - begin
+        assert re.search(r"^drain +drained, 0 left", said, re.M), said
+        assert took >= 3, f"{took} s: one after the other"
+        where = references(five)
+        assert min(where.count(crowd.reference(1)), where.count(crowd.reference(2))) >= 15, where
+        for c in four:
+            assert c.expect_closed() is None
+        watch.msg(b"gone")  # the broker goes on, so this is due
+        # The others know; nobody is let in; it says so everywhere.
+        crowd.others_know(0, "draining", True)
+        assert re.search(r"^n0 +draining ", crowd.ctl(1, "cluster"), re.M)
+        assert refused(crowd, 0).reason == 0x9C and refused(crowd, 0, mqtt.V311).reason == 3
+        assert crowd.json(0, "status")["drain"] == {"state": "drained", "left": 0, "ends_in_s": 0}
+        figures = crowd.json(0, "status")["figures"]
+        assert figures["drain/on"] == 1 and figures["drain/left"] == 0 and figures["clients/referred"] >= 62, figures
+        port = crowd.http[0]
+        assert "draining" in get(port, "/readyz", 503)
+        assert "ternmq_draining 1" in get(port, "/metrics", 200)
+        # The node goes on as a node: what is retained here is there.
+        # Whoever is sent away by another one does not come here.
+        c = [crowd.client(1, f"c-{i}") for i in range(10)]
+        crowd.ctl(1, "drain", "--for", "1s", "--wait")
+        assert set(references(c)) == {crowd.reference(2)}
+        crowd.ctl(1, "drain", "--undo")
+        # Back again.
+        assert "off" in crowd.ctl(0, "drain", "--undo")
+        crowd.others_know(0, "draining", False)
+        crowd.client(0, "again").ping()
+        assert "ternmq_draining 0" in get(port, "/metrics", 200) and get(port, "/readyz", 200)
+        assert "does not drain" in crowd.ctl(0, "drain", "--undo", code=1)
+
+
+def get(port, path, want):
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    asked.request("GET", path)
+    answer = asked.getresponse()
+    body = answer.read().decode()
+    asked.close()
+    assert answer.status == want, (path, answer.status, body)
+    return body
+
+
+@s.scenario
+def a_drain_is_watched_changed_and_undone():
+    with Crowd(2, silent=(0, 1)) as crowd:
+        clients = [crowd.client(0, f"c-{i}") for i in range(30)]
+        crowd.ctl(0, "drain", "--for", "1h")
+        s.until(lambda: crowd.json(0, "status")["drain"]["left"])
+        assert refused(crowd, 0).reason == 0x89, "there is nobody else"
+        waiting = []
+        thread = threading.Thread(target=lambda: waiting.append(crowd.ctl(0, "drain", "--for", "2h", "--wait", code=1)))
+        thread.start()
+        s.until(lambda: crowd.json(0, "status")["drain"]["ends_in_s"] > 3700)
+        crowd.ctl(0, "drain", "--undo")
+        thread.join(60)
+        assert waiting and "undone" in waiting[0], waiting
+        for c in clients[:3]:
+            c.ping()
+        crowd.client(0, "late").ping()
+        # Now for good; and SIGTERM in the middle of it ends at once.
+        crowd.ctl(0, "drain", "--for", "1h")
+        s.until(lambda: crowd.json(0, "status")["drain"]["state"] == "draining")
+        begin = time.monotonic()
+        crowd[0].signal(signal.SIGTERM)
+        assert crowd[0].wait_exit() == 0 and time.monotonic() - begin < 30
+        for c in clients:
+            c.expect_closed(0x8B)
+        # While a drain that SIGTERM has begun runs there is no other.
+        crowd[0].write_config(crowd[0].file.read_text().split("\n", 3)[3] + "drain_time 60\n")
+        crowd[0].start()
+        held = [crowd.client(0, f"held-{i}", mqtt.V311) for i in range(60)]
+        crowd[0].signal(signal.SIGTERM)
+        crowd[0].wait_log("Draining: ")
+        assert "ending" in crowd.ctl(0, "drain", code=1) and "ending" in crowd.ctl(0, "drain", "--undo", code=1)
+        crowd[0].signal(signal.SIGTERM)
+        assert crowd[0].wait_exit() == 0 and held
+        crowd[0].start()
+
+
+@s.scenario
+def sessions_that_stay_are_served_by_other_nodes():
+    with Crowd(3) as crowd:
+        sub = crowd.client(0, "durable", clean=False, props=EXPIRY)
+        sub.sub("to/durable", qos=1)
+        crowd.ctl(0, "drain", "--for", "1s", "--wait")
+        sub.expect_closed(0x9C)
+        pub = crowd.client(2, "pub")
+        pub.pub("to/durable", b"away", 1)
+        sub = mqtt.Client(crowd[1].address).hello("durable", clean=False, props=EXPIRY)
+        assert sub.expect(mqtt.CONNACK, reason=0).session_present, "it is relayed to the node that drains"
+        sub.msg(b"away")
+        time.sleep(2.5)  # longer than the looks for those who came late
+        pub.pub("to/durable", b"here", 1)
+        sub.msg(b"here")
+        assert crowd.json(0, "status")["drain"]["state"] == "drained"
+
+
+@s.scenario
+def nothing_acknowledged_is_lost_while_clients_go():
+    with Crowd(3) as crowd:
+        stop, acked, got = threading.Event(), [[] for _ in range(4)], set()
+        sub = crowd.client(2, "sub")
+        sub.sub("load/#", qos=1)
+        lost = []
+
+        def publish(k):
+            """As a client does that goes where it is told to."""
+            at, n, c = crowd[0].address, 0, None
+            while not stop.is_set():
+                try:
+                    if c is None:
+                        c = mqtt.Client(at).hello(f"load-{k}")
+                        answer = c.recv_type(mqtt.CONNACK)
+                        if answer.reason:
+                            raise Away(answer)
+                    c.send(mqtt.publish(f"load/{k}", str(n).encode(), 1, n % 65535 + 1))
+                    packet = c.recv()
+                    if packet.type == mqtt.DISCONNECT:
+                        raise Away(packet)
+                    assert packet.type == mqtt.PUBACK and packet.reason in (0, 0x10), packet
+                    acked[k].append(n)
+                    n += 1
+                    time.sleep(0.005)  # what the subscriber, too, can follow
+                except Away as away:
+                    host, port = away.args[0].props["server_reference"].split(":")
+                    at, c = (host, int(port)), None
+                except Exception as error:
+                    lost.append(repr(error))
+                    return
+        threads = [threading.Thread(target=publish, args=(k,)) for k in range(4)]
+        for thread in threads:
+            thread.start()
+
+        def take(seconds):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                with contextlib.suppress(TimeoutError):
+                    packet = sub.recv(0.2)
+                    sub.answer(packet)
+                    got.add((packet.topic, int(packet.payload)))
+        take(1)
+        crowd.ctl(0, "drain", "--for", "2s")
+        s.until(lambda: take(0.3) or crowd.json(0, "status")["drain"]["state"] == "drained")
+        take(1)
+        crowd.ctl(0, "drain", "--undo")
+        crowd.ctl(1, "drain", "--for", "2s")
+        s.until(lambda: take(0.3) or crowd.json(1, "status")["drain"]["state"] == "drained")
+        take(1)
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+        want = {(f"load/{k}", n) for k in range(4) for n in acked[k]}
+        s.until(lambda: take(0.3) or want <= got, lambda: f"{len(want - got)} of {len(want)} are lost", 60)
+        assert not lost and all(acked), (lost, list(map(len, acked)))
+
+
+def clients_of(crowd, i):
+    return {node["name"]: node["clients"] for node in crowd.json(i, "cluster")["nodes"]}
+
+
+def wait_counts(crowd, i, want):
+    """What node i has heard of the numbers of clients: every node tells every few seconds."""
+    s.until(lambda: clients_of(crowd, i) == want, lambda: f"{clients_of(crowd, i)}, wanted {want}", 60)
+
+
+@s.scenario
+def clients_that_are_too_many_go_to_nodes_that_have_few():
+    with Crowd(3) as crowd:
+        five = [crowd.client(0, f"five-{i}") for i in range(60)]
+        four = [crowd.client(0, f"four-{i}", mqtt.V311) for i in range(6)]
+        stay = [crowd.client(0, f"stay-{i}", clean=False, props=EXPIRY) for i in range(6)]
+        wait_counts(crowd, 0, {"n0": 72, "n1": 0, "n2": 0})
+        # 24 in the mean, 26 at most: 46 are to go.
+        said = crowd.json(0, "rebalance", "--dry-run", "--rate", "3")
+        want = {"clients": 72, "nodes": 3, "mean": 24, "target": 26, "surplus": 46, "rate": 3, "begun": False}
+        assert {key: said[key] for key in want} == want, said
+        assert crowd.json(0, "status")["rebalance"]["state"] == "none"
+        assert "none" in crowd.ctl(1, "rebalance"), "it has too few"
+        begin = time.monotonic()
+        said = crowd.ctl(0, "rebalance", "--rate", "10")
+        assert "46, 10 a second" in said, said
+        assert "under way" in crowd.ctl(0, "rebalance", code=1)
+        s.until(lambda: crowd.json(0, "status")["rebalance"]["state"] != "runs")
+        took = time.monotonic() - begin
+        assert crowd.json(0, "status")["rebalance"] == {"state": "balanced", "sent": 46, "surplus": 46, "rate": 10}
+        assert took >= 4, f"{took} s for 46 at 10 a second"
+        crowd[0].wait_log("Rebalanced: 46 of 46")
+        gone = [c for c in five if mqtt.readable(c.sock, 0.05)]
+        assert len(gone) == 46, len(gone)
+        where = references(gone)
+        assert sorted(set(where)) == sorted(crowd.reference(i) for i in (1, 2)), where
+        assert min(where.count(crowd.reference(1)), where.count(crowd.reference(2))) >= 15, where
+        # Neither the oldest nor the newest alone.
+        numbers = [int(c.client_id.split("-")[1]) for c in gone]
+        assert sorted(numbers) != list(range(46)) and sorted(numbers) != list(range(14, 60)), numbers
+        for c in four + stay:
+            c.ping()
+        # They come where they are told to, and then nobody has too many.
+        follow = []
+        for c, to in zip(gone, where):
+            i = next(i for i in (1, 2) if crowd.reference(i) == to)
+            follow.append(crowd.client(i, c.client_id))
+        counts = {"n0": 26, "n1": where.count(crowd.reference(1)), "n2": where.count(crowd.reference(2))}
+        wait_counts(crowd, 0, counts)
+        if counts["n1"] <= 26 and counts["n2"] <= 26:
+            for i in range(3):
+                wait_counts(crowd, i, counts)
+                assert "none" in crowd.ctl(i, "rebalance", "--dry-run")
+
+
+@s.scenario
+def who_cannot_be_told_goes_only_when_all_do():
+    with Crowd(2, silent=(1,)) as crowd:
+        five = [crowd.client(0, f"five-{i}") for i in range(5)]
+        four = [crowd.client(0, f"four-{i}", mqtt.V311) for i in range(35)]
+        wait_counts(crowd, 0, {"n0": 40, "n1": 0})
+        crowd.ctl(0, "rebalance", "--rate", "100")  # 20 in the mean: 18 are to go, and nobody knows where
+        s.until(lambda: crowd.json(0, "status")["rebalance"]["state"] == "nobody")
+        assert crowd.json(0, "status")["rebalance"]["sent"] == 0
+        for c in five + four:
+            c.ping()
+        assert "none is under way" in crowd.ctl(0, "rebalance", "--undo", code=1)
+        crowd.ctl(0, "rebalance", "--rate", "1", "--all")
+        assert crowd.json(0, "status")["rebalance"]["state"] == "runs"
+        assert "stopped" in crowd.ctl(0, "rebalance", "--undo")
+        few = crowd.json(0, "status")["rebalance"]["sent"]
+        assert few <= 17, few
+        s.until(lambda: clients_of(crowd, 0)["n0"] == 40 - few, timeout=60)
+        crowd.ctl(0, "rebalance", "--rate", "1000", "--all")
+        s.until(lambda: crowd.json(0, "status")["rebalance"]["state"] == "balanced")
+        gone = [c for c in five + four if mqtt.readable(c.sock, 0.05)]
+        for c in gone:
+            c.expect_closed(*((0x89,) if c.version == mqtt.V5 else ()))
+        assert len(gone) >= 16, len(gone)
+    with Crowd(2) as crowd:
+        # Nodes that drain take nobody.
+        crowd.ctl(1, "drain", "--for", "1s", "--wait")
+        crowd.others_know(1, "draining", True)
+        assert "no other node" in crowd.ctl(0, "rebalance", code=1)
+        assert "drains" in crowd.ctl(1, "rebalance", code=1)
+
+
+class Away(Exception):
+    """Whoever raises it was told to go elsewhere."""
 
 
 s.main()
