@@ -178,8 +178,7 @@ NODISCARD err_t codec_pingreq(const struct frame *frame);
 struct connack {
     uint8_t version, reason; // reason: of the version (return code in 3.x)
     bool session_present;    // false with a reason other than 0 [MQTT-3.2.2-6]
-    // MQTT 5 only; each is left out at its default. A refusal (from 0x80 on) has the first two
-    // alone.
+    // MQTT 5 only; left out at their defaults. A refusal (from 0x80 on) has the first two alone.
     struct slice reference;     // Server Reference; len 0 = absent
     struct slice reason_string; // the same; left out beyond client_packet_max
     uint32_t session_expiry_s;

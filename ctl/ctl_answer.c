@@ -115,6 +115,7 @@ ctl_put_drain(json_t *answer, const struct broker *broker, uint64_t now_ms)
     drain_look(&broker->drain, now_ms, &view);
     bool known = drain_left(&broker->drain, broker->shard_count, &left);
     bool over = known && left == 0;
+    must(view.on || !view.ends);
     json_t *drain = json_object();
     put_text(drain, "state",
              !view.on     ? "off"

@@ -19,6 +19,7 @@ ctl_away_drain(struct ctl_server *server, struct ctl_conn *conn)
     const struct config *config = ctl_config_in_force(server);
     uint32_t delay_s = config->drain_delay_s, time_s = config->drain_time_s;
     rcu_offline(server->rcu);
+    must(conn->request.op == CTL_DRAIN);
     if (conn->request.for_s > 0 || time_s == 0)
         time_s = conn->request.for_s > 0 ? conn->request.for_s : DRAIN_TIME_S;
     if (!drain_begin(&broker->drain, clock_mono_ms(), delay_s, time_s, false)) {
@@ -67,6 +68,7 @@ weigh(const struct broker *broker, struct balance *ret)
     struct cluster_node nodes[CLUSTER_MEMBERS_MAX];
     struct cluster *cluster = broker->cluster;
     uint32_t count = cluster->ops->nodes(cluster, nodes);
+    must(count <= CLUSTER_MEMBERS_MAX);
     *ret = (struct balance){0};
     for (uint32_t i = 0; i < count; i++) {
         const struct cluster_node *node = &nodes[i];
@@ -81,6 +83,7 @@ weigh(const struct broker *broker, struct balance *ret)
     // A tenth more than the mean is no reason to disturb anybody.
     ret->target = ret->nodes > 0 ? ret->clients * 11 / (10 * ret->nodes) : 0;
     ret->surplus = ret->own > ret->target ? ret->own - ret->target : 0;
+    must(ret->own <= ret->clients && ret->surplus <= ret->own);
 }
 
 static bool
@@ -105,12 +108,14 @@ ctl_away_rebalance(struct ctl_server *server, struct ctl_conn *conn)
     const struct ctl_request *request = &conn->request;
     if (!may_rebalance(broker, conn))
         return;
+    must(request->op == CTL_REBALANCE && request->rate <= REBALANCE_RATE_MAX);
     struct balance balance;
     weigh(broker, &balance);
     if (balance.nodes < 2) {
         ctl_conn_answer(conn, ctl_bad("refused", "there is no other node that takes clients"));
         return;
     }
+    must(broker->cluster && balance.clients >= balance.own);
     uint64_t here = broker_connected(broker), surplus = min_u64(balance.surplus, here);
     struct rebalance_plan plan = {.surplus = surplus,
                                   .goal = here - surplus,

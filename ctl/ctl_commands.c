@@ -291,6 +291,7 @@ static int
 wait_drained(struct run *run, json_t **answer)
 {
     const struct timespec step = {.tv_nsec = WAIT_STEP_NS};
+    must(*answer && !run->options->undo);
     uint64_t now_s = clock_mono_ms() / 1000;
     uint64_t end_s = now_s + number_in(json_object_get(*answer, "drain"), "ends_in_s");
     int code = EXIT_DONE;
@@ -312,6 +313,7 @@ drain(struct run *run)
 {
     const struct ctl_options *options = run->options;
     json_t *request = request_of(options->undo ? "drain_undo" : "drain"), *answer;
+    must(!options->undo || (options->for_s == 0 && !options->wait));
     if (options->for_s > 0)
         (void)json_object_set_new(request, "for_s", json_integer((json_int_t)options->for_s));
     int code = ask(run, request, ANSWER_MS, &answer);
@@ -347,6 +349,7 @@ int
 rebalance(struct run *run)
 {
     const struct ctl_options *options = run->options;
+    must(options->rate <= CTL_RATE_MAX);
     if (options->undo)
         return ask_and_show(run, request_of("rebalance_stop"), ANSWER_MS, print_rebalance);
     json_t *request = request_of("rebalance");

@@ -541,6 +541,7 @@ take_command(struct reading *reading)
         return complain(reading, "ban", "whom? --client, --user or --address");
     if (ban && to->user && (to->client || to->address))
         return complain(reading, "--user", "stands alone");
+    must(to->command < ARRAY_LEN(commands));
     if (to->undo && reading->given & ~(ALWAYS | HAS(UNDO)))
         return complain(reading, "--undo", "stands alone");
     return check_options(reading, command);
