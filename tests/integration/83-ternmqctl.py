@@ -718,7 +718,7 @@ def exit_codes_and_help():
         assert code == 0 and "Exit code 0" in text
         for command in ("status", "cluster", "clients", "client", "kick", "subscriptions", "retained ls", "retained rm",
                         "backup", "reload", "ban add", "ban rm", "ban ls", "log level", "config show", "config check",
-                        "explain pub", "explain sub"):
+                        "explain pub", "explain sub", "drain", "rebalance"):
             assert command.split()[0] in text
             code, one = s.run(CTL, *command.split(), "--help")
             assert code == 0 and one.startswith(f"ternmqctl {command}"), one

@@ -284,6 +284,14 @@ def sessions_that_stay_are_served_by_other_nodes():
         pub.pub("to/durable", b"here", 1)
         sub.msg(b"here")
         assert crowd.json(0, "status")["drain"]["state"] == "drained"
+        # The node that it comes by drains, too: from there it is sent on, and finds its session by the third one.
+        crowd.ctl(1, "drain", "--for", "1s", "--wait")
+        got = sub.expect_closed(0x9C)
+        assert got.props["server_reference"] == crowd.reference(2), got
+        pub.pub("to/durable", b"there", 1)
+        sub = mqtt.Client(crowd[2].address).hello("durable", clean=False, props=EXPIRY)
+        assert sub.expect(mqtt.CONNACK, reason=0).session_present
+        sub.msg(b"there")
 
 
 @s.scenario
