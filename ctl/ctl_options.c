@@ -223,11 +223,9 @@ static const struct command {
          "              30 s where that is 0\n"
          "  --wait      until nobody is left\n"
          "  --undo      clients may come again; those that have gone are not called back\n\n"
-         "Sessions that outlive their connections stay here: their clients come by other nodes, "
-         "as\n"
-         "long as this one runs. A second drain has the new time. SIGTERM ends the broker at "
-         "once,\n"
-         "in order.\n"
+         "Sessions that outlive their connections stay here: their clients come by other nodes,\n"
+         "as long as this one runs. A second drain has the new time. SIGTERM ends the broker at\n"
+         "once, in order, and the drain with it.\n"
          "Exit code 1: the broker ends already, or there is nothing to undo; with --wait, clients\n"
          "are left when the time is over, or somebody has undone it.\n"},
     [CTL_DO_REBALANCE] =
