@@ -2,15 +2,17 @@
 #include "cluster/nodes_parts.h"
 #include "core/advertised.h"
 
-// Borrowed until the mutex goes.
+// While we stop, a worker may have ended its links before another one tells its clients: then who
+// was linked in this life is.
 static bool
 is_linked(const struct nodes *nodes, const char *id)
 {
+    bool stopping = atomic_load_explicit(&nodes->stopping, memory_order_relaxed);
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
         const struct link *link = atomic_load_explicit(&nodes->links[i], memory_order_acquire);
         if (strcmp(link->id, id) == 0)
-            return atomic_load(&link->up);
+            return atomic_load(&link->up) || (stopping && atomic_load(&link->copied));
     }
     return false;
 }

@@ -93,6 +93,11 @@ Test(cluster_refer, only_to_who_takes_clients)
     a->state = "alive";
     set_link(a, false);
     cr_assert_not(is_referred(0));
+    atomic_store(&nodes_link(nodes, a->id)->copied, true);
+    cr_assert_not(is_referred(0));
+    atomic_store(&nodes->stopping, true);
+    cr_assert(is_referred(0), "our own links end before all clients are told");
+    atomic_store(&nodes->stopping, false);
     set_link(a, true);
     cr_assert(is_referred(0));
     a->advertised_len = 0;
