@@ -1,28 +1,59 @@
 // about.c - what a node says of itself to all others, by gossip.
 #include "cluster/about.h"
 
+#include "core/advertised.h"
 #include "core/broker.h"
 #include "core/shard.h"
 
 _Static_assert(ABOUT_META_MAX <= GOSSIP_META_MAX, "metadata fit");
 _Static_assert(ABOUT_DIGEST_LEN <= GOSSIP_DIGEST_MAX, "a digest fits");
 
-#define FLAG_NO_STORE 1u
-#define KIND_VERSION  1u
-#define FORM          1u
+#define FLAG_NO_STORE   1u
+#define FLAG_DRAINS     2u
+#define KIND_VERSION    1u
+#define KIND_ADVERTISED 2u
+#define FORM            1u
 
 // ---- Metadata -----------------------------------------------------------------------------------
 
-uint32_t
-about_write_meta(bool no_store, const char *version, uint8_t ret[ABOUT_META_MAX])
+static uint32_t
+put_field(uint8_t *at, uint8_t kind, struct slice bytes)
 {
-    uint8_t len = (uint8_t)strnlen(version, NODE_VERSION_LEN);
-    must(len > 0);
-    ret[0] = no_store ? FLAG_NO_STORE : 0;
-    ret[1] = KIND_VERSION;
-    ret[2] = len;
-    memcpy(ret + 3, version, len);
-    return 3u + len;
+    must(bytes.len > 0 && bytes.len <= UINT8_MAX);
+    at[0] = kind;
+    at[1] = (uint8_t)bytes.len;
+    memcpy(at + 2, bytes.data, bytes.len);
+    return 2 + bytes.len;
+}
+
+uint32_t
+about_write_meta(const struct about_self *self, uint8_t ret[ABOUT_META_MAX])
+{
+    must(self->advertised_len <= NODE_ADVERTISED_MAX);
+    struct slice version = slice_of(self->version, strnlen(self->version, NODE_VERSION_LEN));
+    ret[0] = (self->no_store ? FLAG_NO_STORE : 0) | (self->draining ? FLAG_DRAINS : 0);
+    uint32_t len = 1 + put_field(ret + 1, KIND_VERSION, version);
+    if (self->advertised_len > 0)
+        len +=
+            put_field(ret + len, KIND_ADVERTISED, slice_of(self->advertised, self->advertised_len));
+    must(len <= ABOUT_META_MAX);
+    return len;
+}
+
+void
+about_begin(const struct config *config, struct about_self *ret)
+{
+    *ret = (struct about_self){.version = TERN_VERSION};
+    bool fits = advertised_write(config, ret->advertised, &ret->advertised_len);
+    must(fits); // or the configuration would have been refused
+}
+
+bool
+about_follow(struct about_self *self, const struct broker *broker)
+{
+    bool before = self->draining;
+    self->draining = drain_is_on(&broker->drain);
+    return self->draining != before;
 }
 
 bool
@@ -31,23 +62,43 @@ about_has_no_store(struct slice meta)
     return meta.len > 0 && (meta.data[0] & FLAG_NO_STORE);
 }
 
-void
-about_version(struct slice meta, char ret_version[NODE_VERSION_LEN + 1])
+bool
+about_drains(struct slice meta)
 {
-    ret_version[0] = '\0';
+    return meta.len > 0 && (meta.data[0] & FLAG_DRAINS);
+}
+
+// The first field of that kind. Len 0: there is none.
+static struct slice
+find_field(struct slice meta, uint8_t kind)
+{
     must(meta.len == 0 || meta.data);
     for (uint32_t at = 1; at + 2 <= meta.len;) {
         const uint8_t *field = meta.data + at;
         if (field[1] > meta.len - at - 2)
-            return; // cut off
-        if (field[0] == KIND_VERSION) {
-            uint32_t len = min_u32(field[1], NODE_VERSION_LEN);
-            memcpy(ret_version, field + 2, len);
-            ret_version[len] = '\0';
-            return;
-        }
+            break; // cut off
+        if (field[0] == kind)
+            return slice_of(field + 2, field[1]);
         at += 2u + field[1];
     }
+    return slice_of(NULL, 0);
+}
+
+void
+about_version(struct slice meta, char ret_version[NODE_VERSION_LEN + 1])
+{
+    struct slice version = find_field(meta, KIND_VERSION);
+    uint32_t len = min_u32(version.len, NODE_VERSION_LEN);
+    if (len > 0)
+        memcpy(ret_version, version.data, len);
+    ret_version[len] = '\0';
+}
+
+struct slice
+about_advertised(struct slice meta)
+{
+    struct slice advertised = find_field(meta, KIND_ADVERTISED);
+    return advertised.len <= NODE_ADVERTISED_MAX ? advertised : slice_of(NULL, 0);
 }
 
 // ---- The digest ---------------------------------------------------------------------------------

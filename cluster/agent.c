@@ -89,6 +89,7 @@ struct agent {
     uint32_t peer_count;
     uint64_t digest_ms; // when the next one is due
     uint64_t began_ms;
+    struct about_self about;  // what all are told of us
     struct about_meter meter; // of our load
     struct log_limit log_left_out;
     uint64_t strangers, strangers_ms; // as told last; when more may be told
@@ -264,12 +265,16 @@ step(struct agent *agent, const struct gossip_event *event)
     }
 }
 
-// Every node is told, with what gossip sends anyway.
+// Every node is told: of our load with what gossip sends anyway, of a drain at once.
 static void
-tell_load(struct agent *agent, uint64_t now_ms)
+tell_about(struct agent *agent, uint64_t now_ms)
 {
     struct node_load load;
-    uint8_t digest[ABOUT_DIGEST_LEN];
+    uint8_t digest[ABOUT_DIGEST_LEN], meta[ABOUT_META_MAX];
+    if (about_follow(&agent->about, agent->nodes->broker)) {
+        uint32_t len = about_write_meta(&agent->about, meta);
+        step(agent, &(struct gossip_event){.kind = GOSSIP_META, .bytes = slice_of(meta, len)});
+    }
     if (now_ms - agent->meter.at_ms < LOAD_MS)
         return;
     about_measure(&agent->meter, agent->nodes->broker, now_ms, &load);
@@ -641,7 +646,7 @@ turn(struct agent *agent)
     receive(agent);
     step(agent, &(struct gossip_event){.kind = GOSSIP_TICK});
     take_seeds(agent);
-    tell_load(agent, now_ms);
+    tell_about(agent, now_ms);
     note_nodes(agent);
     settle(agent, now_ms);
     if (now_ms >= agent->digest_ms) {
@@ -682,6 +687,7 @@ agent_new(const struct config *config, struct agent **ret_agent,
     list_init(&agent->errands);
     (void)gethostname(host, sizeof host - 1);
     agent->name = mem_strdup(cluster->node ? cluster->node : host);
+    about_begin(config, &agent->about);
     const char *reached = cluster->advertise ? cluster->advertise : cluster->bind;
     const char *key = "node_name", *why = "expected letters, digits, '-', '_' and '.', at most 63";
     if (!gossip_name_valid(slice_str(agent->name)))
@@ -728,7 +734,8 @@ agent_start(struct agent *agent, struct nodes *nodes)
     };
     memcpy(sealing.secrets, nodes->secrets, sizeof nodes->secrets);
     uint8_t meta[ABOUT_META_MAX];
-    uint32_t meta_len = about_write_meta(!nodes->identity.stays, TERN_VERSION, meta);
+    agent->about.no_store = !nodes->identity.stays;
+    uint32_t meta_len = about_write_meta(&agent->about, meta);
     struct gossip_config config = {
         .cluster = seal_cluster(slice_str(nodes->name)),
         .uuid = nodes->identity.uuid,

@@ -448,6 +448,7 @@ cluster_join(struct cluster *cluster, struct broker *broker, const char *folder,
     ops.figures = figures;
     ops.nodes = roster_nodes;
     ops.look = roster_look;
+    ops.refer = refer_client;
     ops.known = known;
     ops.retain_begin = stamps_begin;
     ops.retain_end = stamps_end;

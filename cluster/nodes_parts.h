@@ -157,6 +157,11 @@ uint64_t roster_connections(struct nodes *nodes);
 // What the shard knows of the nodes whose links it has, by now. The shard's.
 void roster_look(struct cluster *cluster, const struct shard *shard);
 
+// ---- refer.c: where clients are sent. ON_ANY.
+
+bool refer_client(struct cluster *cluster, uint32_t listener, uint64_t random,
+                  char ret_reference[NODE_REFERENCE_MAX + 1]);
+
 // ---- agent.c: the thread that finds nodes, and dials them
 
 struct agent;

@@ -24,16 +24,26 @@ note(const struct gossip_view *view, bool self, struct cluster_node *ret)
         [GOSSIP_LEFT] = "gone",
     };
     must(view->state < ARRAY_LEN(states) && view->name.len <= NODE_NAME_LEN);
+    char id[NODE_ID_LEN + 1];
+    uuid_text(&view->uuid, id);
+    // Whom we have sent there comes to stand in its load, by and by.
+    uint64_t referred = strcmp(id, ret->id) == 0 ? ret->referred : 0, told_s = ret->load.uptime_s;
     *ret = (struct cluster_node){
         .state = states[view->state],
         .incarnation = view->incarnation,
         .state_s = view->state == GOSSIP_ALIVE ? 0 : view->state_ms / 1000,
         .self = self,
+        .draining = about_drains(view->meta),
     };
     bool here = view->state == GOSSIP_ALIVE || view->state == GOSSIP_SUSPECT;
     ret->has_load = here && about_load(view->digest, &ret->load);
+    ret->referred = ret->load.uptime_s == told_s ? referred : referred / 2;
+    struct slice advertised = about_advertised(view->meta);
+    ret->advertised_len = (uint8_t)advertised.len;
+    if (advertised.len > 0)
+        memcpy(ret->advertised, advertised.data, advertised.len);
     about_version(view->meta, ret->version);
-    uuid_text(&view->uuid, ret->id);
+    memcpy(ret->id, id, sizeof id);
     endpoint_text(&view->address, ret->address);
     (void)snprintf(ret->name, sizeof ret->name, "%.*s", (int)view->name.len,
                    (const char *)view->name.data);

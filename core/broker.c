@@ -25,6 +25,8 @@ broker_new(const struct config *config, struct log *log, unsigned shard_count, u
         mem_free(broker);
         return NULL;
     }
+    drain_init(&broker->drain);
+    rebalance_init(&broker->rebalance);
     broker->log = log;
     broker->rcu = rcu_new();
     broker->trie = trie_new(&broker->key);
@@ -68,6 +70,8 @@ broker_free(struct broker *broker)
     admission_free(broker->admission);
     bans_free(broker->bans);
     rcu_free(broker->rcu);
+    drain_free(&broker->drain);
+    rebalance_free(&broker->rebalance);
     mem_free(broker);
 }
 
@@ -166,6 +170,24 @@ broker_sessions(const struct broker *broker)
         if (broker->shards[i])
             count += stat_get(&broker->shards[i]->stats.sessions);
     return count;
+}
+
+uint64_t
+broker_connected(const struct broker *broker)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < broker->shard_count; i++)
+        if (broker->shards[i])
+            count += stat_get(&broker->shards[i]->stats.clients_connected);
+    return count;
+}
+
+void
+broker_order(struct broker *broker)
+{
+    atomic_fetch_add(&broker->orders, 1);
+    for (unsigned i = 0; i < broker->shard_count; i++)
+        broker_wake(broker, i);
 }
 
 // ---- What the operator asked to see -------------------------------------------------------------

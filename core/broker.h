@@ -16,6 +16,7 @@
 #include "core/config.h"
 #include "core/drain.h"
 #include "core/durations.h"
+#include "core/rebalance.h"
 #include "core/trie.h"
 
 struct admission;
@@ -63,6 +64,8 @@ struct broker {
     struct broker_answers answers[TRIE_SHARDS_MAX];
     struct broker_beat beats[TRIE_SHARDS_MAX]; // by worker
     struct drain drain;
+    struct rebalance rebalance;
+    _Atomic uint32_t orders; // of the two: one more, and lanes have to look
     bool watched;            // somebody looks at the beats; main sets it before there are workers
     struct cluster *cluster; // main's, NULL = there is one node; set before there are shards
     struct control_desk *control; // main's, NULL = nobody may ask; set before there are shards
@@ -97,11 +100,15 @@ void broker_set_config(struct broker *broker, struct rcu_reader *self, struct co
 void broker_set_access(struct broker *broker, struct rcu_reader *self, struct access_rules *rules);
 // The shard on which this client identifier lives; both of another node's live on one. ON_ANY.
 unsigned broker_home(const struct broker *broker, struct slice client_id);
+// Connections with a session, of all shards, also those of other nodes. ON_ANY, approximate.
+uint64_t broker_connected(const struct broker *broker);
 // Sessions of all shards, connected or not. ON_ANY, approximate while others come and go.
 uint64_t broker_sessions(const struct broker *broker);
 // The shard's worker looks at its mail, its safe position and its pages. Of several that call one
 // wakes it. ON_ANY.
 void broker_wake(struct broker *broker, unsigned shard);
+// Drain or rebalance has changed: all lanes look, also those that sleep. ON_ANY.
+void broker_order(struct broker *broker);
 // What to add to a monotonic time to get the wall clock's. ON_ANY.
 static inline uint64_t
 broker_wall_offset(const struct broker *broker)

@@ -9,6 +9,7 @@
 #include "core/broker.h"
 #include "core/client_access.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/client_rates.h"
 #include "core/cluster.h"
@@ -460,6 +461,7 @@ close_text(err_t reason, int error)
     case ERR_PACKET_TOO_LARGE:
         return "oversize packet";
     case ERR_SHUTTING_DOWN:
+    case ERR_USE_ANOTHER_SERVER:
     case ERR_ADMINISTRATIVE:
         return "administrative action";
     default:
@@ -525,7 +527,19 @@ client_shut_down(struct client *client)
         return;
     }
     client->will_on_close = false;
-    client_fail(client, ERR_SHUTTING_DOWN);
+    client_send_away(client);
+}
+
+void
+client_send_away(struct client *client)
+{
+    must(client->magic == CLIENT_MAGIC);
+    if (client->link == LINK_RELAY)
+        client_relay_shut_down(client);
+    else if (client->state == CLIENT_CONNECTED && client_refer(client, client->packet_max))
+        client_fail(client, ERR_USE_ANOTHER_SERVER);
+    else
+        client_fail(client, ERR_SHUTTING_DOWN);
 }
 
 struct client *

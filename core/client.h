@@ -139,8 +139,10 @@ void client_replay(struct client *client);
 void client_arm_timer(struct client *client);
 // The transport sent everything that was in the way: pending deliveries continue.
 void client_on_writable(struct client *client);
-// The broker ends: DISCONNECT 0x8B, its Will is not published.
+// The broker ends: as client_send_away, and its Will is not published.
 void client_shut_down(struct client *client);
+// Ends the connection: DISCONNECT 0x9C with another node's address, or 0x8B where there is none.
+void client_send_away(struct client *client);
 // Next of shard->dirty, or NULL.
 struct client *client_next_dirty(struct shard *shard);
 

@@ -132,8 +132,7 @@ assign_id(struct client *client, struct connecting *c)
     struct shard *shard = client->shard;
     struct slice id;
     do {
-        uint64_t a =
-            hash_u64(&shard->broker->key, ++shard->random * TRIE_SHARDS_MAX + shard->index);
+        uint64_t a = shard_random(shard);
         uint64_t b = hash_u64(&shard->broker->key, ~a);
         (void)snprintf(c->generated, sizeof c->generated, "%.60s%016llx%016llx",
                        shard->config->auto_id_prefix ? shard->config->auto_id_prefix : "",
@@ -173,6 +172,7 @@ find_elsewhere(struct client *client, const struct connect_view *view)
         registry_find(shard->registry, view->client_id,
                       registry_hash(shard->registry, view->client_id)))
         return OK;
+    client->packet_max = view->packet_max; // what we say may be all that it hears
     if (cluster->ops->elsewhere(cluster, view->client_id, node))
         return client_relay_begin(client, view->client_id, node);
     return client_relay_await(client);
@@ -190,7 +190,7 @@ check(struct client *client, struct connecting *c)
         (slice_begins(view->client_id, NODE_ROOT) || view->client_id.len > NODE_CLIENT_ID_MAX))
         err = ERR_CLIENT_ID;
     if (err == OK)
-        err = client_check_drain(client);
+        err = client_check_drain(client, view);
     if (err == OK && !client->replayed)
         err = client_check_bans(client, view);
     if (err == OK)

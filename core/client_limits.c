@@ -6,6 +6,9 @@
 #include "core/bans.h"
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/client_out.h"
+#include "core/cluster.h"
+#include "core/mqtt.h"
 #include "core/session.h"
 #include "core/shard.h"
 #include "core/topic.h"
@@ -35,16 +38,33 @@ client_check_connect_rate(struct client *client)
     return ERR_CONNECT_RATE;
 }
 
-err_t
-client_check_drain(struct client *client)
+// Whom another node brings, it would bring again wherever it is sent: its session is here.
+bool
+client_refer(struct client *client, uint32_t packet_max)
 {
     struct shard *shard = client->shard;
-    const struct drain *drain = &shard->broker->drain;
-    if (likely(!drain_is_on(drain) || !drain_ends(drain, shard->now_ms)))
+    struct cluster *cluster = shard->broker->cluster;
+    if (!cluster || client->version != MQTT_5 || client->link == LINK_VISIT ||
+        packet_max < CLIENT_REFERENCE_ROOM + NODE_REFERENCE_MAX)
+        return false;
+    return cluster->ops->refer(cluster, client->listener_index, shard_random(shard),
+                               shard->reference);
+}
+
+err_t
+client_check_drain(struct client *client, const struct connect_view *view)
+{
+    struct shard *shard = client->shard;
+    struct drain *drain = &shard->broker->drain;
+    if (likely(!drain_is_on(drain)))
+        return OK;
+    struct drain_view now;
+    drain_look(drain, shard->now_ms, &now);
+    if (!now.ends || (client->link == LINK_VISIT && !now.last))
         return OK;
     stat_add(&shard->stats.refused_draining, 1);
-    client_refused_by(client, "drain_time");
-    return ERR_SERVER_BUSY;
+    client_refused_by(client, now.last ? "drain_time" : "ternmqctl drain");
+    return client_refer(client, view->packet_max) ? ERR_USE_ANOTHER_SERVER : ERR_SERVER_BUSY;
 }
 
 err_t

@@ -14,8 +14,12 @@ struct client;
 
 // The first thing that is asked of a CONNECT. ERR_CONNECT_RATE.
 NODISCARD err_t client_check_connect_rate(struct client *client);
-// The broker is about to end: ERR_SERVER_BUSY.
-NODISCARD err_t client_check_drain(struct client *client);
+// The broker takes no clients: ERR_USE_ANOTHER_SERVER as client_refer says, or ERR_SERVER_BUSY.
+NODISCARD err_t client_check_drain(struct client *client, const struct connect_view *view);
+// Is there another node for the client? Then client_fail(ERR_USE_ANOTHER_SERVER), which is to
+// follow at once, tells it which. packet_max: that it takes. False: there is none, or the client
+// has no word for it.
+bool client_refer(struct client *client, uint32_t packet_max);
 // Once it is known who it says it is, and before anything is computed for it. ERR_BANNED.
 NODISCARD err_t client_check_bans(struct client *client, const struct connect_view *view);
 // Has this topic or filter, which is valid, more levels than max_topic_levels? Then that is

@@ -522,7 +522,11 @@ client_close(struct client *client, err_t reason)
 static void
 put_farewell(struct client *client, err_t err)
 {
-    struct slice text = {0};
+    struct slice text = {0}, reference = {0};
+    if (err == ERR_USE_ANOTHER_SERVER) {
+        reference = slice_str(client->shard->reference);
+        must(reference.len > 0); // client_refer was asked
+    }
     if (client->link == LINK_OUT || client->link == LINK_RELAY)
         return; // the server is at the other side
     if (client->state == CLIENT_AWAIT_CONNECT) {
@@ -532,6 +536,7 @@ put_farewell(struct client *client, err_t err)
             .receive_max = UINT16_MAX,
             .maximum_qos = 2,
             .client_packet_max = UINT32_MAX,
+            .reference = reference,
         };
         // Before its CONNECT could be read a peer is told nothing, unless it spoke version 5.
         if (client->version != 0 && connack.reason != 0)
@@ -542,10 +547,10 @@ put_farewell(struct client *client, err_t err)
         return;
     if (client->problem_info)
         text = slice_str(err_text(err));
-    if (16 + text.len > client->packet_max)
+    if (16 + text.len + reference.len > client->packet_max)
         text.len = 0; // [MQTT-3.14.2-3]
-    uint8_t *dst = reserve(client, 16 + text.len);
-    commit(client, codec_put_disconnect(dst, err_reason(err), text));
+    uint8_t *dst = reserve(client, 16 + text.len + reference.len);
+    commit(client, codec_put_disconnect(dst, err_reason(err), text, reference));
 }
 
 void
@@ -558,6 +563,8 @@ client_fail(struct client *client, err_t err)
         stat_add(&client->shard->stats.malformed_packets, 1);
     else if (err == ERR_PROTOCOL)
         stat_add(&client->shard->stats.protocol_errors, 1);
+    else if (err == ERR_USE_ANOTHER_SERVER)
+        stat_add(&client->shard->stats.referred, 1);
     put_farewell(client, err);
     client_close(client, err);
 }

@@ -57,6 +57,8 @@ void client_put_message_after(struct client *client, const struct ack_wait *wait
 void client_release_parked(struct client *client);
 // They will not be sent. What becomes of their messages is still seen to (tickets_abandon).
 void client_drop_parked(struct client *client);
+// CONNACK and DISCONNECT with a Server Reference: beside that.
+#define CLIENT_REFERENCE_ROOM 24u
 void client_put_connack(struct client *client, const struct connack *connack);
 void client_put_packet(struct client *client, struct slice packet); // as it is
 void client_put_pingresp(struct client *client);

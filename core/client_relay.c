@@ -17,6 +17,7 @@
 #include "core/client.h"
 #include "core/client_access.h"
 #include "core/client_handlers.h"
+#include "core/client_limits.h"
 #include "core/client_out.h"
 #include "core/cluster.h"
 #include "core/mqtt.h"
@@ -262,16 +263,22 @@ void
 client_relay_shut_down(struct client *client)
 {
     must(client->link == LINK_RELAY);
+    err_t err = ERR_SHUTTING_DOWN;
     bool whole = client->relayed_left == 0 && client->relayed_head == 0;
     if (client->state == CLIENT_CONNECTED && client->version == MQTT_5 && client->answered &&
         whole && !listener_of(client)->node) {
-        uint8_t packet[16];
-        uint32_t len =
-            codec_put_disconnect(packet, err_reason(ERR_SHUTTING_DOWN), (struct slice){0});
+        uint8_t packet[CLIENT_REFERENCE_ROOM + NODE_REFERENCE_MAX];
+        struct slice reference = {0};
+        if (client_refer(client, client->packet_max)) {
+            err = ERR_USE_ANOTHER_SERVER;
+            reference = slice_str(client->shard->reference);
+            stat_add(&client->shard->stats.referred, 1);
+        }
+        uint32_t len = codec_put_disconnect(packet, err_reason(err), (struct slice){0}, reference);
         must(len <= sizeof packet);
         put_bytes(client, slice_of(packet, len));
     }
-    client_close(client, ERR_SHUTTING_DOWN);
+    client_close(client, err);
 }
 
 // ---- There --------------------------------------------------------------------------------------

@@ -162,6 +162,11 @@ struct cluster_ops {
     // All nodes that are known, this one first: at most CLUSTER_MEMBERS_MAX. Returns how many; 0:
     // the cluster is not asked yet. What shards know is as old as their last look at it. ON_ANY.
     uint32_t (*nodes)(struct cluster *cluster, struct cluster_node *ret_nodes);
+    // Where a client of the listener with that number can go instead: the less loaded of two nodes,
+    // chosen at random of those that are linked, do not drain, and say how clients reach them.
+    // False: there is none. ON_ANY; it takes a mutex.
+    bool (*refer)(struct cluster *cluster, uint32_t listener, uint64_t random,
+                  char ret_reference[NODE_REFERENCE_MAX + 1]);
     // The shard looks now. The shard's.
     void (*look)(struct cluster *cluster, const struct shard *shard);
 };

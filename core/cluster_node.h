@@ -13,6 +13,9 @@
 #define NODE_NAME_LEN    63u
 #define NODE_ADDRESS_LEN 63u
 #define NODE_VERSION_LEN 32u // of what is shown of it
+// How clients reach all listeners of a node (advertised.h): what gossip has room for.
+#define NODE_ADVERTISED_MAX 91u
+#define NODE_REFERENCE_MAX  100u // a Server Reference
 // Nodes that may be known, with this one.
 #define CLUSTER_MEMBERS_MAX 65u
 
@@ -57,7 +60,10 @@ struct cluster_node {
     uint64_t incarnation;               // counts its starts
     uint64_t state_s;                   // for how long it has been in it; 0 of one that is alive
     bool self, has_load;
+    bool draining; // it takes no clients
+    uint8_t advertised_len, advertised[NODE_ADVERTISED_MAX];
     struct node_load load; // has_load: of one that is there, and says it
+    uint64_t referred;     // clients that we have sent there, as far as load may not show them yet
     struct node_link link; // of oneself the routes alone
 };
 

@@ -178,8 +178,9 @@ NODISCARD err_t codec_pingreq(const struct frame *frame);
 struct connack {
     uint8_t version, reason; // reason: of the version (return code in 3.x)
     bool session_present;    // false with a reason other than 0 [MQTT-3.2.2-6]
-    // MQTT 5 only; each is left out at its default. A refusal (reason of 0x80 and more) carries the
-    // reason string alone.
+    // MQTT 5 only; left out at their defaults. A refusal (from 0x80 on) has the first two alone.
+    struct slice reference;     // Server Reference; len 0 = absent
+    struct slice reason_string; // the same; left out beyond client_packet_max
     uint32_t session_expiry_s;
     bool has_session_expiry, has_keep_alive;
     uint16_t receive_max; // 65535 = absent
@@ -189,13 +190,12 @@ struct connack {
     struct slice assigned_id; // len 0 = absent
     uint16_t topic_alias_max; // 0 = absent
     uint16_t keep_alive_s;
-    struct slice reason_string;          // len 0 = absent; left out beyond client_packet_max
     struct slice auth_method, auth_data; // data NULL = absent
     uint32_t client_packet_max;          // of the client [MQTT-3.2.2-19]
 };
 #define CODEC_CONNACK_MAX(c)                                                      \
     (64u + (c)->assigned_id.len + (c)->reason_string.len + (c)->auth_method.len + \
-     (c)->auth_data.len)
+     (c)->auth_data.len + (c)->reference.len)
 uint32_t codec_put_connack(uint8_t *dst, const struct connack *connack);
 
 // PUBACK, PUBREC, PUBREL, PUBCOMP: 4 bytes, or 5 with a reason other than 0 in version 5.
@@ -204,14 +204,14 @@ uint32_t codec_put_ack(uint8_t *dst, uint8_t type, uint8_t version, uint16_t pac
 // So many with success, 4 bytes each, for identifiers from first on; 1 follows 65,535.
 uint32_t codec_put_acks(uint8_t *dst, uint8_t type, uint16_t first, uint32_t count);
 uint32_t codec_put_pingresp(uint8_t *dst); // 2 bytes
-// Server's DISCONNECT (5.0 only). reason_string of length 0 is left out. At most 16 +
-// reason_string.len.
-uint32_t codec_put_disconnect(uint8_t *dst, uint8_t reason, struct slice reason_string);
+// Server's DISCONNECT (5.0 only). why: reason string, other: Server Reference; of length 0 they are
+// left out. At most 16 + both lengths.
+uint32_t codec_put_disconnect(uint8_t *dst, uint8_t reason, struct slice why, struct slice other);
 // SUBACK / UNSUBACK: type, packet id, count reason codes. At most 16 + count. In 3.x an UNSUBACK
 // has no codes, and a SUBACK says 0x80 for every failure [MQTT-3.9.3-2].
 uint32_t codec_put_suback(uint8_t *dst, uint8_t type, uint8_t version, uint16_t packet_id,
                           const uint8_t *reasons, uint32_t count);
-// AUTH (5.0 only), with data where it is not NULL. At most 16 + method.len + data.len.
+// AUTH (5.0 only), with data where it is not NULL. At most 16 + both lengths.
 uint32_t codec_put_auth(uint8_t *dst, uint8_t reason, struct slice method, struct slice data);
 
 // A PUBLISH's header and properties; topic body and payload are added by the caller's copy.

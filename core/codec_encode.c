@@ -135,6 +135,9 @@ put_connack_props(uint8_t *at, const struct connack *connack)
         props_len += string_prop_size(connack->auth_method);
     if (data)
         props_len += string_prop_size(connack->auth_data);
+    bool refer = refused && connack->reference.len > 0;
+    if (refer)
+        props_len += string_prop_size(connack->reference);
     // Worth having only if the client takes a packet of that size [MQTT-3.2.2-19].
     uint32_t with_reason = props_len + string_prop_size(connack->reason_string);
     bool explain =
@@ -154,6 +157,8 @@ put_connack_props(uint8_t *at, const struct connack *connack)
         at = put_prop_string(at, PROP_AUTH_METHOD, connack->auth_method);
     if (data)
         at = put_prop_string(at, PROP_AUTH_DATA, connack->auth_data);
+    if (refer)
+        at = put_prop_string(at, PROP_SERVER_REFERENCE, connack->reference);
     if (explain)
         at = put_prop_string(at, PROP_REASON_STRING, connack->reason_string);
     must((uint32_t)(at - start) == props_len);
@@ -214,19 +219,24 @@ codec_put_pingresp(uint8_t *dst)
 }
 
 uint32_t
-codec_put_disconnect(uint8_t *dst, uint8_t reason, struct slice reason_string)
+codec_put_disconnect(uint8_t *dst, uint8_t reason, struct slice why, struct slice other)
 {
-    must(reason_string.len <= MQTT_STRING_MAX);
+    must(why.len <= MQTT_STRING_MAX && other.len <= MQTT_STRING_MAX);
     uint8_t *at;
-    if (reason_string.len > 0) {
-        uint32_t props_len = string_prop_size(reason_string);
+    uint32_t props_len = why.len > 0 ? string_prop_size(why) : 0;
+    if (other.len > 0)
+        props_len += string_prop_size(other);
+    if (props_len > 0) {
         at = put_header(dst, MQTT_DISCONNECT, 0, 1 + codec_varint_size(props_len) + props_len);
         at = put_varint(put_u8(at, reason), props_len);
-        at = put_prop_string(at, PROP_REASON_STRING, reason_string);
+        if (other.len > 0) // [MQTT5 3.14.2.2.5]
+            at = put_prop_string(at, PROP_SERVER_REFERENCE, other);
+        if (why.len > 0)
+            at = put_prop_string(at, PROP_REASON_STRING, why);
     } else { // a length of 1 says that there are no properties [MQTT5 3.14.2.2.1]
         at = put_u8(put_header(dst, MQTT_DISCONNECT, 0, 1), reason);
     }
-    must((uint32_t)(at - dst) <= 16 + reason_string.len);
+    must((uint32_t)(at - dst) <= 16 + why.len + other.len);
     return (uint32_t)(at - dst);
 }
 

@@ -29,6 +29,7 @@ config_listener_clear(struct listener_config *listener)
     mem_free(listener->address);
     mem_free(listener->unix_path);
     mem_free(listener->mount_point);
+    mem_free(listener->advertise);
     memset(listener, 0, sizeof *listener);
 }
 
@@ -107,6 +108,7 @@ add_loopback(struct config_loader *loader, uint16_t port)
     listener->address = NULL; // the strings stay where they are
     listener->unix_path = NULL;
     listener->mount_point = NULL;
+    listener->advertise = NULL;
     must(port != 0);
     listener->port = port;
     listener->loopback_only = true;

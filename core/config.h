@@ -74,6 +74,7 @@ struct listener_config {
     char *address;            // bind address or host name; NULL = all
     char *unix_path;          // NULL = TCP
     char *mount_point;        // NULL = none
+    char *advertise;          // HOST[:PORT] by which clients reach this one; NULL = not told
     uint32_t connections_max; // max_connections; 0 = unlimited
     // Of each client, a second; 0 = no limit (client_rates.h).
     uint32_t messages_in_rate, messages_out_rate;

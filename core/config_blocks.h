@@ -41,13 +41,14 @@ struct auth_jwt_config {
 
 // cluster_* and node_name.
 struct cluster_config {
-    char *name;        // NULL = one node alone
-    char *secret_file; // one or two lines, secrets
-    char *node;        // node_name; NULL = the host's
-    char *bind;        // ADDRESS:PORT, of UDP and TCP
-    char *advertise;   // ADDRESS:PORT that others reach; NULL = bind
-    char *seeds;       // ADDRESS:PORT, with blanks between; NULL = others come to us
-    char *dns;         // NAME[:PORT] of all nodes, the port being bind's by default; NULL = none
+    char *name;           // NULL = one node alone
+    char *secret_file;    // one or two lines, secrets
+    char *node;           // node_name; NULL = the host's
+    char *bind;           // ADDRESS:PORT, of UDP and TCP
+    char *advertise;      // ADDRESS:PORT that others reach; NULL = bind
+    char *seeds;          // ADDRESS:PORT, with blanks between; NULL = others come to us
+    char *advertise_host; // by which clients reach this node; NULL = listeners say it, or none
+    char *dns;            // NAME[:PORT] of all nodes, the port being bind's by default; NULL = none
     uint64_t will_bytes_max; // 64 MB: Wills of other nodes' clients; 0 = no limit
     bool plain;              // true: TCP between nodes is not encrypted, only who comes is proved
 };

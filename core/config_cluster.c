@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/advertised.h"
 #include "core/config_loader.h"
 
 static bool
@@ -71,6 +72,55 @@ check_place(struct config_loader *loader, const char *key, struct slice text)
     return false;
 }
 
+bool
+config_check_advertise(struct config_loader *loader, struct slice value)
+{
+    struct slice host;
+    uint16_t port;
+    if (advertised_split(value, &host, &port))
+        return true;
+    config_error(loader, "\"%.*s\" is not HOST or HOST:PORT, as mqtt-1.example.org:1883 is",
+                 (int)min_u32(value.len, 200), (const char *)value.data);
+    return false;
+}
+
+bool
+config_check_advertise_host(struct config_loader *loader, struct slice value)
+{
+    struct slice host;
+    uint16_t port;
+    if (advertised_split(value, &host, &port) && port == 0)
+        return true;
+    config_error(loader, "\"%.*s\" is not a HOST without a port, as mqtt-1.example.org is",
+                 (int)min_u32(value.len, 200), (const char *)value.data);
+    return false;
+}
+
+// All nodes are told by gossip, which has its limits.
+static void
+check_advertised(struct config_loader *loader)
+{
+    uint8_t bytes[NODE_ADVERTISED_MAX];
+    uint32_t len;
+    if (!advertised_write(loader->config, bytes, &len))
+        config_error(
+            loader,
+            "advertise, advertise_host: %u bytes for all listeners, and other nodes can be "
+            "told %u: shorter names, or the same for several listeners",
+            len, NODE_ADVERTISED_MAX);
+}
+
+static void
+warn_of_advertised(struct config_loader *loader)
+{
+    const struct config *config = loader->config;
+    bool there = config->cluster.advertise_host != NULL;
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        there |= config->listeners[i].advertise != NULL;
+    if (there)
+        config_warning(loader, "advertise and advertise_host have no effect without cluster_name");
+}
+
 // Other nodes come by a listener as clients do.
 static void
 add_listener(struct config_loader *loader, const struct cluster_config *cluster)
@@ -94,6 +144,7 @@ config_cluster_finish(struct config_loader *loader)
     if (!cluster->name) {
         if (others)
             config_error(loader, "keys of the cluster are there, and cluster_name is not");
+        warn_of_advertised(loader);
         return;
     }
     bool good = true;
@@ -113,6 +164,7 @@ config_cluster_finish(struct config_loader *loader)
         if (word.len > 0)
             good = check_place(loader, "cluster_seeds", word) && good;
     }
+    check_advertised(loader);
     if (good)
         add_listener(loader, cluster);
 }

@@ -103,6 +103,11 @@ const struct config_key config_keys[] = {
     {KEY(LISTENERS, "protocol"), LISTENER_OWN(config_set_protocol), .fixed = true,
      .example = "mqtt", .unit = "mqtt | websockets",
      .help = "What this listener speaks: MQTT, or MQTT in WebSockets."},
+    {KEY(LISTENERS, "advertise"), LISTENER(STRING, advertise), .fixed = true,
+     .check = config_check_advertise, .example = "mqtt-1.example.org:1883", .unit = "HOST[:PORT]",
+     .help = "In a cluster: how clients reach this listener of this node. Other nodes that "
+             "drain, or have too many clients, send MQTT 5 clients of the listener with the same "
+             "number there (Server Reference)."},
     {KEY(LISTENERS, "set_tcp_nodelay"), GLOBAL(BOOL, set_tcp_nodelay), .fallback = "true",
      .help = "Sends small packets at once. Off, acknowledgements wait for up to 40 ms."},
 
@@ -320,7 +325,8 @@ const struct config_key config_keys[] = {
     {KEY(SESSIONS, "drain_time"), GLOBAL(UINT, drain_time_s), RANGE(0, 3600), .fallback = "0",
      .unit = "seconds",
      .help = "After that, how long the broker takes to end its connections, one after the other, "
-             "and refuses new ones (0x89). 0: all at once. A second SIGTERM ends it at once."},
+             "and refuses new ones (0x9C where another node advertises itself, else 0x89). 0: all "
+             "at once. A second SIGTERM ends it at once."},
     {KEY(SESSIONS, "allow_zero_length_clientid"), GLOBAL(BOOL, allow_zero_length_clientid),
      .fallback = "true", .help = "Gives a client that brings no identifier one of its own."},
     {KEY(SESSIONS, "auto_id_prefix"), GLOBAL(STRING, auto_id_prefix), .fallback = "auto-",
@@ -428,6 +434,11 @@ const struct config_key config_keys[] = {
      .example = "10.0.0.1:7946", .unit = "ADDRESS:PORT",
      .help = "What other nodes are told to reach this one by. Default: cluster_bind, which then "
              "has to be one address."},
+    {KEY(CLUSTER, "advertise_host"), GLOBAL(STRING, cluster.advertise_host), .fixed = true,
+     .check = config_check_advertise_host, .example = "mqtt-1.example.org", .unit = "HOST",
+     .help = "The name or address by which clients reach this node: advertise of all listeners "
+             "that do not say it, each with its port. Not of unix sockets, nor of those behind "
+             "proxies."},
     {KEY(CLUSTER, "cluster_seeds"), GLOBAL(STRING, cluster.seeds), .fixed = true,
      .example = "10.0.0.2:7946 10.0.0.3:7946", .unit = "ADDRESS:PORT ...",
      .help = "Some nodes, which tell of the others. They need not be up."},

@@ -178,6 +178,8 @@ void config_auth_jwt_finish(struct config_loader *loader);
 
 // ---- config_cluster.c
 void config_cluster_finish(struct config_loader *loader);
+bool config_check_advertise(struct config_loader *loader, struct slice value);
+bool config_check_advertise_host(struct config_loader *loader, struct slice value);
 
 // ---- config_dynsec.c ----------------------------------------------------------------------------
 

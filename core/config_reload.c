@@ -66,6 +66,7 @@ copy_listener(const struct listener_config *from, struct listener_config *to)
     to->address = from->address ? mem_strdup(from->address) : NULL;
     to->unix_path = from->unix_path ? mem_strdup(from->unix_path) : NULL;
     to->mount_point = from->mount_point ? mem_strdup(from->mount_point) : NULL;
+    to->advertise = from->advertise ? mem_strdup(from->advertise) : NULL;
 }
 
 static void
@@ -97,6 +98,10 @@ keep_listeners(struct config_loader *loader, const struct config *old)
             warn_of(loader, place, "keeps its socket_domain; it will change");
         if (found && found->entry.protocol != place->entry.protocol)
             warn_of(loader, place, "keeps its protocol; it will change");
+        if (found && !config_same_text(found->advertise, place->advertise))
+            warn_of(loader, place, "keeps its advertise; it will change");
+        mem_free(kept[i].advertise);
+        kept[i].advertise = place->advertise ? mem_strdup(place->advertise) : NULL;
         kept[i].entry.protocol = place->entry.protocol;
         kept[i].socket_domain = place->socket_domain;
     }

@@ -1,61 +1,116 @@
-// drain.c - connections end one after the other before the broker does.
+// drain.c - connections end one after the other, before the broker does or while it stays.
 #include "core/drain.h"
 
-static uint64_t
-load(const _Atomic uint64_t *value)
+// Who only asks has it as a constant.
+static void
+lock(const struct drain *drain)
 {
-    return atomic_load_explicit(value, memory_order_acquire);
+    pthread_mutex_lock(unconst(&drain->mutex));
+}
+
+static void
+unlock(const struct drain *drain)
+{
+    pthread_mutex_unlock(unconst(&drain->mutex));
 }
 
 void
-drain_begin(struct drain *drain, uint64_t now_ms, uint32_t delay_s, uint32_t time_s)
+drain_init(struct drain *drain)
 {
-    must(!drain_is_on(drain) && now_ms > 0);
-    uint64_t begin_ms = now_ms + delay_s * UINT64_C(1000);
-    // The end first: who sees that it has begun sees the end.
-    atomic_store_explicit(&drain->end_ms, begin_ms + time_s * UINT64_C(1000), memory_order_release);
-    atomic_store_explicit(&drain->begin_ms, begin_ms, memory_order_release);
+    *drain = (struct drain){0};
+    pthread_mutex_init(&drain->mutex, NULL);
+}
+
+void
+drain_free(struct drain *drain)
+{
+    pthread_mutex_destroy(&drain->mutex);
 }
 
 bool
-drain_ends(const struct drain *drain, uint64_t now_ms)
+drain_begin(struct drain *drain, uint64_t now_ms, uint32_t delay_s, uint32_t time_s, bool last)
 {
-    uint64_t begin_ms = load(&drain->begin_ms);
-    return begin_ms != 0 && now_ms >= begin_ms;
+    must(now_ms > 0);
+    lock(drain);
+    bool begins = !drain->last;
+    if (begins) {
+        drain->begin_ms = now_ms + delay_s * UINT64_C(1000);
+        drain->end_ms = drain->begin_ms + time_s * UINT64_C(1000);
+        drain->last = last;
+        drain->round++;
+        atomic_store_explicit(&drain->on, true, memory_order_release);
+    }
+    unlock(drain);
+    return begins;
 }
 
-uint32_t
-drain_share(const struct drain *drain, uint32_t of, uint64_t now_ms)
+bool
+drain_undo(struct drain *drain)
 {
-    must(drain_ends(drain, now_ms));
-    uint64_t begin_ms = load(&drain->begin_ms), end_ms = load(&drain->end_ms);
-    if (now_ms >= end_ms)
-        return of;
-    return (uint32_t)(of * (now_ms - begin_ms) / (end_ms - begin_ms));
+    lock(drain);
+    bool undone = drain_is_on(drain) && !drain->last;
+    if (undone)
+        atomic_store_explicit(&drain->on, false, memory_order_release);
+    unlock(drain);
+    return undone;
 }
 
 void
-drain_done(struct drain *drain, unsigned lane)
+drain_look(const struct drain *drain, uint64_t now_ms, struct drain_view *ret)
 {
-    must(lane < 64);
-    atomic_fetch_or_explicit(&drain->done, UINT64_C(1) << lane, memory_order_release);
+    lock(drain);
+    *ret = (struct drain_view){
+        .on = drain_is_on(drain),
+        .last = drain->last,
+        .round = drain->round,
+        .begin_ms = drain->begin_ms,
+        .end_ms = drain->end_ms,
+    };
+    unlock(drain);
+    ret->ends = ret->on && now_ms >= ret->begin_ms;
+}
+
+uint32_t
+drain_share(const struct drain_view *view, uint32_t of, uint64_t now_ms)
+{
+    must(view->ends && now_ms >= view->begin_ms);
+    if (now_ms >= view->end_ms)
+        return of;
+    return (uint32_t)(of * (now_ms - view->begin_ms) / (view->end_ms - view->begin_ms));
+}
+
+void
+drain_tell(struct drain *drain, unsigned lane, uint32_t round, uint32_t left)
+{
+    must(lane < DRAIN_LANES);
+    lock(drain);
+    drain->lanes[lane] = (struct drain_lane){round, left};
+    unlock(drain);
+}
+
+bool
+drain_left(const struct drain *drain, unsigned lanes, uint64_t *ret_left)
+{
+    bool known = true;
+    must(lanes > 0 && lanes <= DRAIN_LANES);
+    *ret_left = 0;
+    lock(drain);
+    for (unsigned i = 0; i < lanes; i++) {
+        known &= drain->lanes[i].round == drain->round;
+        *ret_left += drain->lanes[i].left;
+    }
+    unlock(drain);
+    return known;
 }
 
 bool
 drain_is_over(const struct drain *drain, unsigned lanes, uint64_t now_ms)
 {
-    must(lanes > 0 && lanes <= 64);
-    uint64_t all = UINT64_MAX >> (64 - lanes);
-    return drain_ends(drain, now_ms) &&
-           (load(&drain->done) == all || now_ms >= load(&drain->end_ms));
-}
-
-uint64_t
-drain_due(const struct drain *drain, unsigned lane, uint64_t now_ms)
-{
-    uint64_t begin_ms = load(&drain->begin_ms);
-    must(lane < 64);
-    if (likely(begin_ms == 0) || (load(&drain->done) >> lane & 1))
-        return UINT64_MAX;
-    return now_ms < begin_ms ? begin_ms : now_ms + DRAIN_STEP_MS;
+    struct drain_view view;
+    uint64_t left;
+    if (!drain_is_on(drain))
+        return false;
+    drain_look(drain, now_ms, &view);
+    return view.last && view.ends &&
+           (now_ms >= view.end_ms || (drain_left(drain, lanes, &left) && left == 0));
 }

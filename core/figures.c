@@ -124,6 +124,15 @@ const struct figure figure_table[] = {
     {FIELD(withheld),
      COUNTER("messages_withheld", "Messages that a client's rules kept from it.")},
 
+    // Who was to go elsewhere.
+    {FIELD(draining), SYS("drain/on"),
+     GAUGE("draining", "1: connections end one after the other, and no clients are let in.")},
+    {FIELD(drain_left), SYS("drain/left"), GAUGE("drain_clients", "Clients that are to go yet.")},
+    {FIELD(referred), SYS("clients/referred"),
+     COUNTER("clients_referred", "Clients that were told of another node (0x9C).")},
+    {FIELD(rebalanced), SYS("clients/rebalanced"),
+     COUNTER("clients_rebalanced", "Clients that had to go to have no more here than elsewhere.")},
+
     // What was refused, and what had to wait.
     {FIELD(refused_max_connections), SYS("refused/max connections"),
      COUNTER("refusals", "What was refused, by reason."), LABEL("reason", "max_connections")},
@@ -320,6 +329,9 @@ add_shared(const struct broker *broker, struct figures *ret)
     ret->governor_level = atomic_load_explicit(&broker->level, memory_order_relaxed);
     ret->bans_in_force = bans_count(broker->bans);
     ret->log_lines_dropped = broker->log ? log_dropped(broker->log) : 0;
+    ret->draining = drain_is_on(&broker->drain);
+    if (ret->draining && !drain_left(&broker->drain, broker->shard_count, &ret->drain_left))
+        ret->drain_left = ret->clients_connected;
     ret->workers = broker->shard_count;
     for (unsigned i = 0; i < broker->shard_count; i++)
         durations_sum(&broker->beats[i].ticks, &ret->ticks);

@@ -29,6 +29,7 @@ struct figures {
     uint64_t certificate_days, certificate_s; // left of the one that ends first; FIGURE_NONE
     uint64_t config_reload_failed, tls_reload_failed, access_reload_failed; // 1: it has
     uint64_t access_waiting, governor_level, bans_in_force, log_lines_dropped;
+    uint64_t draining, drain_left; // draining 1: it does
     uint64_t commits, commit_records, commit_bytes, log_bytes, checkpoints, failures, failing,
         quarantined;
     uint64_t dropped, disconnected, stored, stored_bytes; // as Mosquitto's topics mean them

@@ -576,9 +576,9 @@ drain(struct server *server)
              "Draining: clients are served for %u s, then their connections end over %u s.",
              delay_s, time_s);
     process_notify("STATUS=Draining");
-    drain_begin(drain, clock_mono_ms(), delay_s, time_s);
-    main_wake_workers(server);
-    return true;
+    bool begun = drain_begin(drain, clock_mono_ms(), delay_s, time_s, true);
+    broker_order(server->broker);
+    return begun;
 }
 
 static void

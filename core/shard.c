@@ -357,7 +357,7 @@ shard_has_mail(const struct shard *shard)
     struct cluster *cluster = shard->broker->cluster;
     if (unlikely(cluster != NULL) && cluster->ops->has_news(cluster, shard))
         return true;
-    if (control_is_busy(shard))
+    if (control_is_busy(shard) || atomic_load(&shard->broker->orders) != shard->orders)
         return true;
     if (shard->broker->desk && access_has_answer(shard->broker->desk, shard->index))
         return true;
@@ -381,6 +381,12 @@ shut_down(struct session *session)
 {
     if (session->client)
         client_shut_down(session->client);
+}
+
+uint64_t
+shard_random(struct shard *shard)
+{
+    return hash_u64(&shard->broker->key, ++shard->random * TRIE_SHARDS_MAX + shard->index);
 }
 
 void

@@ -13,6 +13,7 @@
 #include "core/base/spsc.h"
 #include "core/base/wheel.h"
 
+#include "core/cluster_node.h"
 #include "core/config.h"
 #include "core/deliveries.h"
 #include "core/governor.h"
@@ -72,7 +73,8 @@ struct shard {
     uint64_t outbox_bytes;
     uint64_t mailed; // bit i: there is unpublished mail for shard i
     uint32_t share_rotor;
-    uint64_t random;    // for generated client identifiers
+    uint64_t random;    // of shard_random
+    uint32_t orders;    // of broker->orders, that its lane has seen
     struct timer sweep; // expired retained messages; shard 0 only
     struct log_limit log_refused, log_bad, log_limits, log_drops, log_bans, log_governor;
     struct log_limit log_denied, log_claims;
@@ -87,6 +89,7 @@ struct shard {
     struct delivery_totals totals;
     uint64_t in_bytes;         // incomplete packets, packets held back, questions about clients
     enum governor_level level; // of this tick: what gives way to save memory
+    char reference[NODE_REFERENCE_MAX + 1]; // where the client goes that fails now
 };
 
 // Returns new; call on the worker's thread (registers with RCU). The shard must not be used
@@ -113,6 +116,8 @@ bool shard_has_mail(const struct shard *shard);
 
 // The transport's own records (handover), kept in order with all others for that shard.
 void shard_post_io(struct shard *shard, unsigned to, uint16_t type, const void *data, uint32_t len);
+// Another number each time, which nobody outside can tell in advance.
+uint64_t shard_random(struct shard *shard);
 // The disk cannot follow: publishers are not read until it can.
 bool shard_keeper_lags(const struct shard *shard);
 // Before its worker ends: what is journaled is offered to the keeper, however little.

@@ -24,6 +24,8 @@
     X(refused_connect_rate)  X(refused_banned)         X(refused_sessions)   X(refused_memory)     \
     X(refused_subscriptions) X(refused_topic_levels)   X(login_failures)     X(bans_made)          \
     X(refused_draining)                                                                            \
+    /* who was sent to other nodes: told which (0x9C); to have no more clients here than there */  \
+    X(referred)              X(rebalanced)                                                         \
     /* gauges */                                                                                   \
     X(handshakes_pending)                                                                          \
     X(clients_connected)     X(sessions)               X(sessions_expired)                         \

@@ -100,6 +100,53 @@ figures_of(const struct figures *figures)
     return object;
 }
 
+void
+ctl_put_number(json_t *answer, const char *name, uint64_t number)
+{
+    put_number(answer, name, number);
+}
+
+// "draining" until all have gone, and then "drained"; whoever comes is refused from then on.
+void
+ctl_put_drain(json_t *answer, const struct broker *broker, uint64_t now_ms)
+{
+    struct drain_view view;
+    uint64_t left;
+    drain_look(&broker->drain, now_ms, &view);
+    bool known = drain_left(&broker->drain, broker->shard_count, &left);
+    bool over = known && left == 0;
+    must(view.on || !view.ends);
+    json_t *drain = json_object();
+    put_text(drain, "state",
+             !view.on     ? "off"
+             : !view.ends ? "delayed"
+             : over       ? "drained"
+                          : "draining");
+    put(drain, "left", view.ends && known ? json_integer((json_int_t)left) : json_null());
+    put_number(drain, "ends_in_s",
+               view.on && view.end_ms > now_ms ? (view.end_ms - now_ms + 999) / 1000 : 0);
+    put(answer, "drain", drain);
+}
+
+void
+ctl_put_rebalance(json_t *answer, const struct broker *broker)
+{
+    static const char *const states[] = {
+        [REBALANCE_NONE] = "none",       [REBALANCE_RUNS] = "runs",
+        [REBALANCE_DONE] = "balanced",   [REBALANCE_NOBODY] = "nobody",
+        [REBALANCE_STOPPED] = "stopped",
+    };
+    struct rebalance_view view;
+    rebalance_look(&broker->rebalance, &view);
+    must(view.state < ARRAY_LEN(states));
+    json_t *rebalance = json_object();
+    put_text(rebalance, "state", states[view.state]);
+    put_number(rebalance, "sent", view.sent);
+    put_number(rebalance, "surplus", view.plan.surplus);
+    put_number(rebalance, "rate", view.plan.rate);
+    put(answer, "rebalance", rebalance);
+}
+
 json_t *
 ctl_status(const struct broker *broker, uint64_t now_ms)
 {
@@ -114,6 +161,8 @@ ctl_status(const struct broker *broker, uint64_t now_ms)
     put_text(answer, "io", broker_io_name(broker));
     put(answer, "persistence", json_boolean(broker->keeper && broker->keeper->on));
     put(answer, "cluster", json_boolean(broker->cluster != NULL));
+    ctl_put_drain(answer, broker, now_ms);
+    ctl_put_rebalance(answer, broker);
     put(answer, "figures", figures_of(&figures));
     return answer;
 }
@@ -175,6 +224,7 @@ node_of(const struct cluster_node *node)
     put_text(object, "name", node->name);
     put(object, "self", json_boolean(node->self));
     put_text(object, "state", node->state);
+    put(object, "draining", json_boolean(node->draining));
     put_number(object, "state_s", node->state_s);
     put_number(object, "incarnation", node->incarnation);
     put_text(object, "address", node->address);

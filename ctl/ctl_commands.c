@@ -2,7 +2,9 @@
 // configuration.
 #include <errno.h>
 #include <inttypes.h>
+#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 
 #include "ctl/ctl_run.h"
@@ -18,8 +20,10 @@ static const char *const link_heads[] = {"NODE", "TO",      "FROM",  "ROUTES",  
 static void
 node_row(struct ctl_table *table, const json_t *row)
 {
+    bool drains =
+        true_in(row, "draining") && slice_equal(text_in(row, "state"), slice_str("alive"));
     text_cell(table, row, "name");
-    text_cell(table, row, "state");
+    ctl_table_text(table, drains ? slice_str("draining") : text_in(row, "state"));
     number_cell(table, row, "state_s");
     number_cell(table, row, "incarnation");
     text_cell(table, row, "address");
@@ -236,6 +240,126 @@ int
 reload_config(struct run *run)
 {
     return ask_and_show(run, request_of("reload"), -1, print_reloaded);
+}
+
+// ---- Clients that are to go elsewhere -----------------------------------------------------------
+
+#define WAIT_STEP_NS 300000000L
+#define WAIT_MORE_S  15u // after all should have gone: their last words
+
+static void
+print_drain(const json_t *answer)
+{
+    const json_t *drain = json_object_get(answer, "drain");
+    bool known = json_is_integer(json_object_get(drain, "left"));
+    char *state = ctl_escape(text_in(drain, "state"));
+    if (known)
+        say("drain", "%s, %" PRIu64 " left, %" PRIu64 " s", state, number_in(drain, "left"),
+            number_in(drain, "ends_in_s"));
+    else
+        say("drain", "%s, %" PRIu64 " s", state, number_in(drain, "ends_in_s"));
+    mem_free(state);
+}
+
+static void
+print_rebalance(const json_t *answer)
+{
+    const json_t *rebalance = json_object_get(answer, "rebalance");
+    char *state = ctl_escape(text_in(rebalance, "state"));
+    say("rebalance", "%s, %" PRIu64 " of %" PRIu64 " sent away", state,
+        number_in(rebalance, "sent"), number_in(rebalance, "surplus"));
+    mem_free(state);
+}
+
+static bool
+is_state(const json_t *answer, const char *of, const char *state)
+{
+    return slice_equal(text_in(json_object_get(answer, of), "state"), slice_str(state));
+}
+
+void
+say_away(const json_t *answer)
+{
+    if (json_object_get(answer, "drain") && !is_state(answer, "drain", "off"))
+        print_drain(answer);
+    if (json_object_get(answer, "rebalance") && !is_state(answer, "rebalance", "none"))
+        print_rebalance(answer);
+}
+
+// Until nobody is left. Takes *answer, and gives the last one back.
+static int
+wait_drained(struct run *run, json_t **answer)
+{
+    const struct timespec step = {.tv_nsec = WAIT_STEP_NS};
+    must(*answer && !run->options->undo);
+    uint64_t now_s = clock_mono_ms() / 1000;
+    uint64_t end_s = now_s + number_in(json_object_get(*answer, "drain"), "ends_in_s");
+    int code = EXIT_DONE;
+    while (code == EXIT_DONE && !is_state(*answer, "drain", "drained")) {
+        if (is_state(*answer, "drain", "off"))
+            return complain(EXIT_REFUSED, "somebody has undone the drain");
+        if (clock_mono_ms() / 1000 > end_s + WAIT_MORE_S)
+            return complain(EXIT_REFUSED, "%" PRIu64 " clients are left",
+                            number_in(json_object_get(*answer, "drain"), "left"));
+        (void)nanosleep(&step, NULL);
+        json_decref(*answer);
+        code = ask(run, request_of("status"), ANSWER_MS, answer);
+    }
+    return code;
+}
+
+int
+drain(struct run *run)
+{
+    const struct ctl_options *options = run->options;
+    json_t *request = request_of(options->undo ? "drain_undo" : "drain"), *answer;
+    must(!options->undo || (options->for_s == 0 && !options->wait));
+    if (options->for_s > 0)
+        (void)json_object_set_new(request, "for_s", json_integer((json_int_t)options->for_s));
+    int code = ask(run, request, ANSWER_MS, &answer);
+    if (code == EXIT_DONE && options->wait)
+        code = wait_drained(run, &answer);
+    const json_t *state = json_object_get(answer, "drain");
+    if (state && options->json) {
+        (void)json_dumpf(state, stdout, JSON_INDENT(2));
+        (void)fputc('\n', stdout);
+    } else if (state) {
+        print_drain(answer);
+    }
+    json_decref(answer);
+    return code;
+}
+
+static void
+print_balance(const json_t *answer)
+{
+    must(true_in(answer, "ok"));
+    say_number("clients here", answer, "clients");
+    say_number("nodes", answer, "nodes");
+    say_number("mean", answer, "mean");
+    say_number("at most", answer, "target");
+    if (number_in(answer, "surplus") == 0)
+        say("to go", "none");
+    else
+        say("to go", "%" PRIu64 ", %" PRIu64 " a second%s", number_in(answer, "surplus"),
+            number_in(answer, "rate"), true_in(answer, "begun") ? "" : " (not begun)");
+}
+
+int
+rebalance(struct run *run)
+{
+    const struct ctl_options *options = run->options;
+    must(options->rate <= CTL_RATE_MAX);
+    if (options->undo)
+        return ask_and_show(run, request_of("rebalance_stop"), ANSWER_MS, print_rebalance);
+    json_t *request = request_of("rebalance");
+    if (options->rate > 0)
+        (void)json_object_set_new(request, "rate", json_integer((json_int_t)options->rate));
+    if (options->all)
+        (void)json_object_set_new(request, "all", json_true());
+    if (options->dry_run)
+        (void)json_object_set_new(request, "dry_run", json_true());
+    return ask_and_show(run, request, ANSWER_MS, print_balance);
 }
 
 // ---- Explanations -------------------------------------------------------------------------------

@@ -19,7 +19,11 @@ enum option {
     OPTION_USER,
     OPTION_ADDRESS,
     OPTION_FOR,
-    OPTION_QOS
+    OPTION_QOS,
+    OPTION_WAIT,
+    OPTION_UNDO,
+    OPTION_RATE,
+    OPTION_DRY_RUN
 };
 #define HAS(o) (1u << OPTION_##o)
 #define ALWAYS (HAS(SOCKET) | HAS(JSON) | HAS(HELP) | HAS(VERSION))
@@ -34,6 +38,8 @@ static const struct {
     [OPTION_FORCE] = {"--force", NULL},     [OPTION_SORT] = {"--sort", "KEY"},
     [OPTION_USER] = {"--user", "NAME"},     [OPTION_ADDRESS] = {"--address", "ADDRESS"},
     [OPTION_FOR] = {"--for", "TIME"},       [OPTION_QOS] = {"--qos", "N"},
+    [OPTION_WAIT] = {"--wait", NULL},       [OPTION_UNDO] = {"--undo", NULL},
+    [OPTION_RATE] = {"--rate", "N"},        [OPTION_DRY_RUN] = {"--dry-run", NULL},
 };
 
 enum operand { OPERAND_NONE, OPERAND_MAY, OPERAND_MUST, OPERAND_TWO };
@@ -204,6 +210,40 @@ static const struct command {
          "also which of its subscriptions match, and what would become of a message there now.\n\n"
          "  --qos N  of the message; default: 0\n\n"
          "Exit code 1: there is no such client here, or it may not.\n"},
+    [CTL_DO_DRAIN] =
+        {"drain", NULL, ALWAYS | HAS(FOR) | HAS(WAIT) | HAS(UNDO), OPERAND_NONE,
+         "ternmqctl drain [--for TIME] [--wait]\nternmqctl drain --undo\n\n"
+         "Empties this node of its clients, and goes on running. /readyz says no from now on, and\n"
+         "the other nodes send nobody here. After drain_delay seconds new clients are refused, "
+         "and\n"
+         "those that are here are ended one after the other. MQTT 5 clients are told 0x9C and the\n"
+         "address of another node that does not drain (advertise), or, where there is none, 0x8B\n"
+         "and 0x89; others are closed. Wills go out as of any connection that ends.\n\n"
+         "  --for TIME  a number and s, m, h or d: until all have gone; default: drain_time, or\n"
+         "              30 s where that is 0\n"
+         "  --wait      until nobody is left\n"
+         "  --undo      clients may come again; those that have gone are not called back\n\n"
+         "Sessions that outlive their connections stay here: their clients come by other nodes,\n"
+         "as long as this one runs. A second drain has the new time. SIGTERM ends the broker at\n"
+         "once, in order, and the drain with it.\n"
+         "Exit code 1: the broker ends already, or there is nothing to undo; with --wait, clients\n"
+         "are left when the time is over, or somebody has undone it.\n"},
+    [CTL_DO_REBALANCE] =
+        {"rebalance", NULL, ALWAYS | HAS(DRY_RUN) | HAS(RATE) | HAS(ALL) | HAS(UNDO), OPERAND_NONE,
+         "ternmqctl rebalance [--dry-run] [--rate N] [--all]\nternmqctl rebalance --undo\n\n"
+         "Of this node alone: if it has more than 1.1 times the clients that nodes have in the\n"
+         "mean, sends those beyond it to other nodes, chosen at random, and ends. Nodes that "
+         "drain\n"
+         "do not count; what others have is some seconds old. It says what is to be done, and\n"
+         "status shows how far it is.\n\n"
+         "  --dry-run  says it, and does nothing\n"
+         "  --rate N   clients a second; default: 20\n"
+         "  --all      also those that cannot be told where to go: clients before MQTT 5, and all\n"
+         "             where no node advertises itself; they are closed (0x89)\n"
+         "  --undo     stops one that is under way; who has gone stays away\n\n"
+         "Only clients whose session ends with their connection: the others would come back here,\n"
+         "by a longer way. Wills go out as of any connection that ends.\n"
+         "Exit code 1: there is no cluster, no other node, or one is under way.\n"},
     [CTL_DO_HELP] =
         {"help", NULL, ALWAYS, OPERAND_MAY,
          "ternmqctl asks and steers a running ternmq, by its control_socket.\n\n"
@@ -224,7 +264,10 @@ static const struct command {
          "  config show                  all keys in force\n"
          "  config check FILE            would the broker start with it?\n"
          "  explain pub CLIENT TOPIC     may it, by which rule, and who gets it?\n"
-         "  explain sub CLIENT TOPIC     may it, by which rules, and does it get it?\n\n"
+         "  explain sub CLIENT TOPIC     may it, by which rules, and does it get it?\n"
+         "  drain [--for TIME] [--wait]  sends all clients elsewhere, and lets none in; --undo\n"
+         "  rebalance [--dry-run] [--rate N] [--all]\n"
+         "                               sends away clients that others have not; --undo\n\n"
          "  --socket PATH  the broker's control_socket; else $TERNMQ_CONTROL_SOCKET, else\n"
          "                 " CTL_SOCKET_DEFAULT "\n"
          "  --json         one JSON object instead of text\n"
@@ -309,6 +352,9 @@ take_checked(struct reading *reading, enum option option, const char *value)
     case OPTION_FOR:
         return take_time(value, &to->for_s) ||
                complain(reading, value, "--for is a number and s, m, h or d, up to 68 years");
+    case OPTION_RATE:
+        return (take_number(value, &to->rate) && to->rate <= CTL_RATE_MAX) ||
+               complain(reading, value, "--rate is a number from 1 to 10000");
     case OPTION_QOS:
         return take_qos(value, &to->qos) || complain(reading, value, "--qos is 0, 1 or 2");
     default:
@@ -342,16 +388,16 @@ take_value(struct reading *reading, enum option option, const char *value)
     case OPTION_LIMIT:
     case OPTION_FOR:
     case OPTION_QOS:
+    case OPTION_RATE:
     case OPTION_SORT:
         return take_checked(reading, option, value);
-    case OPTION_JSON:
-        to->json = true;
-        return true;
-    case OPTION_ALL:
-        to->all = true;
-        return true;
     default:
+        to->json |= option == OPTION_JSON;
+        to->all |= option == OPTION_ALL;
         to->force |= option == OPTION_FORCE;
+        to->wait |= option == OPTION_WAIT;
+        to->undo |= option == OPTION_UNDO;
+        to->dry_run |= option == OPTION_DRY_RUN;
         return true;
     }
 }
@@ -493,6 +539,9 @@ take_command(struct reading *reading)
         return complain(reading, "ban", "whom? --client, --user or --address");
     if (ban && to->user && (to->client || to->address))
         return complain(reading, "--user", "stands alone");
+    must(to->command < ARRAY_LEN(commands));
+    if (to->undo && reading->given & ~(ALWAYS | HAS(UNDO)))
+        return complain(reading, "--undo", "stands alone");
     return check_options(reading, command);
 }
 

@@ -29,11 +29,14 @@ enum ctl_command {
     CTL_DO_CONFIG_CHECK,
     CTL_DO_EXPLAIN_PUB,
     CTL_DO_EXPLAIN_SUB,
+    CTL_DO_DRAIN,
+    CTL_DO_REBALANCE,
     CTL_DO_HELP,
     CTL_DO_VERSION,
 };
 
 #define CTL_OPERANDS_MAX 2u
+#define CTL_RATE_MAX     10000u // of rebalance
 
 struct ctl_options {
     enum ctl_command command;
@@ -44,9 +47,10 @@ struct ctl_options {
     const char *client, *user, *address;    // --client and so on; NULL = none
     uint64_t limit;                         // --limit; UINT64_MAX = none
     uint64_t for_s;                         // --for; 0 = none
+    uint64_t rate;                          // --rate; 0 = none
     uint32_t qos;                           // --qos
     enum ctl_order order;                   // --sort
-    bool json, all, force;
+    bool json, all, force, wait, undo, dry_run;
 };
 
 #define CTL_COMPLAINT_MAX 256u

@@ -90,7 +90,15 @@ void ctl_steer_ban(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_steer_unban(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_steer_log(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_steer_config(struct ctl_server *server, struct ctl_conn *conn);
+// Borrowed while the thread is online.
+const struct config *ctl_config_in_force(const struct ctl_server *server);
 
+// ---- ctl_away.c: clients that are sent to other nodes
+
+void ctl_away_drain(struct ctl_server *server, struct ctl_conn *conn);
+void ctl_away_undo(struct ctl_server *server, struct ctl_conn *conn);
+void ctl_away_rebalance(struct ctl_server *server, struct ctl_conn *conn);
+void ctl_away_stop(struct ctl_server *server, struct ctl_conn *conn);
 // ---- ctl_work.c
 
 void ctl_put_cursor(json_t *answer, const struct ctl_cursor *cursor);

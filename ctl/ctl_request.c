@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 
 #include "core/address.h"
+#include "core/rebalance.h"
 #include "core/registry.h"
 #include "core/topic.h"
 
@@ -26,7 +27,10 @@ enum field {
     FIELD_FOR,
     FIELD_TYPES,
     FIELD_ACTION,
-    FIELD_QOS
+    FIELD_QOS,
+    FIELD_RATE,
+    FIELD_ALL,
+    FIELD_DRY_RUN
 };
 #define HAS(f) (1u << FIELD_##f)
 
@@ -54,6 +58,10 @@ static const struct op {
                      HAS(ACTION) | HAS(ID) | HAS(FILTER)},
     [CTL_MATCHES] = {"matches", HAS(FILTER) | HAS(ID) | HAS(QOS) | HAS(LIMIT) | HAS(CURSOR),
                      HAS(FILTER)},
+    [CTL_DRAIN] = {"drain", HAS(FOR), 0},
+    [CTL_DRAIN_UNDO] = {"drain_undo", 0, 0},
+    [CTL_REBALANCE] = {"rebalance", HAS(RATE) | HAS(ALL) | HAS(DRY_RUN), 0},
+    [CTL_REBALANCE_STOP] = {"rebalance_stop", 0, 0},
 };
 
 static bool take_text(const json_t *value, struct slice *ret);
@@ -71,6 +79,9 @@ static bool take_for(const json_t *value, struct ctl_request *ret);
 static bool take_types(const json_t *value, struct ctl_request *ret);
 static bool take_action(const json_t *value, struct ctl_request *ret);
 static bool take_qos(const json_t *value, struct ctl_request *ret);
+static bool take_rate(const json_t *value, struct ctl_request *ret);
+static bool take_all(const json_t *value, struct ctl_request *ret);
+static bool take_dry_run(const json_t *value, struct ctl_request *ret);
 
 static const struct {
     const char *name, *what;
@@ -90,6 +101,9 @@ static const struct {
     [FIELD_TYPES] = {"types", "log types with commas between them, all or none", take_types},
     [FIELD_ACTION] = {"action", "pub or sub", take_action},
     [FIELD_QOS] = {"qos", "0, 1 or 2", take_qos},
+    [FIELD_RATE] = {"rate", "a number from 1 to 10000", take_rate},
+    [FIELD_ALL] = {"all", "true or false", take_all},
+    [FIELD_DRY_RUN] = {"dry_run", "true or false", take_dry_run},
 };
 
 const char *
@@ -195,6 +209,12 @@ take_qos(const json_t *value, struct ctl_request *ret)
 }
 
 static bool
+take_rate(const json_t *value, struct ctl_request *ret)
+{
+    return take_number(value, 1, REBALANCE_RATE_MAX, &ret->rate);
+}
+
+static bool
 take_types(const json_t *value, struct ctl_request *ret)
 {
     struct slice rest;
@@ -248,6 +268,20 @@ static bool
 take_force(const json_t *value, struct ctl_request *ret)
 {
     ret->force = json_is_true(value);
+    return json_is_boolean(value);
+}
+
+static bool
+take_all(const json_t *value, struct ctl_request *ret)
+{
+    ret->all = json_is_true(value);
+    return json_is_boolean(value);
+}
+
+static bool
+take_dry_run(const json_t *value, struct ctl_request *ret)
+{
+    ret->dry_run = json_is_true(value);
     return json_is_boolean(value);
 }
 

@@ -41,6 +41,10 @@ enum ctl_op {
     CTL_CONFIG_CHECK,
     CTL_EXPLAIN,
     CTL_MATCHES,
+    CTL_DRAIN,
+    CTL_DRAIN_UNDO,
+    CTL_REBALANCE,
+    CTL_REBALANCE_STOP,
     CTL_OPS,
 };
 
@@ -55,9 +59,9 @@ struct ctl_request {
     enum ctl_op op;
     struct slice id, user, text, filter, path; // data NULL: not there
     uint64_t address;                          // address.h; ADDRESS_NONE: not there
-    uint32_t limit, for_s, types;              // for_s 0: not there; types: LOG_T_*
+    uint32_t limit, for_s, types, rate;        // for_s, rate 0: not there; types: LOG_T_*
     uint8_t qos;
-    bool away, force, publish, has_types, has_cursor;
+    bool away, force, publish, all, dry_run, has_types, has_cursor;
     struct ctl_cursor cursor;
 };
 

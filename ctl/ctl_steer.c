@@ -95,9 +95,8 @@ ctl_steer_unban(struct ctl_server *server, struct ctl_conn *conn)
 
 // ---- Log and configuration ----------------------------------------------------------------------
 
-// Borrowed while the thread is online.
-static const struct config *
-config_in_force(const struct ctl_server *server)
+const struct config *
+ctl_config_in_force(const struct ctl_server *server)
 {
     const struct config *config =
         atomic_load_explicit(&server->parts.broker->config, memory_order_acquire);
@@ -110,7 +109,7 @@ ctl_steer_log(struct ctl_server *server, struct ctl_conn *conn)
 {
     struct log *log = server->parts.broker->log;
     rcu_online(server->rcu);
-    const struct log_options options = config_in_force(server)->log;
+    const struct log_options options = ctl_config_in_force(server)->log;
     rcu_offline(server->rcu);
     if (options.dests == 0) {
         ctl_conn_answer(conn, ctl_bad("refused", "nothing is logged: log_dest is none, or quiet"));
@@ -128,7 +127,7 @@ void
 ctl_steer_config(struct ctl_server *server, struct ctl_conn *conn)
 {
     rcu_online(server->rcu);
-    json_t *answer = ctl_config(config_in_force(server));
+    json_t *answer = ctl_config(ctl_config_in_force(server));
     rcu_offline(server->rcu);
     ctl_conn_answer(conn, answer);
 }

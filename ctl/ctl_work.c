@@ -457,15 +457,28 @@ static const struct work {
     void (*begin)(struct ctl_server *server, struct ctl_conn *conn);
     bool in_turn; // shards are asked
 } works[CTL_OPS] = {
-    [CTL_STATUS] = {tell_status, false},      [CTL_CLUSTER] = {ask_of_nodes, true},
-    [CTL_CLIENTS] = {ask_of_sessions, true},  [CTL_CLIENT] = {ask_of_sessions, true},
-    [CTL_KICK] = {ask_of_sessions, true},     [CTL_SUBSCRIPTIONS] = {ask_of_sessions, true},
-    [CTL_RETAINED] = {list_retained, false},  [CTL_RETAINED_RM] = {ask_to_forget, true},
-    [CTL_BACKUP] = {begin_copy, false},       [CTL_RELOAD] = {begin_errand, false},
-    [CTL_BANS] = {ctl_steer_bans, false},     [CTL_BAN] = {ctl_steer_ban, false},
-    [CTL_UNBAN] = {ctl_steer_unban, false},   [CTL_LOG] = {ctl_steer_log, false},
-    [CTL_CONFIG] = {ctl_steer_config, false}, [CTL_CONFIG_CHECK] = {begin_errand, false},
-    [CTL_EXPLAIN] = {ask_of_topic, true},     [CTL_MATCHES] = {ask_of_topic, true},
+    [CTL_STATUS] = {tell_status, false},
+    [CTL_CLUSTER] = {ask_of_nodes, true},
+    [CTL_CLIENTS] = {ask_of_sessions, true},
+    [CTL_CLIENT] = {ask_of_sessions, true},
+    [CTL_KICK] = {ask_of_sessions, true},
+    [CTL_SUBSCRIPTIONS] = {ask_of_sessions, true},
+    [CTL_RETAINED] = {list_retained, false},
+    [CTL_RETAINED_RM] = {ask_to_forget, true},
+    [CTL_BACKUP] = {begin_copy, false},
+    [CTL_RELOAD] = {begin_errand, false},
+    [CTL_BANS] = {ctl_steer_bans, false},
+    [CTL_BAN] = {ctl_steer_ban, false},
+    [CTL_UNBAN] = {ctl_steer_unban, false},
+    [CTL_LOG] = {ctl_steer_log, false},
+    [CTL_CONFIG] = {ctl_steer_config, false},
+    [CTL_CONFIG_CHECK] = {begin_errand, false},
+    [CTL_EXPLAIN] = {ask_of_topic, true},
+    [CTL_MATCHES] = {ask_of_topic, true},
+    [CTL_DRAIN] = {ctl_away_drain, false},
+    [CTL_DRAIN_UNDO] = {ctl_away_undo, false},
+    [CTL_REBALANCE] = {ctl_away_rebalance, false},
+    [CTL_REBALANCE_STOP] = {ctl_away_stop, false},
 };
 
 void

@@ -208,6 +208,7 @@ show_status(struct run *run)
     say_text("io", text_in(answer, "io"));
     say("persistence", "%s", true_in(answer, "persistence") ? "on" : "off");
     say("cluster", "%s", true_in(answer, "cluster") ? "yes" : "no");
+    say_away(answer);
     (void)fputc('\n', stdout);
     run->table = ctl_table_new(heads, ARRAY_LEN(heads));
     const char *name;
@@ -422,6 +423,8 @@ static int (*const actions[])(struct run *run) = {
     [CTL_DO_CONFIG_CHECK] = check_config,
     [CTL_DO_EXPLAIN_PUB] = explain,
     [CTL_DO_EXPLAIN_SUB] = explain,
+    [CTL_DO_DRAIN] = drain,
+    [CTL_DO_REBALANCE] = rebalance,
 };
 
 // ---- main ---------------------------------------------------------------------------------------

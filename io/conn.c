@@ -536,47 +536,6 @@ conns_refuse(struct conns *conns)
     }
 }
 
-// A client, or one whose session is on another node; not another node.
-static bool
-is_drained(const struct conn *conn)
-{
-    const struct client *client = &conn->client;
-    return conn->state == CONN_LIVE && client->state == CLIENT_CONNECTED &&
-           client->link != LINK_IN && client->link != LINK_OUT;
-}
-
-static uint32_t
-count_drained(const struct conns *conns)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < conns->slots; i++)
-        count += is_drained(conn_at(conns, i));
-    return count;
-}
-
-void
-conns_drain(struct conns *conns)
-{
-    struct drain *drain = &conns->shard->broker->drain;
-    if (!drain_ends(drain, conns->shard->now_ms))
-        return;
-    if (!conns->draining) {
-        conns->draining = true;
-        conns->drain_of = count_drained(conns);
-    }
-    uint32_t share = drain_share(drain, conns->drain_of, conns->shard->now_ms);
-    for (; conns->drain_at < conns->slots; conns->drain_at++) {
-        struct conn *conn = conn_at(conns, conns->drain_at);
-        if (!is_drained(conn))
-            continue;
-        if (conns->drained >= share)
-            return;
-        client_shut_down(&conn->client);
-        conns->drained++;
-    }
-    drain_done(drain, conns->shard->index);
-}
-
 void
 conns_abandon(struct conns *conns)
 {

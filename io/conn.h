@@ -22,6 +22,7 @@
 #include "core/client.h"
 #include "core/shard.h"
 #include "io/backend.h"
+#include "io/conn_away.h"
 #include "io/conn_filter.h"
 
 struct listen_set;
@@ -93,9 +94,7 @@ struct conns {
     struct log_limit log_pending; // max_pending_handshakes
     struct log_limit log_full;    // connections beyond a limit
     bool refusing;                // the worker stops
-    bool draining;                // connections end one after the other (drain.h)
-    uint32_t drain_of, drained;   // how many there were, and were ended
-    uint32_t drain_at;            // the slot that is next
+    struct conn_away away;        // those that are ended so that clients go elsewhere
     bool moving;                  // nothing is armed
     bool settle_soon;             // a flight has to be settled before the worker may sleep
     uint32_t flight_count;
@@ -146,8 +145,6 @@ bool conns_stopped(struct conns *conns, bool again);
 void conns_resume(struct conns *conns, struct backend *io);
 // No more connections; ends those without a session.
 void conns_refuse(struct conns *conns);
-// While the broker drains: ends those whose time has come. Once a tick.
-void conns_drain(struct conns *conns);
 // Ends all that are left, at once.
 void conns_abandon(struct conns *conns);
 

@@ -251,6 +251,7 @@ code_of(err_t reason)
     case OK:
         return WEBSOCKET_NORMAL;
     case ERR_SHUTTING_DOWN:
+    case ERR_USE_ANOTHER_SERVER:
         return WEBSOCKET_GOING_AWAY;
     case ERR_MALFORMED:
     case ERR_PROTOCOL:

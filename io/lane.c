@@ -145,8 +145,7 @@ void
 lane_work(struct lane *lane)
 {
     struct shard *shard = lane->shard;
-    if (unlikely(drain_is_on(&lane->broker->drain)))
-        conns_drain(lane->conns);
+    conns_away(lane->conns);
     struct cluster *cluster = lane->broker->cluster;
     struct node_dialled dialled;
     while (unlikely(cluster != NULL) && cluster->ops->dialled(cluster, lane->index, &dialled))
@@ -182,8 +181,7 @@ lane_wait_until(const struct lane *lane)
     if (conns_are_busy(lane->conns))
         return 0;
     uint64_t due = min_u64(shard_wait_until(lane->shard), wheel_wait_until(lane->wheel));
-    if (unlikely(drain_is_on(&lane->broker->drain)))
-        due = min_u64(due, drain_due(&lane->broker->drain, lane->index, lane->shard->now_ms));
+    due = min_u64(due, conns_away_due(lane->conns));
     if (lane->moving)
         due = min_u64(due, lane->stop_again_ms);
     return lane->stop_by_ms ? min_u64(due, lane->stop_by_ms) : due;

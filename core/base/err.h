@@ -42,6 +42,7 @@
     X(ERR_PAYLOAD_FORMAT,         0x99, 0, "payload format invalid")                               \
     X(ERR_RETAIN_NOT_SUPPORTED,   0x9a, 0, "retain not supported")                                 \
     X(ERR_QOS_NOT_SUPPORTED,      0x9b, 0, "QoS not supported")                                    \
+    X(ERR_USE_ANOTHER_SERVER,     0x9c, 3, "use another server")                                   \
     X(ERR_CONNECT_RATE,           0x9f, 3, "connection rate exceeded")                             \
     X(ERR_CONNECT_TIMEOUT,        0x8d, 0, "no CONNECT in time")                                   \
     X(ERR_CONNECT_TIME,           0xa0, 0, "maximum connect time")                                 \

@@ -14,18 +14,20 @@ _ternmqctl() {
     --socket) _ternmqctl_files -f "$word"; return ;;
     --sort) mapfile -t COMPREPLY < <(compgen -W 'id connected queue inflight subs in out' -- "$word"); return ;;
     --qos) mapfile -t COMPREPLY < <(compgen -W '0 1 2' -- "$word"); return ;;
-    --filter | --limit | --client | --user | --address | --for) return ;;
+    --filter | --limit | --client | --user | --address | --for | --rate) return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --socket | --filter | --limit | --client | --user | --address | --for | --sort | --qos) ((i++)) ;;
+        --socket | --filter | --limit | --client | --user | --address | --for | --rate | --sort | --qos) ((i++)) ;;
         -*) ;;
         *) if [[ -z $command ]]; then command=${COMP_WORDS[i]}; elif [[ -z $second ]]; then second=${COMP_WORDS[i]}; fi ;;
         esac
     done
     case $command in
-    '') words='status cluster clients client kick subscriptions retained backup reload ban log config explain help --version' ;;
+    '') words='status cluster clients client kick subscriptions retained backup reload ban log config explain drain rebalance help --version' ;;
     clients) words='--filter --sort --limit --all' ;;
+    drain) words='--for --wait --undo' ;;
+    rebalance) words='--dry-run --rate --all --undo' ;;
     subscriptions) words='--client --limit' ;;
     backup)
         if [[ $word != -* ]]; then _ternmqctl_files -d "$word"; return; fi

@@ -80,7 +80,10 @@ class Pod:
 
     def variables(self):
         values = {"TERNMQ_USER": pwd.getpwuid(os.getuid()).pw_name}  # as in the pod: whoever starts it
-        wanted = [(v["name"], v.get("value", self.address)) for v in self.container.get("env", ())]
+        fields = {"status.podIP": self.address, "metadata.name": self.more.get("TERNMQ_NODE_NAME", "ternmq-0"),
+                  "metadata.namespace": "ternmq"}
+        wanted = [(v["name"], v["value"] if "value" in v else fields[v["valueFrom"]["fieldRef"]["fieldPath"]])
+                  for v in self.container.get("env", ())]
         for name, value in [*image_variables(), *wanted]:
             values[name] = re.sub(r"\$\((\w+)\)", lambda m: values[m[1]], self._here(value))
         return values

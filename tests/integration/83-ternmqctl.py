@@ -619,10 +619,10 @@ def the_shell_completes_its_words():
         for word in filter(None, second.strip().split("|")):
             assert word in completed(name, ""), (name, word)
             usage = s.run(CTL, name, word, "--help")[1].splitlines()[0]
-            for option in re.findall(r"--[a-z]+", usage):
+            for option in re.findall(r"--[a-z-]+", usage):
                 assert option in completed(name, word, "--"), (usage, option)
         usage = s.run(CTL, name, "--help")[1].splitlines()[0] if not second else ""
-        for option in re.findall(r"--[a-z]+", usage):
+        for option in re.findall(r"--[a-z-]+", usage):
             assert option in completed(name, "--"), (usage, option)
     assert completed("cl") == ["cluster", "clients", "client"] and completed("retained", "l") == ["ls"]
     assert completed("clients", "--sort", "") == ["id", "connected", "queue", "inflight", "subs", "in", "out"]
@@ -718,7 +718,7 @@ def exit_codes_and_help():
         assert code == 0 and "Exit code 0" in text
         for command in ("status", "cluster", "clients", "client", "kick", "subscriptions", "retained ls", "retained rm",
                         "backup", "reload", "ban add", "ban rm", "ban ls", "log level", "config show", "config check",
-                        "explain pub", "explain sub"):
+                        "explain pub", "explain sub", "drain", "rebalance"):
             assert command.split()[0] in text
             code, one = s.run(CTL, *command.split(), "--help")
             assert code == 0 and one.startswith(f"ternmqctl {command}"), one

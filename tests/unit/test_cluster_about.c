@@ -15,12 +15,22 @@ Test(about, metadata_come_back)
 {
     uint8_t meta[ABOUT_META_MAX];
     char version[NODE_VERSION_LEN + 1];
-    uint32_t len = about_write_meta(true, "0.9.1", meta);
+    struct about_self self = {.no_store = true, .version = "0.9.1"};
+    uint32_t len = about_write_meta(&self, meta);
     about_version(slice_of(meta, len), version);
     cr_assert_str_eq(version, "0.9.1");
     cr_assert(about_has_no_store(slice_of(meta, len)));
-    len = about_write_meta(false, "a version that is longer than anybody would write it", meta);
+    cr_assert_not(about_drains(slice_of(meta, len)));
+    cr_assert_eq(about_advertised(slice_of(meta, len)).len, 0);
+    self = (struct about_self){.draining = true,
+                               .version = "a version that is longer than anybody would write it",
+                               .advertised_len = NODE_ADVERTISED_MAX};
+    memset(self.advertised, 7, sizeof self.advertised);
+    len = about_write_meta(&self, meta);
     cr_assert_eq(len, ABOUT_META_MAX);
+    cr_assert(about_drains(slice_of(meta, len)));
+    cr_assert(slice_equal(about_advertised(slice_of(meta, len)),
+                          slice_of(self.advertised, sizeof self.advertised)));
     about_version(slice_of(meta, len), version);
     cr_assert_str_eq(version, "a version that is longer than an");
     cr_assert_not(about_has_no_store(slice_of(meta, len)));
@@ -37,6 +47,9 @@ Test(about, what_other_versions_say_is_left_alone)
     cr_assert_str_eq(version_of("\0\1\4abc", 6), "", "cut off");
     cr_assert_str_eq(version_of("\0\7\377abc", 6), "", "cut off");
     cr_assert_str_eq(version_of("\0\1", 2), "", "cut off");
+    cr_assert_eq(about_advertised(slice_of("\0\2\3ab", 5)).len, 0, "cut off");
+    uint8_t more[3 + UINT8_MAX] = {0, 2, UINT8_MAX};
+    cr_assert_eq(about_advertised(slice_of(more, sizeof more)).len, 0, "more than there may be");
     cr_assert_str_eq(version_of("\0\1\0", 3), "");
 }
 

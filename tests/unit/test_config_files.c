@@ -204,9 +204,10 @@ Test(config_file, reload_changes_what_can_change)
 
 Test(config_file, reload_keeps_what_cannot_change)
 {
-    write_file("a.conf", OPEN "listener 1000\nlistener 0 /tmp/s\nworkers 2\nuser a\npid_file /p\n");
-    write_file("b.conf", OPEN "listener 1000\nsocket_domain ipv6\nlistener 1002 ::1\nworkers 3\n"
-                              "user b\n");
+    write_file("a.conf", OPEN
+               "listener 1000\nadvertise a\nlistener 0 /tmp/s\nworkers 2\nuser a\npid_file /p\n");
+    write_file("b.conf", OPEN "listener 1000\nsocket_domain ipv6\nadvertise b:1\n"
+                              "listener 1002 ::1\nworkers 3\nuser b\n");
     struct config *old = load_file("a.conf", NULL);
     struct config *new = reload(old, "b.conf");
     cr_assert_eq(new->workers, 2);
@@ -218,6 +219,8 @@ Test(config_file, reload_keeps_what_cannot_change)
     cr_assert(warned_of("workers cannot change") && warned_of("user cannot") &&
               warned_of("pid_file cannot"));
     cr_assert(warned_of("listener 1000 keeps its socket_domain"));
+    cr_assert(warned_of("listener 1000 keeps its advertise"));
+    cr_assert_str_eq(new->listeners[0].advertise, "a");
     cr_assert(warned_of("listener 0 /tmp/s stays open"));
     cr_assert(warned_of("listener 1002 ::1 is not open yet"));
     config_free(old);

@@ -104,6 +104,25 @@ Test(ctl_options, bans_name_somebody)
     }
 }
 
+Test(ctl_options, clients_go_elsewhere)
+{
+    cr_assert(reads("drain") && options.command == CTL_DO_DRAIN && options.for_s == 0);
+    cr_assert_not(options.wait || options.undo);
+    cr_assert(reads("drain --for 2m --wait") && options.for_s == 120 && options.wait);
+    cr_assert(reads("drain --undo --json") && options.undo && options.json);
+    cr_assert(reads("rebalance") && options.command == CTL_DO_REBALANCE && options.rate == 0);
+    cr_assert(reads("rebalance --dry-run --rate 10000 --all") && options.rate == 10000);
+    cr_assert(options.dry_run && options.all);
+    cr_assert(reads("rebalance --undo") && options.undo);
+    expect_complaint("drain --undo --wait", "stands alone");
+    expect_complaint("rebalance --undo --all", "stands alone");
+    expect_complaint("rebalance --rate 0", "--rate is a number");
+    expect_complaint("rebalance --rate 10001", "--rate is a number");
+    expect_complaint("rebalance --wait", "not with this command");
+    expect_complaint("drain --rate 1", "not with this command");
+    expect_complaint("drain now", "too many");
+}
+
 Test(ctl_options, clients_have_an_order)
 {
     cr_assert(reads("clients") && options.order == CTL_ORDER_NONE);

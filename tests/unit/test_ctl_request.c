@@ -107,6 +107,20 @@ Test(ctl_request, bans_log_and_explanations)
     }
 }
 
+Test(ctl_request, clients_go_elsewhere)
+{
+    cr_assert(reads("{\"v\":1,\"op\":\"drain\"}") && request.for_s == 0);
+    cr_assert(reads("{\"v\":1,\"op\":\"drain\",\"for_s\":5}") && request.for_s == 5);
+    cr_assert(reads("{\"v\":1,\"op\":\"drain_undo\"}") && request.op == CTL_DRAIN_UNDO);
+    cr_assert(reads("{\"v\":1,\"op\":\"rebalance\"}") && request.rate == 0 && !request.all);
+    cr_assert(reads("{\"v\":1,\"op\":\"rebalance\",\"rate\":7,\"all\":true,\"dry_run\":true}"));
+    cr_assert(request.rate == 7 && request.all && request.dry_run);
+    cr_assert(reads("{\"v\":1,\"op\":\"rebalance_stop\"}") && request.op == CTL_REBALANCE_STOP);
+    expect_problem("{\"v\":1,\"op\":\"rebalance\",\"rate\":10001}", "from 1 to 10000");
+    expect_problem("{\"v\":1,\"op\":\"rebalance\",\"all\":1}", "true or false");
+    expect_problem("{\"v\":1,\"op\":\"drain_undo\",\"for_s\":1}", "has no");
+}
+
 Test(ctl_request, what_is_not_known_is_told)
 {
     expect_problem("", "one JSON object");

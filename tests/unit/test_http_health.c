@@ -130,7 +130,7 @@ Test(http_health, ready_while_it_serves)
 
 Test(http_health, alive_and_not_ready_while_it_drains)
 {
-    drain_begin(&broker->drain, NOW_MS, 10, 10);
+    drain_begin(&broker->drain, NOW_MS, 10, 10, true);
     expect_ready(false, "the broker is draining\n");
     expect_live(true, "ok\n");
 }
