@@ -18,6 +18,7 @@
 #include "core/session.h"
 #include "core/shard.h"
 #include "core/topic.h"
+#include "core/trace.h"
 
 // Unsent mail for other shards beyond this stops the reading of publishers.
 #define OUTBOX_PAUSE (1u << 20)
@@ -297,7 +298,15 @@ expires_at(const struct shard *shard, const struct publish_view *view)
 static bool
 goes_as_it_is(const struct client *client, const struct publish_view *view)
 {
-    return !view->strip && view->payload.len <= OUTQ_COPY_MAX &&
+    return !view->strip && view->payload.len < client->shard->verbatim_below &&
+           !(view->retain && client->shard->config->retain_expiry_s);
+}
+
+// Topics are watched. May it still?
+static COLD bool
+goes_watched(const struct client *client, const struct publish_view *view)
+{
+    return !trace_published(client, view) && !view->strip && view->payload.len <= OUTQ_COPY_MAX &&
            !(view->retain && client->shard->config->retain_expiry_s);
 }
 
@@ -330,7 +339,8 @@ pub_of(const struct client *client, const struct frame *frame, const struct publ
         .may_wait = view->qos > 0 && client->slowed,
         .from_node = client->link == LINK_IN,
     };
-    if (unlikely(!goes_as_it_is(client, view))) {
+    if (unlikely(!goes_as_it_is(client, view)) &&
+        (likely(shard->verbatim_below > 0) || !goes_watched(client, view))) {
         ret->expires_ms = expires_at(shard, view);
         return;
     }
@@ -436,6 +446,8 @@ gather_run(struct client *client, const struct frame *first, struct slice *behin
         payload_len += next.body.len - head;
         count++;
     }
+    if (unlikely(client->shard->verbatim_below == 0))
+        trace_run(client->shard, pub->topic, count - 1, payload_len - packet->payload_len);
     packet->len += (uint32_t)(at - behind->data);
     packet->payload_len = payload_len;
     packet->count = (uint16_t)count;

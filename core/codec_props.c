@@ -79,12 +79,6 @@ static const struct prop_rule prop_rules[PROP_COUNT] = {
 
 _Static_assert(PROP_COUNT <= 64, "struct props keeps one bit per identifier");
 
-struct prop {
-    uint8_t id;
-    uint32_t number;
-    struct slice data, second; // second: a pair's value
-};
-
 static bool
 read_number(struct reader *reader, enum value_type type, uint32_t *ret_number)
 {
@@ -109,10 +103,8 @@ read_number(struct reader *reader, enum value_type type, uint32_t *ret_number)
     }
 }
 
-// Takes one property off, by its type alone. False: unknown identifier (one of two bytes and more
-// is unknown, too), or cut off.
-static bool
-read_prop(struct reader *reader, struct prop *ret)
+bool
+codec_next_prop(struct reader *reader, struct prop *ret)
 {
     *ret = (struct prop){0};
     if (!read_u8(reader, &ret->id) || ret->id >= PROP_COUNT)
@@ -167,7 +159,7 @@ props_read(struct reader *reader, enum carrier carrier, struct props *ret)
     struct reader section = reader_of(ret->raw);
     while (reader_left(&section) > 0) {
         struct prop prop;
-        if (!read_prop(&section, &prop))
+        if (!codec_next_prop(&section, &prop))
             return ERR_MALFORMED;
         const struct prop_rule *rule = &prop_rules[prop.id];
         if ((rule->in & carrier) == 0)
@@ -195,7 +187,7 @@ codec_forward_props(struct slice raw, uint8_t *dst)
     while (reader_left(&section) > 0) {
         const uint8_t *start = section.at;
         struct prop prop;
-        bool whole = read_prop(&section, &prop);
+        bool whole = codec_next_prop(&section, &prop);
         must(whole); // a decoder has checked raw
         if (!prop_rules[prop.id].forward)
             continue;
@@ -214,7 +206,7 @@ codec_props_forwarded(struct slice props)
     uint64_t seen = 0;
     while (reader_left(&section) > 0) {
         struct prop prop;
-        if (!read_prop(&section, &prop))
+        if (!codec_next_prop(&section, &prop))
             return false;
         const struct prop_rule *rule = &prop_rules[prop.id];
         if (!rule->forward || (!rule->repeats && (seen >> prop.id & 1)) ||

@@ -19,6 +19,7 @@
 #include "core/session.h"
 #include "core/shard.h"
 #include "core/topic.h"
+#include "core/trace.h"
 
 #define DESK_MAGIC 0x4445534bu
 // Topics that go in a tick: each may be journaled, and told to other nodes.
@@ -447,6 +448,8 @@ step(struct control_question *question, struct shard *shard)
         return true;
     case CONTROL_MATCHES:
         return explain_matches(question, shard);
+    case CONTROL_TRACE:
+        return trace_take(question, shard);
     }
     return true;
 }

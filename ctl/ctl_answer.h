@@ -44,5 +44,8 @@ json_t *ctl_config(const struct config *config); // {"file": ..., "keys": [...]}
 void ctl_put_explanation(json_t *answer, const struct control_rows *rows,
                          const struct listen_set *listeners, const struct ctl_times *now);
 json_t *ctl_matches(const struct control_rows *rows);
+// Of a trace (ctl_watch.c): its records; and the topics that were counted, for so many seconds.
+json_t *ctl_records(const struct control_rows *rows, const struct ctl_times *now);
+json_t *ctl_topics(const struct control_rows *rows, bool by_bytes);
 
 #endif

@@ -19,7 +19,10 @@ enum option {
     OPTION_USER,
     OPTION_ADDRESS,
     OPTION_FOR,
-    OPTION_QOS
+    OPTION_QOS,
+    OPTION_COUNT,
+    OPTION_BY,
+    OPTION_LEVELS
 };
 #define HAS(o) (1u << OPTION_##o)
 #define ALWAYS (HAS(SOCKET) | HAS(JSON) | HAS(HELP) | HAS(VERSION))
@@ -27,17 +30,21 @@ enum option {
 static const struct {
     const char *name, *value; // value NULL: it has none
 } options[] = {
-    [OPTION_SOCKET] = {"--socket", "PATH"}, [OPTION_JSON] = {"--json", NULL},
-    [OPTION_HELP] = {"--help", NULL},       [OPTION_VERSION] = {"--version", NULL},
-    [OPTION_FILTER] = {"--filter", "TEXT"}, [OPTION_LIMIT] = {"--limit", "N"},
-    [OPTION_CLIENT] = {"--client", "ID"},   [OPTION_ALL] = {"--all", NULL},
-    [OPTION_FORCE] = {"--force", NULL},     [OPTION_SORT] = {"--sort", "KEY"},
-    [OPTION_USER] = {"--user", "NAME"},     [OPTION_ADDRESS] = {"--address", "ADDRESS"},
-    [OPTION_FOR] = {"--for", "TIME"},       [OPTION_QOS] = {"--qos", "N"},
+    [OPTION_SOCKET] = {"--socket", "PATH"},     [OPTION_JSON] = {"--json", NULL},
+    [OPTION_HELP] = {"--help", NULL},           [OPTION_VERSION] = {"--version", NULL},
+    [OPTION_FILTER] = {"--filter", "TEXT"},     [OPTION_LIMIT] = {"--limit", "N"},
+    [OPTION_CLIENT] = {"--client", "ID"},       [OPTION_ALL] = {"--all", NULL},
+    [OPTION_FORCE] = {"--force", NULL},         [OPTION_SORT] = {"--sort", "KEY"},
+    [OPTION_USER] = {"--user", "NAME"},         [OPTION_ADDRESS] = {"--address", "ADDRESS"},
+    [OPTION_FOR] = {"--for", "TIME"},           [OPTION_QOS] = {"--qos", "N"},
+    [OPTION_COUNT] = {"--count", "N"},          [OPTION_BY] = {"--by", "KEY"},
+    [OPTION_LEVELS] = {"--prefix-levels", "N"},
 };
 
 enum operand { OPERAND_NONE, OPERAND_MAY, OPERAND_MUST, OPERAND_TWO };
-#define SUBJECT (HAS(CLIENT) | HAS(USER) | HAS(ADDRESS)) // of a ban
+#define LEVELS_MAX 200u                                     // of a topic
+#define WATCH_S    3600u                                    // what the broker grants
+#define SUBJECT    (HAS(CLIENT) | HAS(USER) | HAS(ADDRESS)) // of a ban
 
 static const struct command {
     const char *name, *second; // second NULL: the name is one word
@@ -204,6 +211,53 @@ static const struct command {
          "also which of its subscriptions match, and what would become of a message there now.\n\n"
          "  --qos N  of the message; default: 0\n\n"
          "Exit code 1: there is no such client here, or it may not.\n"},
+    [CTL_DO_TRACE_CLIENT] =
+        {"trace", "client", ALWAYS | HAS(COUNT) | HAS(FOR), OPERAND_MUST,
+         "ternmqctl trace client [--count N] [--for TIME] ID\n\n"
+         "The client's packets as they come and go, one a line, until Ctrl-C: time, -> from the\n"
+         "client or <- to it, type, packet identifier, QoS, flags, topic, size of the payload, "
+         "alias,\n"
+         "reason code, properties; and -- where something else became of it. It may be "
+         "connected or\n"
+         "come later: its CONNECT, though it is refused, is traced, too. Where its session is at\n"
+         "another node of a cluster, trace it at that node: client ID says which one it is.\n\n"
+         "Never shown: payloads, passwords, Authentication Data; of Correlation Data the size, of\n"
+         "User Properties the number. Texts are cut at 1024 bytes, those of properties at 256.\n\n"
+         "  --count N   ends after N lines\n"
+         "  --for TIME  ends after a number and s, m or h; default, and most: 1h\n\n"
+         "With --json one object a line. The time is that of the worker's round, packets of one\n"
+         "round have the same. Four traces may be under way at once. A worker keeps 256 KiB that\n"
+         "were not fetched yet; what comes beyond is counted: \"N records were not kept\".\n"},
+    [CTL_DO_TRACE_TOPIC] =
+        {"trace", "topic", ALWAYS | HAS(COUNT) | HAS(FOR), OPERAND_MUST,
+         "ternmqctl trace topic [--count N] [--for TIME] FILTER\n\n"
+         "Each PUBLISH to a topic that matches, with who publishes it (->), and each to a "
+         "client\n"
+         "that gets it (<-), until Ctrl-C; otherwise as trace client. A client that is away gets "
+         "its\n"
+         "messages later, and then there is a line. What another node publishes or gets is its "
+         "line;\n"
+         "who gets it there is seen there. Refused messages are not shown.\n\n"
+         "  --count N   ends after N lines\n"
+         "  --for TIME  ends after a number and s, m or h; default, and most: 1h\n"},
+    [CTL_DO_TOPICS_TOP] =
+        {"topics", "top", ALWAYS | HAS(BY) | HAS(LIMIT) | HAS(FOR) | HAS(LEVELS), OPERAND_NONE,
+         "ternmqctl topics top [--by KEY] [--limit N] [--for TIME] [--prefix-levels N]\n\n"
+         "The topics to which clients publish most, here, while the command runs; before and "
+         "after\n"
+         "nothing is counted.\n\n"
+         "  --by KEY           messages (default) or bytes, of payloads\n"
+         "  --limit N          no more than N; default: 20\n"
+         "  --for TIME         counts for so long: a number and s, m or h, up to 1h; default: 5s\n"
+         "  --prefix-levels N  counts topics with the same first N levels as one\n\n"
+         "Each worker has 512 counters (space-saving). By the key, a topic has at most OVER/S "
+         "less\n"
+         "than is shown, and never more. OVER/S is at most a 512th of all that the workers were\n"
+         "sent in a second, and every topic with more than that of its worker's is found. The "
+         "other\n"
+         "column counts from when the topic got its counter, and may be too small. Topics are "
+         "told\n"
+         "apart by their first 512 bytes.\n"},
     [CTL_DO_HELP] =
         {"help", NULL, ALWAYS, OPERAND_MAY,
          "ternmqctl asks and steers a running ternmq, by its control_socket.\n\n"
@@ -224,7 +278,10 @@ static const struct command {
          "  config show                  all keys in force\n"
          "  config check FILE            would the broker start with it?\n"
          "  explain pub CLIENT TOPIC     may it, by which rule, and who gets it?\n"
-         "  explain sub CLIENT TOPIC     may it, by which rules, and does it get it?\n\n"
+         "  explain sub CLIENT TOPIC     may it, by which rules, and does it get it?\n"
+         "  trace client [--count N] [--for TIME] ID\n"
+         "  trace topic [--count N] [--for TIME] FILTER\n"
+         "  topics top [--by KEY] [--limit N] [--for TIME] [--prefix-levels N]\n\n"
          "  --socket PATH  the broker's control_socket; else $TERNMQ_CONTROL_SOCKET, else\n"
          "                 " CTL_SOCKET_DEFAULT "\n"
          "  --json         one JSON object instead of text\n"
@@ -309,6 +366,16 @@ take_checked(struct reading *reading, enum option option, const char *value)
     case OPTION_FOR:
         return take_time(value, &to->for_s) ||
                complain(reading, value, "--for is a number and s, m, h or d, up to 68 years");
+    case OPTION_COUNT:
+        return take_number(value, &to->count) ||
+               complain(reading, value, "--count is a number from 1 on");
+    case OPTION_LEVELS:
+        return (take_number(value, &to->levels) && to->levels <= LEVELS_MAX) ||
+               complain(reading, value, "--prefix-levels is a number from 1 to 200");
+    case OPTION_BY:
+        to->by_bytes = strcmp(value, "bytes") == 0;
+        return to->by_bytes || strcmp(value, "messages") == 0 ||
+               complain(reading, value, "--by is messages or bytes");
     case OPTION_QOS:
         return take_qos(value, &to->qos) || complain(reading, value, "--qos is 0, 1 or 2");
     default:
@@ -343,6 +410,9 @@ take_value(struct reading *reading, enum option option, const char *value)
     case OPTION_FOR:
     case OPTION_QOS:
     case OPTION_SORT:
+    case OPTION_COUNT:
+    case OPTION_BY:
+    case OPTION_LEVELS:
         return take_checked(reading, option, value);
     case OPTION_JSON:
         to->json = true;
@@ -493,6 +563,10 @@ take_command(struct reading *reading)
         return complain(reading, "ban", "whom? --client, --user or --address");
     if (ban && to->user && (to->client || to->address))
         return complain(reading, "--user", "stands alone");
+    bool watches = to->command == CTL_DO_TRACE_CLIENT || to->command == CTL_DO_TRACE_TOPIC ||
+                   to->command == CTL_DO_TOPICS_TOP;
+    if (watches && to->for_s > WATCH_S)
+        return complain(reading, "--for", "is 1h at most with this command");
     return check_options(reading, command);
 }
 
@@ -504,7 +578,8 @@ ctl_options_read(int argc, char *const *argv, const char *env, struct ctl_option
     *ret = (struct ctl_options){.command = CTL_DO_HELP,
                                 .topic = CTL_DO_HELP,
                                 .socket = env && env[0] != '\0' ? env : CTL_SOCKET_DEFAULT,
-                                .limit = UINT64_MAX};
+                                .limit = UINT64_MAX,
+                                .count = UINT64_MAX};
     ret_complaint[0] = '\0';
     if (!take_words(&reading, argc, argv))
         return false;

@@ -29,6 +29,9 @@ enum ctl_command {
     CTL_DO_CONFIG_CHECK,
     CTL_DO_EXPLAIN_PUB,
     CTL_DO_EXPLAIN_SUB,
+    CTL_DO_TRACE_CLIENT,
+    CTL_DO_TRACE_TOPIC,
+    CTL_DO_TOPICS_TOP,
     CTL_DO_HELP,
     CTL_DO_VERSION,
 };
@@ -44,9 +47,11 @@ struct ctl_options {
     const char *client, *user, *address;    // --client and so on; NULL = none
     uint64_t limit;                         // --limit; UINT64_MAX = none
     uint64_t for_s;                         // --for; 0 = none
+    uint64_t count;                         // --count; UINT64_MAX = no end
+    uint64_t levels;                        // --prefix-levels; 0 = all
     uint32_t qos;                           // --qos
     enum ctl_order order;                   // --sort
-    bool json, all, force;
+    bool json, all, force, by_bytes;
 };
 
 #define CTL_COMPLAINT_MAX 256u

@@ -26,7 +26,9 @@ enum field {
     FIELD_FOR,
     FIELD_TYPES,
     FIELD_ACTION,
-    FIELD_QOS
+    FIELD_QOS,
+    FIELD_BY,
+    FIELD_LEVELS
 };
 #define HAS(f) (1u << FIELD_##f)
 
@@ -54,6 +56,8 @@ static const struct op {
                      HAS(ACTION) | HAS(ID) | HAS(FILTER)},
     [CTL_MATCHES] = {"matches", HAS(FILTER) | HAS(ID) | HAS(QOS) | HAS(LIMIT) | HAS(CURSOR),
                      HAS(FILTER)},
+    [CTL_TRACE] = {"trace", HAS(ID) | HAS(FILTER) | HAS(FOR) | HAS(LIMIT) | HAS(CURSOR), 0},
+    [CTL_TOPICS] = {"topics", HAS(BY) | HAS(LEVELS) | HAS(FOR) | HAS(LIMIT) | HAS(CURSOR), 0},
 };
 
 static bool take_text(const json_t *value, struct slice *ret);
@@ -71,6 +75,8 @@ static bool take_for(const json_t *value, struct ctl_request *ret);
 static bool take_types(const json_t *value, struct ctl_request *ret);
 static bool take_action(const json_t *value, struct ctl_request *ret);
 static bool take_qos(const json_t *value, struct ctl_request *ret);
+static bool take_by(const json_t *value, struct ctl_request *ret);
+static bool take_levels(const json_t *value, struct ctl_request *ret);
 
 static const struct {
     const char *name, *what;
@@ -90,6 +96,8 @@ static const struct {
     [FIELD_TYPES] = {"types", "log types with commas between them, all or none", take_types},
     [FIELD_ACTION] = {"action", "pub or sub", take_action},
     [FIELD_QOS] = {"qos", "0, 1 or 2", take_qos},
+    [FIELD_BY] = {"by", "messages or bytes", take_by},
+    [FIELD_LEVELS] = {"levels", "a number of topic levels, from 1 to 200", take_levels},
 };
 
 const char *
@@ -221,6 +229,22 @@ take_action(const json_t *value, struct ctl_request *ret)
         return false;
     ret->publish = slice_equal(word, slice_str("pub"));
     return ret->publish || slice_equal(word, slice_str("sub"));
+}
+
+static bool
+take_by(const json_t *value, struct ctl_request *ret)
+{
+    struct slice word;
+    if (!take_text(value, &word))
+        return false;
+    ret->by_bytes = slice_equal(word, slice_str("bytes"));
+    return ret->by_bytes || slice_equal(word, slice_str("messages"));
+}
+
+static bool
+take_levels(const json_t *value, struct ctl_request *ret)
+{
+    return take_number(value, 1, TOPIC_LEVELS_MAX, &ret->levels);
 }
 
 static bool

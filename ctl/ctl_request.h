@@ -21,6 +21,9 @@
 #define CTL_PATH_MAX    4000u
 #define CTL_PROBLEM_MAX 160u
 #define CTL_CURSOR_MAX  64u
+// A trace, and counting topics, end after as many seconds.
+#define CTL_TRACE_S 3600u
+#define CTL_COUNT_S 5u // without "for_s"
 
 enum ctl_op {
     CTL_STATUS,
@@ -41,6 +44,8 @@ enum ctl_op {
     CTL_CONFIG_CHECK,
     CTL_EXPLAIN,
     CTL_MATCHES,
+    CTL_TRACE,
+    CTL_TOPICS,
     CTL_OPS,
 };
 
@@ -56,8 +61,9 @@ struct ctl_request {
     struct slice id, user, text, filter, path; // data NULL: not there
     uint64_t address;                          // address.h; ADDRESS_NONE: not there
     uint32_t limit, for_s, types;              // for_s 0: not there; types: LOG_T_*
+    uint32_t levels;                           // 0: not there
     uint8_t qos;
-    bool away, force, publish, has_types, has_cursor;
+    bool away, force, publish, has_types, has_cursor, waiting, by_bytes;
     struct ctl_cursor cursor;
 };
 

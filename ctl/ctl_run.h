@@ -70,4 +70,9 @@ void match_row(struct ctl_table *table, const json_t *row);
 // What decides; with json up to the beginning of the list that follows. False: it is not allowed.
 bool say_explanation(const json_t *answer, bool json);
 
+// ---- ctl_follow.c
+
+int follow_packets(struct run *run);
+int show_busiest(struct run *run);
+
 #endif

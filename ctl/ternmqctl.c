@@ -422,6 +422,9 @@ static int (*const actions[])(struct run *run) = {
     [CTL_DO_CONFIG_CHECK] = check_config,
     [CTL_DO_EXPLAIN_PUB] = explain,
     [CTL_DO_EXPLAIN_SUB] = explain,
+    [CTL_DO_TRACE_CLIENT] = follow_packets,
+    [CTL_DO_TRACE_TOPIC] = follow_packets,
+    [CTL_DO_TOPICS_TOP] = show_busiest,
 };
 
 // ---- main ---------------------------------------------------------------------------------------
