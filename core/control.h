@@ -56,6 +56,9 @@ struct control_row {
     uint64_t connected_ms;       // since then; monotonic
     uint64_t expires_ms;         // without a connection; monotonic, UINT64_MAX = never
     uint64_t queued;
+    uint64_t output_bytes; // that its connection has not taken yet
+    uint64_t dropped;      // messages that it did not get, since the session has been in memory
+    uint64_t oldest_ms;    // when the oldest that is not acknowledged came; 0: not known, or none
     uint64_t messages_in, messages_out; // since the session has been in memory
     uint64_t weight, over;              // TRACE: of a topic (trace.h)
     uint32_t keep_alive_s, inflight, expiry_s, sub_count, subscription_id, will_delay_s;
@@ -81,6 +84,7 @@ struct control_rows {
 struct control_question {
     enum control_kind kind;
     bool away;           // CLIENTS: those without a connection, too
+    bool waiting;        // CLIENTS: those alone for which something waits
     struct slice id;     // data NULL: none. Borrowed, as the next two
     struct slice text;   // CLIENTS: part of the identifier, user or address; len 0: all. MATCHES:
                          // who publishes

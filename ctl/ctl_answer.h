@@ -28,7 +28,8 @@ json_t *ctl_bad(const char *error, const char *format, ...) PRINTF_LIKE(2);
 
 // A text that a client chose. What is not UTF-8 of it is replaced by question marks.
 json_t *ctl_text(struct slice text);
-json_t *ctl_status(const struct broker *broker, uint64_t now_ms);
+json_t *ctl_status(const struct broker *broker, const struct listen_set *listeners,
+                   uint64_t now_ms);
 json_t *ctl_cluster(const struct broker *broker);
 json_t *ctl_clients(const struct control_rows *rows, const struct listen_set *listeners,
                     const struct ctl_times *now);

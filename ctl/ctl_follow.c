@@ -76,6 +76,7 @@ print_fields(const char *name, json_t *object)
 {
     const char *key;
     json_t *value;
+    must(json_is_object(object));
     (void)printf(" %s={", name);
     json_object_foreach(object, key, value) print_plain(key, value);
     (void)fputs(" }", stdout);
@@ -87,6 +88,7 @@ print_list(const char *name, json_t *list)
 {
     size_t i;
     json_t *item;
+    must(json_is_array(list));
     bool numbers = json_is_integer(json_array_get(list, 0));
     if (numbers)
         (void)printf(" %s=", name);
@@ -178,6 +180,7 @@ static void
 print_round(struct follow *follow)
 {
     struct run *run = follow->run;
+    must(follow->count <= follow->cap);
     if (follow->count > 1)
         qsort(follow->entries, follow->count, sizeof *follow->entries, compare_times);
     for (uint32_t i = 0; i < follow->count; i++) {
@@ -290,6 +293,7 @@ topics_request(const struct run *run, uint64_t seconds)
 {
     const struct ctl_options *options = run->options;
     json_t *request = request_of("topics");
+    must(seconds > 0);
     put_text_in(request, "by", options->by_bytes ? "bytes" : "messages");
     (void)json_object_set_new(request, "for_s", json_integer((json_int_t)seconds));
     if (options->levels > 0)
@@ -332,6 +336,7 @@ static int
 compare_topics(const void *a, const void *b, void *arg)
 {
     const struct order *order = arg;
+    must(order->key != NULL);
     const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
     uint64_t i = number_in(x, order->key), j = number_in(y, order->key);
     if (i != j)

@@ -53,11 +53,15 @@ static const struct command {
     const char *help;
 } commands[] = {
     [CTL_DO_STATUS] =
-        {"status", NULL, ALWAYS, OPERAND_NONE,
-         "ternmqctl status\n\n"
-         "Version, time since the start, workers, how the kernel is asked for input and output,\n"
-         "and all figures that are not 0, by their names in $SYS/broker/. With --json, all of "
-         "them.\n"},
+        {"status", NULL, ALWAYS | HAS(ALL), OPERAND_NONE,
+         "ternmqctl status [--all]\n\n"
+         "Version, time since the start, listeners, clients, messages a second (of the second "
+         "that\n"
+         "the command takes), queues, memory and what gives way for it (0: nothing), store, "
+         "cluster,\n"
+         "and what was dropped and refused since the start.\n\n"
+         "  --all  then all figures that are not 0, by their names in $SYS/broker/\n\n"
+         "With --json, at once, all figures.\n"},
     [CTL_DO_CLUSTER] =
         {"cluster", NULL, ALWAYS, OPERAND_NONE,
          "ternmqctl cluster\n\n"
@@ -89,9 +93,10 @@ static const struct command {
          "ternmqctl clients [--filter TEXT] [--sort KEY] [--limit N] [--all]\n\n"
          "The clients that are connected.\n\n"
          "  --filter TEXT  those with TEXT in their identifier, user name or address\n"
-         "  --sort KEY     by id; by connected, the longest first; by queue, inflight, subs, in "
-         "or\n"
-         "                 out, the largest first. in and out: messages of the session.\n"
+         "  --sort KEY     by id; by connected, the longest first; by queue, inflight, subs, in,\n"
+         "                 out, oldest, output or dropped, the largest first. in and out: "
+         "messages\n"
+         "                 of the session; the last three: see slow.\n"
          "                 Default: in no order, as they are found\n"
          "  --limit N      no more than N: with --sort the first N of all\n"
          "  --all          sessions without a connection, too\n\n"
@@ -258,11 +263,27 @@ static const struct command {
          "column counts from when the topic got its counter, and may be too small. Topics are "
          "told\n"
          "apart by their first 512 bytes.\n"},
+    [CTL_DO_SLOW] =
+        {"slow", NULL, ALWAYS | HAS(FILTER) | HAS(LIMIT) | HAS(ALL), OPERAND_NONE,
+         "ternmqctl slow [--filter TEXT] [--limit N] [--all]\n\n"
+         "The connected clients for which something waits, the slowest first.\n\n"
+         "  OLDEST-MS  since the oldest message that it has not acknowledged, or was not sent, "
+         "came\n"
+         "             to the broker. A dash: not known: QoS 0, retained, or on the disk alone\n"
+         "  IN-FLIGHT  messages that it was sent and has not acknowledged\n"
+         "  QUEUED     that were not sent yet\n"
+         "  OUTPUT     bytes that its connection has not taken\n"
+         "  DROPPED    messages that it did not get: its queue was full, it reads too slowly, "
+         "its\n"
+         "             rate, or memory_limit; since its session has been in memory\n\n"
+         "  --filter TEXT  those with TEXT in their identifier, user name or address\n"
+         "  --limit N      no more than N\n"
+         "  --all          sessions without a connection, too\n"},
     [CTL_DO_HELP] =
         {"help", NULL, ALWAYS, OPERAND_MAY,
          "ternmqctl asks and steers a running ternmq, by its control_socket.\n\n"
          "  ternmqctl [--socket PATH] [--json] COMMAND\n\n"
-         "  status                       version, uptime, workers, figures\n"
+         "  status [--all]               the broker on one screen; all figures\n"
          "  cluster                      the nodes, and the links to them\n"
          "  clients [--filter TEXT] [--sort KEY] [--limit N] [--all]\n"
          "  client ID                    all of one client, and its subscriptions\n"
@@ -281,7 +302,8 @@ static const struct command {
          "  explain sub CLIENT TOPIC     may it, by which rules, and does it get it?\n"
          "  trace client [--count N] [--for TIME] ID\n"
          "  trace topic [--count N] [--for TIME] FILTER\n"
-         "  topics top [--by KEY] [--limit N] [--for TIME] [--prefix-levels N]\n\n"
+         "  topics top [--by KEY] [--limit N] [--for TIME] [--prefix-levels N]\n"
+         "  slow [--filter TEXT] [--limit N] [--all]\n\n"
          "  --socket PATH  the broker's control_socket; else $TERNMQ_CONTROL_SOCKET, else\n"
          "                 " CTL_SOCKET_DEFAULT "\n"
          "  --json         one JSON object instead of text\n"
@@ -382,7 +404,8 @@ take_checked(struct reading *reading, enum option option, const char *value)
         must(option == OPTION_SORT);
         return ctl_order_read(value, &to->order) ||
                complain(reading, value,
-                        "--sort is id, connected, queue, inflight, subs, in or out");
+                        "--sort is id, connected, queue, inflight, subs, in, out, oldest, output "
+                        "or dropped");
     }
 }
 
@@ -563,6 +586,8 @@ take_command(struct reading *reading)
         return complain(reading, "ban", "whom? --client, --user or --address");
     if (ban && to->user && (to->client || to->address))
         return complain(reading, "--user", "stands alone");
+    if (to->command == CTL_DO_SLOW)
+        to->order = CTL_ORDER_OLDEST;
     bool watches = to->command == CTL_DO_TRACE_CLIENT || to->command == CTL_DO_TRACE_TOPIC ||
                    to->command == CTL_DO_TOPICS_TOP;
     if (watches && to->for_s > WATCH_S)

@@ -32,6 +32,7 @@ enum ctl_command {
     CTL_DO_TRACE_CLIENT,
     CTL_DO_TRACE_TOPIC,
     CTL_DO_TOPICS_TOP,
+    CTL_DO_SLOW,
     CTL_DO_HELP,
     CTL_DO_VERSION,
 };

@@ -27,6 +27,7 @@ enum field {
     FIELD_TYPES,
     FIELD_ACTION,
     FIELD_QOS,
+    FIELD_WAITING,
     FIELD_BY,
     FIELD_LEVELS
 };
@@ -38,7 +39,7 @@ static const struct op {
 } ops[CTL_OPS] = {
     [CTL_STATUS] = {"status", 0, 0},
     [CTL_CLUSTER] = {"cluster", 0, 0},
-    [CTL_CLIENTS] = {"clients", HAS(TEXT) | HAS(LIMIT) | HAS(CURSOR) | HAS(AWAY), 0},
+    [CTL_CLIENTS] = {"clients", HAS(TEXT) | HAS(LIMIT) | HAS(CURSOR) | HAS(AWAY) | HAS(WAITING), 0},
     [CTL_CLIENT] = {"client", HAS(ID), HAS(ID)},
     [CTL_KICK] = {"kick", HAS(ID), HAS(ID)},
     [CTL_SUBSCRIPTIONS] = {"subscriptions", HAS(ID) | HAS(FILTER) | HAS(LIMIT) | HAS(CURSOR), 0},
@@ -75,6 +76,7 @@ static bool take_for(const json_t *value, struct ctl_request *ret);
 static bool take_types(const json_t *value, struct ctl_request *ret);
 static bool take_action(const json_t *value, struct ctl_request *ret);
 static bool take_qos(const json_t *value, struct ctl_request *ret);
+static bool take_waiting(const json_t *value, struct ctl_request *ret);
 static bool take_by(const json_t *value, struct ctl_request *ret);
 static bool take_levels(const json_t *value, struct ctl_request *ret);
 
@@ -96,6 +98,7 @@ static const struct {
     [FIELD_TYPES] = {"types", "log types with commas between them, all or none", take_types},
     [FIELD_ACTION] = {"action", "pub or sub", take_action},
     [FIELD_QOS] = {"qos", "0, 1 or 2", take_qos},
+    [FIELD_WAITING] = {"waiting", "true or false", take_waiting},
     [FIELD_BY] = {"by", "messages or bytes", take_by},
     [FIELD_LEVELS] = {"levels", "a number of topic levels, from 1 to 200", take_levels},
 };
@@ -229,6 +232,13 @@ take_action(const json_t *value, struct ctl_request *ret)
         return false;
     ret->publish = slice_equal(word, slice_str("pub"));
     return ret->publish || slice_equal(word, slice_str("sub"));
+}
+
+static bool
+take_waiting(const json_t *value, struct ctl_request *ret)
+{
+    ret->waiting = json_is_true(value);
+    return json_is_boolean(value);
 }
 
 static bool

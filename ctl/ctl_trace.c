@@ -161,6 +161,7 @@ put_props(json_t *object, struct slice rest)
 static void
 put_connect(json_t *object, const struct trace_record *record)
 {
+    must(record->type == MQTT_CONNECT && record->peer.data);
     put_number(object, "version", record->version);
     put(object, "address", ctl_text(record->peer));
     if (record->user.data)
@@ -180,6 +181,7 @@ put_connect(json_t *object, const struct trace_record *record)
 static void
 put_publish(json_t *object, const struct trace_record *record)
 {
+    must(record->type == MQTT_PUBLISH);
     put_number(object, "qos", record->qos);
     put(object, "retain", json_boolean(record->retain));
     put(object, "dup", json_boolean(record->dup));
@@ -213,6 +215,7 @@ static void
 put_codes(json_t *object, const struct trace_record *record)
 {
     json_t *list = json_array();
+    must(record->list.len <= TRACE_TEXT_MAX);
     for (uint32_t i = 0; i < record->list.len; i++)
         (void)json_array_append_new(list, json_integer(record->list.data[i]));
     put(object, "reasons", list);

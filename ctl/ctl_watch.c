@@ -44,7 +44,8 @@ begin(struct ctl_server *server, struct ctl_conn *conn)
         return false;
     }
     ctl_watch_end(conn);
-    if (count_traces(server) >= TRACES_MAX) {
+    must(count_traces(server) <= TRACES_MAX);
+    if (count_traces(server) == TRACES_MAX) {
         ctl_conn_answer(conn, ctl_bad("busy", "%u traces are under way", TRACES_MAX));
         return false;
     }
@@ -59,6 +60,7 @@ begin(struct ctl_server *server, struct ctl_conn *conn)
         .levels = request->levels,
         .by_bytes = request->by_bytes,
     };
+    must(options.text.data || topics);
     conn->trace = trace_new(&options);
     conn->trace_number = ++server->traces;
     conn->trace_over = false;
@@ -93,6 +95,7 @@ ctl_watch_page(struct ctl_server *server, struct ctl_conn *conn)
     const struct control_question *question = &server->question;
     const struct ctl_times times = {.mono_ms = clock_mono_ms(), .wall_ms = clock_wall_ms()};
     json_t *answer = ctl_good();
+    must(server->asker == conn);
     bool more = server->shard < server->parts.broker->shard_count;
     must(conn->trace && question->trace == conn->trace);
     if (conn->request.op == CTL_TOPICS) {

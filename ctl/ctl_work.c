@@ -179,6 +179,7 @@ begin_question(struct ctl_server *server, enum control_kind kind, const struct c
     server->question = (struct control_question){
         .kind = kind,
         .away = request->away,
+        .waiting = request->waiting,
         .id = request->id,
         .text = request->text,
         .filter = request->filter,
@@ -437,7 +438,8 @@ take_errand(struct ctl_server *server)
 static void
 tell_status(struct ctl_server *server, struct ctl_conn *conn)
 {
-    ctl_conn_answer(conn, ctl_status(server->parts.broker, clock_mono_ms()));
+    const struct ctl_parts *parts = &server->parts;
+    ctl_conn_answer(conn, ctl_status(parts->broker, parts->listeners, clock_mono_ms()));
 }
 
 // All shards look at what they know of other nodes first.
