@@ -103,8 +103,8 @@ read_number(struct reader *reader, enum value_type type, uint32_t *ret_number)
     }
 }
 
-bool
-codec_next_prop(struct reader *reader, struct prop *ret)
+static bool
+read_prop(struct reader *reader, struct prop *ret)
 {
     *ret = (struct prop){0};
     if (!read_u8(reader, &ret->id) || ret->id >= PROP_COUNT)
@@ -126,6 +126,12 @@ codec_next_prop(struct reader *reader, struct prop *ret)
         return read_binary(reader, &ret->data) && read_binary(reader, &ret->second);
     }
     must(false);
+}
+
+bool
+codec_next_prop(struct reader *reader, struct prop *ret)
+{
+    return read_prop(reader, ret);
 }
 
 static err_t
@@ -159,7 +165,7 @@ props_read(struct reader *reader, enum carrier carrier, struct props *ret)
     struct reader section = reader_of(ret->raw);
     while (reader_left(&section) > 0) {
         struct prop prop;
-        if (!codec_next_prop(&section, &prop))
+        if (!read_prop(&section, &prop))
             return ERR_MALFORMED;
         const struct prop_rule *rule = &prop_rules[prop.id];
         if ((rule->in & carrier) == 0)
@@ -187,7 +193,7 @@ codec_forward_props(struct slice raw, uint8_t *dst)
     while (reader_left(&section) > 0) {
         const uint8_t *start = section.at;
         struct prop prop;
-        bool whole = codec_next_prop(&section, &prop);
+        bool whole = read_prop(&section, &prop);
         must(whole); // a decoder has checked raw
         if (!prop_rules[prop.id].forward)
             continue;
@@ -206,7 +212,7 @@ codec_props_forwarded(struct slice props)
     uint64_t seen = 0;
     while (reader_left(&section) > 0) {
         struct prop prop;
-        if (!codec_next_prop(&section, &prop))
+        if (!read_prop(&section, &prop))
             return false;
         const struct prop_rule *rule = &prop_rules[prop.id];
         if (!rule->forward || (!rule->repeats && (seen >> prop.id & 1)) ||

@@ -25,6 +25,9 @@ struct hitters {
     uint16_t chains[CHAINS];
 };
 
+_Static_assert(sizeof(struct hitters) + HITTERS * HITTERS_TOPIC_MAX <= HITTERS_BYTES_MAX,
+               "what is counted is no less than it takes");
+
 struct hitters *
 hitters_new(const struct hash_key *key)
 {

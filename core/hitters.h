@@ -4,7 +4,7 @@
 // most
 //         so far; a topic without one takes the lightest counter, and begins where that one stands.
 // Owner:  the caller. Thread: one.
-// Memory: HITTERS counters of 64 bytes, and of each topic HITTERS_TOPIC_MAX bytes at most.
+// Memory: HITTERS_BYTES_MAX.
 // Limits: topics are told apart by their first HITTERS_TOPIC_MAX bytes.
 //
 // What holds, with W for the sum of all weights: a counter says no less than its topic weighs, and
@@ -17,6 +17,7 @@
 
 #define HITTERS           512u
 #define HITTERS_TOPIC_MAX 512u
+#define HITTERS_BYTES_MAX (HITTERS * (HITTERS_TOPIC_MAX + 72u) + 4096u)
 
 struct hitters;
 

@@ -89,7 +89,7 @@ struct shard {
     uint64_t hold_ms;       // when a held acknowledgement is due; UINT64_MAX = none
     bool news;              // what is parked may be due
     struct delivery_totals totals;
-    uint64_t in_bytes;         // incomplete packets, packets held back, questions about clients
+    uint64_t in_bytes; // incomplete packets, packets held back, questions about clients, traces
     enum governor_level level; // of this tick: what gives way to save memory
     uint32_t verbatim_below;   // SHARD_VERBATIM_BELOW; 0 while topics are watched
     struct watching *watching; // trace.h; NULL = nobody watches

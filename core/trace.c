@@ -107,6 +107,8 @@ forget(struct shard *shard, struct watch *watch)
 {
     must(watch->trace && shard->in_bytes >= watch->rows.cap);
     shard->in_bytes -= watch->rows.cap;
+    if (watch->hitters)
+        shard->in_bytes -= HITTERS_BYTES_MAX;
     control_rows_free(&watch->rows);
     hitters_free(watch->hitters);
     unref(watch->trace);
@@ -171,8 +173,10 @@ find_or_put(struct shard *shard, struct trace *trace)
     must(empty != NULL); // who asks has no more of them
     atomic_fetch_add(&trace->refs, 1);
     empty->trace = trace;
-    if (trace->options.kind == TRACE_TOP)
+    if (trace->options.kind == TRACE_TOP) {
         empty->hitters = hitters_new(&shard->broker->key);
+        shard->in_bytes += HITTERS_BYTES_MAX;
+    }
     look_at_publications(shard);
     return empty;
 }

@@ -557,13 +557,14 @@ def the_shell_completes_its_words():
         for word in filter(None, second.strip().split("|")):
             assert word in completed(name, ""), (name, word)
             usage = s.run(CTL, name, word, "--help")[1].splitlines()[0]
-            for option in re.findall(r"--[a-z]+", usage):
+            for option in re.findall(r"--[a-z-]+", usage):
                 assert option in completed(name, word, "--"), (usage, option)
         usage = s.run(CTL, name, "--help")[1].splitlines()[0] if not second else ""
-        for option in re.findall(r"--[a-z]+", usage):
+        for option in re.findall(r"--[a-z-]+", usage):
             assert option in completed(name, "--"), (usage, option)
     assert completed("cl") == ["cluster", "clients", "client"] and completed("retained", "l") == ["ls"]
-    assert completed("clients", "--sort", "") == ["id", "connected", "queue", "inflight", "subs", "in", "out"]
+    assert completed("clients", "--sort", "") == ["id", "connected", "queue", "inflight", "subs", "in", "out",
+                                                 "oldest", "output", "dropped"]
     assert completed("--socket", "/x", "ban", "a") == ["add"] and completed("clients", "--filter", "") == []
     assert completed("config", "check", str(script)[:-2]) == [str(script)]
 
