@@ -302,7 +302,6 @@ complete_kept(struct client *client, struct slice data)
             return taken;
         }
         if (err == OK) {
-            client->recorded = client->traced;
             in_append(client, data.data + taken, data.len - taken, 0);
             return data.len;
         }
@@ -342,19 +341,16 @@ take_fresh(struct client *client, struct slice data)
     return data.len;
 }
 
-// The first packet of data, for itself and not with others as a run or a row.
-static COLD uint32_t
-take_traced(struct client *client, struct slice data)
+// Records the first packet of data, if it is whole, and leaves what is behind it for later: it would
+// be taken with it, as a run or a row.
+static COLD struct slice
+record_first(struct client *client, struct slice data)
 {
     struct frame frame;
-    if (client->in_len > 0)
-        return complete_kept(client, data);
-    if (next_frame(client, data, &frame) != OK)
-        return take_fresh(client, data);
+    if (client->in_len > 0 || next_frame(client, data, &frame) != OK)
+        return data;
     record_packet(client, &frame);
-    uint32_t taken = take_fresh(client, slice_of(data.data, frame.total));
-    client->recorded = client->suspended;
-    return taken;
+    return slice_of(data.data, frame.total);
 }
 
 uint32_t
@@ -362,8 +358,10 @@ client_take_packet(struct client *client, struct slice data)
 {
     must(data.len > 0 && client->state != CLIENT_CLOSING);
     if (unlikely(client->traced))
-        return take_traced(client, data);
-    return client->in_len > 0 ? complete_kept(client, data) : take_fresh(client, data);
+        data = record_first(client, data);
+    uint32_t taken = client->in_len > 0 ? complete_kept(client, data) : take_fresh(client, data);
+    client->recorded = client->suspended && client->traced;
+    return taken;
 }
 
 // The same as for others, packet by packet. Or it is suspended, and this was on its way already.
@@ -379,7 +377,7 @@ on_bytes_slowly(struct client *client, struct slice data)
             client_rates_input(client, data);
             data.len = 0;
         } else {
-            uint32_t taken = take_traced(client, data);
+            uint32_t taken = client_take_packet(client, data);
             data = slice_of(data.data + taken, data.len - taken);
         }
     }

@@ -51,14 +51,22 @@ reserve(struct client *client, uint32_t len)
     return outq_reserve(&client->out, &client->shard->pool, len);
 }
 
+// What was just written to a client that is traced.
+static COLD NOINLINE void
+record(struct client *client, uint32_t len)
+{
+    must(client->traced && client->out.len >= len);
+    trace_packets_out(client, client->out.buf + client->out.len - len, len);
+}
+
 static void
 commit(struct client *client, uint32_t len)
 {
-    if (unlikely(client->traced))
-        trace_packets_out(client, client->out.buf + client->out.len, len);
     outq_commit(&client->out, len);
     stat_add(&client->shard->stats.packets_sent, 1);
     client_mark_dirty(client);
+    if (unlikely(client->traced))
+        record(client, len);
 }
 
 // ---- PUBLISH ------------------------------------------------------------------------------------
@@ -392,11 +400,11 @@ client_put_acks(struct client *client, uint8_t type, uint16_t first, uint32_t co
     }
     uint8_t *dst = reserve(client, CODEC_ACK_MAX * count);
     uint32_t len = codec_put_acks(dst, type, first, count);
-    if (unlikely(client->traced))
-        trace_packets_out(client, dst, len);
     outq_commit(&client->out, len);
     stat_add(&client->shard->stats.packets_sent, count);
     client_mark_dirty(client);
+    if (unlikely(client->traced))
+        record(client, len);
 }
 
 void

@@ -302,12 +302,18 @@ goes_as_it_is(const struct client *client, const struct publish_view *view)
            !(view->retain && client->shard->config->retain_expiry_s);
 }
 
-// Topics are watched. May it still?
-static COLD bool
-goes_watched(const struct client *client, const struct publish_view *view)
+// Not as it came, or topics are watched: then it still goes so, if nobody watches this one.
+static NOINLINE bool
+goes_after_all(const struct client *client, const struct publish_view *view, struct pub *ret)
 {
-    return !trace_published(client, view) && !view->strip && view->payload.len <= OUTQ_COPY_MAX &&
-           !(view->retain && client->shard->config->retain_expiry_s);
+    const struct shard *shard = client->shard;
+    bool watched = shard->verbatim_below == 0 && trace_published(client, view);
+    bool goes = !view->strip && view->payload.len <= OUTQ_COPY_MAX &&
+                !(view->retain && shard->config->retain_expiry_s);
+    if (goes && !watched)
+        return true;
+    ret->expires_ms = expires_at(shard, view);
+    return false;
 }
 
 // What it leaves is sent only as long as it may publish it. Rights that came with the client are
@@ -339,11 +345,8 @@ pub_of(const struct client *client, const struct frame *frame, const struct publ
         .may_wait = view->qos > 0 && client->slowed,
         .from_node = client->link == LINK_IN,
     };
-    if (unlikely(!goes_as_it_is(client, view)) &&
-        (likely(shard->verbatim_below > 0) || !goes_watched(client, view))) {
-        ret->expires_ms = expires_at(shard, view);
+    if (unlikely(!goes_as_it_is(client, view)) && !goes_after_all(client, view, ret))
         return;
-    }
     const uint8_t *bytes = frame->body.data - (frame->total - frame->body.len);
     ret->packet = (struct pub_packet){
         .bytes = bytes,

@@ -25,7 +25,7 @@ struct hitters {
     uint16_t chains[CHAINS];
 };
 
-_Static_assert(sizeof(struct hitters) + HITTERS * HITTERS_TOPIC_MAX <= HITTERS_BYTES_MAX,
+_Static_assert(sizeof(struct hitters) + (size_t)HITTERS * HITTERS_TOPIC_MAX <= HITTERS_BYTES_MAX,
                "what is counted is no less than it takes");
 
 struct hitters *

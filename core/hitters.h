@@ -17,7 +17,7 @@
 
 #define HITTERS           512u
 #define HITTERS_TOPIC_MAX 512u
-#define HITTERS_BYTES_MAX (HITTERS * (HITTERS_TOPIC_MAX + 72u) + 4096u)
+#define HITTERS_BYTES_MAX ((size_t)HITTERS * (HITTERS_TOPIC_MAX + 72u) + 4096u)
 
 struct hitters;
 

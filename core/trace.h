@@ -55,28 +55,29 @@ const struct trace_options *trace_options(const struct trace *trace); // borrowe
 // CONTROL_TRACE: puts question->trace on this shard if it is not there, and gives what was
 // recorded: rows of trace_record.h; or, of TOP with question->last, counters: control_rows with
 // topic, messages_in, messages_out (bytes), weight and over. True: done.
-bool trace_take(struct control_question *question, struct shard *shard);
+COLD bool trace_take(struct control_question *question, struct shard *shard);
 // Forgets traces that have ended. Once a tick, while there are any.
-void trace_continue(struct shard *shard);
-void trace_shard_free(struct shard *shard); // the shard ends
+COLD void trace_continue(struct shard *shard);
+COLD void trace_shard_free(struct shard *shard); // the shard ends
 
 // ---- What is recorded ---------------------------------------------------------------------------
 
 // CONNECT, as it is known who comes, before it is decided on. While the shard has traces.
-void trace_connect(struct client *client, const struct connect_view *view);
+COLD void trace_connect(struct client *client, const struct connect_view *view);
 // Of a client that is traced, before it is handled. Not CONNECT.
-void trace_packet_in(struct client *client, const struct frame *frame);
+COLD void trace_packet_in(struct client *client, const struct frame *frame);
 // To a client that is traced: whole packets, one or more.
-void trace_packets_out(struct client *client, const uint8_t *packets, uint32_t len);
+COLD void trace_packets_out(struct client *client, const uint8_t *packets, uint32_t len);
 // A PUBLISH that was written to a client. While the shard has traces.
-void trace_publish_out(struct client *client, const struct publish_out *out);
+COLD void trace_publish_out(struct client *client, const struct publish_out *out);
 // What became of a client that is traced.
-void trace_event(struct client *client, const char *what);
+COLD void trace_event(struct client *client, const char *what);
 // A Will goes out. While the shard has traces.
-void trace_will(const struct session *session, const struct pub *pub);
+COLD void trace_will(const struct session *session, const struct pub *pub);
 // A publication that is to be routed, while topics are watched. True: each delivery is looked at.
-bool trace_published(const struct client *client, const struct publish_view *view);
+COLD bool trace_published(const struct client *client, const struct publish_view *view);
 // More messages of the same topic.
-void trace_run(const struct shard *shard, struct slice topic, uint32_t messages, uint64_t bytes);
+COLD void trace_run(const struct shard *shard, struct slice topic, uint32_t messages,
+                    uint64_t bytes);
 
 #endif

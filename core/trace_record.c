@@ -35,7 +35,7 @@ put_prop(struct trace_room *room, uint8_t id, uint32_t number, struct slice text
     memcpy(at + 1, &number, sizeof number);
     at[5] = (uint8_t)len;
     at[6] = (uint8_t)(len >> 8);
-    if (len > 0)
+    if (text.data && len > 0)
         memcpy(at + PROP_HEAD, text.data, len);
     room->len += PROP_HEAD + len;
 }
@@ -267,7 +267,7 @@ trace_next_filter(struct slice *rest, uint8_t type, struct slice *ret_filter, ui
     struct reader reader = reader_of(*rest);
     must(type == MQTT_SUBSCRIBE || type == MQTT_UNSUBSCRIBE);
     *ret_options = 0;
-    if (rest->len == 0 || !read_binary(&reader, ret_filter) ||
+    if (!rest->data || !read_binary(&reader, ret_filter) ||
         (type == MQTT_SUBSCRIBE && !read_u8(&reader, ret_options)))
         return false;
     *rest = reader_rest(&reader);
