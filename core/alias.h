@@ -8,7 +8,8 @@
 
 #include "core/base/hash.h"
 
-#define ALIAS_OUT_MAX 64u
+#define ALIAS_OUT_MAX  64u
+#define ALIAS_OUT_MASK 127u // what a number up to that needs
 
 struct alias_table;
 

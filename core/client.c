@@ -17,6 +17,7 @@
 #include "core/session.h"
 #include "core/shard.h"
 #include "core/timers.h"
+#include "core/trace.h"
 
 void
 client_init(struct client *client, struct shard *shard, const struct client_origin *origin)
@@ -274,6 +275,16 @@ in_append(struct client *client, const uint8_t *data, uint32_t len, uint32_t tot
     client->in_len += len;
 }
 
+// A packet of a client that is traced is to be handled; for the first time, or again.
+static COLD void
+record_packet(struct client *client, const struct frame *frame)
+{
+    bool connect = client->state == CLIENT_AWAIT_CONNECT && frame->type == MQTT_CONNECT;
+    if (!client->recorded && !connect) // which is recorded when it is known whose it is
+        trace_packet_in(client, frame);
+    client->recorded = false;
+}
+
 // Completes the packet of which a part is kept. Returns how many bytes of data it took.
 static uint32_t
 complete_kept(struct client *client, struct slice data)
@@ -284,6 +295,8 @@ complete_kept(struct client *client, struct slice data)
     for (;;) {
         err_t err = next_frame(client, slice_of(client->in, client->in_len), &frame);
         struct slice nothing = {0};
+        if (err == OK && unlikely(client->traced))
+            record_packet(client, &frame);
         if (err == OK && on_frame(client, &frame, &nothing)) {
             mem_wipe(client->in, secret ? client->in_len : 0);
             in_free(client);
@@ -329,11 +342,49 @@ take_fresh(struct client *client, struct slice data)
     return data.len;
 }
 
+// Records the first packet of data, if it is whole, and leaves what is behind it for later: it would
+// be taken with it, as a run or a row.
+static COLD struct slice
+record_first(struct client *client, struct slice data)
+{
+    struct frame frame;
+    if (client->in_len > 0 || next_frame(client, data, &frame) != OK)
+        return data;
+    record_packet(client, &frame);
+    return slice_of(data.data, frame.total);
+}
+
 uint32_t
 client_take_packet(struct client *client, struct slice data)
 {
     must(data.len > 0 && client->state != CLIENT_CLOSING);
-    return client->in_len > 0 ? complete_kept(client, data) : take_fresh(client, data);
+    if (unlikely(client->traced))
+        data = record_first(client, data);
+    uint32_t taken = client->in_len > 0 ? complete_kept(client, data) : take_fresh(client, data);
+    client->recorded = client->suspended && client->traced;
+    return taken;
+}
+
+// The same as for others, packet by packet. Or it is suspended, and this was on its way already.
+static COLD void
+on_bytes_slowly(struct client *client, struct slice data)
+{
+    if (client->link == LINK_RELAY && !client->suspended) {
+        client_relay_bytes(client, data);
+        return;
+    }
+    while (data.len > 0 && client->state != CLIENT_CLOSING && !client->suspended) {
+        if (client->rates) {
+            client_rates_input(client, data);
+            data.len = 0;
+        } else {
+            uint32_t taken = client_take_packet(client, data);
+            data = slice_of(data.data + taken, data.len - taken);
+        }
+    }
+    if (client->suspended && data.len > 0)
+        in_append(client, data.data, data.len, 0);
+    client_check_pause(client);
 }
 
 void
@@ -341,8 +392,8 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
 {
     must_hot(client->magic == CLIENT_MAGIC && len <= UINT32_MAX);
     struct slice data = slice_of(bytes, len);
-    if (unlikely(client->suspended)) { // it was on its way already
-        in_append(client, data.data, data.len, 0);
+    if (unlikely(client->suspended || client->traced)) {
+        on_bytes_slowly(client, data);
         return;
     }
     if (unlikely(client->link == LINK_RELAY)) {
@@ -356,6 +407,10 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
     if (unlikely(client->state == CLIENT_AWAIT_CONNECT && data.len > 0)) {
         uint32_t taken = take_fresh(client, data); // what is behind it may have to keep to a rate
         data = slice_of(data.data + taken, data.len - taken);
+        if (unlikely(client->traced)) { // from its CONNECT on
+            on_bytes_slowly(client, data);
+            return;
+        }
     }
     if (unlikely(client->rates != NULL)) {
         client_rates_input(client, data);
@@ -480,6 +535,8 @@ static void
 log_end(struct client *client, int error)
 {
     struct shard *shard = client->shard;
+    if (unlikely(client->traced))
+        trace_event(client, close_text(client->close_reason, error));
     if (client->session) {
         const char *why = close_text(client->close_reason, error);
         if (!shard->config->connection_messages)

@@ -60,7 +60,7 @@ struct client {
     uint8_t version;  // enum mqtt_version; 0 before CONNECT
     bool read_paused; // the transport stops reading while set (back-pressure)
     bool want_close;
-    bool problem_info;        // Request Problem Information [MQTT5 3.1.2.11.7]
+    uint8_t traces;           // before it has a session: bit i: the shard's trace i is of it
     bool blocked;             // set by the transport: the socket takes no more; its outq waits
     bool will_on_close;       // publish the Will when this connection ends
     bool suspended : 1;       // a packet waits for an answer (client_access.h): `in` begins with it
@@ -68,6 +68,9 @@ struct client {
     bool decided_outside : 1; // what it publishes and subscribes to: ask_publish, ask_subscribe
     bool slowed : 1;          // its PUBLISH waits for room: it has no word for a refusal
     bool answered : 1;        // LINK_RELAY: the other side has said something
+    bool problem_info : 1;    // Request Problem Information [MQTT5 3.1.2.11.7]
+    bool traced : 1;          // its packets are recorded (trace.h)
+    bool recorded : 1;        // the packet that waits in `in` is
     bool rate_paused;         // read_paused because of a rate of its listener
     uint8_t close_reason;     // err_t: why core closes; OK = the peer went
     uint8_t link;             // enum client_link
@@ -87,7 +90,8 @@ struct client {
     uint16_t window;         // max_inflight_messages auto: what it may have unacknowledged by now
     uint16_t receive_max;    // of the client
     uint16_t in_receive_max; // as in_packet_max; 65,535 = none, so many identifiers there are
-    uint16_t alias_max_out;  // Topic Alias Maximum of the client, bounded
+    uint16_t alias_max_out : 15; // Topic Alias Maximum of the client, bounded
+    uint16_t traced_out : 1;     // as traced, where it is asked for together with that
     union {
         uint64_t base_position; // of what its CONNECT changed: no acknowledgement before is safe
         // LINK_RELAY: of the packet that is being sent: bytes that follow; bytes of its length that

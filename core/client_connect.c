@@ -20,6 +20,7 @@
 #include "core/review.h"
 #include "core/session.h"
 #include "core/shard.h"
+#include "core/trace.h"
 
 #define GENERATED_ID_MAX 128
 
@@ -299,6 +300,8 @@ take_over(struct session *session)
     stat_add(&old->shard->stats.takeovers, 1);
     if (old->state == CLIENT_CONNECTED)
         client_fail(old, ERR_SESSION_TAKEN_OVER); // [MQTT-3.1.4-3]
+    if (unlikely(old->traced))
+        trace_event(old, err_text(old->close_reason));
     if (old->shard->config->connection_messages)
         log_line(old->shard->log, LOG_T_NOTICE, "Client %s [%s] disconnected: %s.", session->id,
                  old->peer, err_text(old->close_reason));
@@ -469,7 +472,7 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     client->base_position = last == c->journal_before ? 0 : last;
     client->packet_max = view->packet_max;
     client->problem_info = view->request_problem_info;
-    client->alias_max_out = (uint16_t)min_u32(view->topic_alias_max, ALIAS_OUT_MAX);
+    client->alias_max_out = min_u32(view->topic_alias_max, ALIAS_OUT_MAX) & ALIAS_OUT_MASK;
     client->keep_alive_s = c->keep_alive_s;
     client->connected_s = (uint32_t)((shard->now_ms - shard->broker->started_ms) / 1000);
     client_arm_timer(client);
@@ -588,6 +591,8 @@ client_on_connect(struct client *client, const struct frame *frame)
     client->version = c.view.version;
     if (err)
         return err;
+    if (unlikely(client->shard->watching != NULL))
+        trace_connect(client, &c.view);
     if (!client->replayed && !listener_of(client)->node) // it counts once
         err = client_check_connect_rate(client);
     if (err == OK)

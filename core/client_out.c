@@ -10,6 +10,7 @@
 #include "core/journal.h"
 #include "core/session.h"
 #include "core/shard.h"
+#include "core/trace.h"
 
 // A client that does not read what it is sent is not read either, beyond this much.
 #define PAUSE_AT  (UINT64_C(1) << 20)
@@ -50,12 +51,22 @@ reserve(struct client *client, uint32_t len)
     return outq_reserve(&client->out, &client->shard->pool, len);
 }
 
+// What was just written to a client that is traced.
+static COLD NOINLINE void
+record(struct client *client, uint32_t len)
+{
+    must(client->traced && client->out.len >= len);
+    trace_packets_out(client, client->out.buf + client->out.len - len, len);
+}
+
 static void
 commit(struct client *client, uint32_t len)
 {
     outq_commit(&client->out, len);
     stat_add(&client->shard->stats.packets_sent, 1);
     client_mark_dirty(client);
+    if (unlikely(client->traced))
+        record(client, len);
 }
 
 // ---- PUBLISH ------------------------------------------------------------------------------------
@@ -131,7 +142,7 @@ put_body(struct client *client, struct pub *pub, uint32_t head_len)
 static bool
 is_special(const struct client *client, const struct delivery_spec *spec)
 {
-    return spec->subscription_id_count > 0 || client->alias_max_out > 0;
+    return spec->subscription_id_count > 0 || client->alias_max_out > 0 || client->traced_out;
 }
 
 // May it go to the client as it is?
@@ -207,6 +218,10 @@ put_publish(struct client *client, struct pub *pub, const struct delivery_spec *
     }
     uint8_t *dst = reserve(client, goes_by_ref(pub) ? size - pub->payload.len : size);
     put_body(client, pub, codec_put_publish_head(dst, &out));
+    if (unlikely(client->shard->watching != NULL)) {
+        trace_publish_out(client, &out);
+        return true; // others are to come by here, too
+    }
     if (pub->copy && !is_special(client, spec))
         copy_keep(pub->copy, &out, dst, size);
     return true;
@@ -278,6 +293,8 @@ put_suback(struct client *client, const struct ack_out *ack)
 static void
 put_whole(struct client *client, struct slice packet)
 {
+    if (unlikely(client->traced))
+        trace_packets_out(client, packet.data, packet.len);
     memcpy(reserve(client, packet.len), packet.data, packet.len);
     outq_commit(&client->out, packet.len);
     count_publish(client, 1, packet.len);
@@ -382,9 +399,12 @@ client_put_acks(struct client *client, uint8_t type, uint16_t first, uint32_t co
         return;
     }
     uint8_t *dst = reserve(client, CODEC_ACK_MAX * count);
-    outq_commit(&client->out, codec_put_acks(dst, type, first, count));
+    uint32_t len = codec_put_acks(dst, type, first, count);
+    outq_commit(&client->out, len);
     stat_add(&client->shard->stats.packets_sent, count);
     client_mark_dirty(client);
+    if (unlikely(client->traced))
+        record(client, len);
 }
 
 void

@@ -18,6 +18,7 @@
 #include "core/session.h"
 #include "core/shard.h"
 #include "core/topic.h"
+#include "core/trace.h"
 
 // Unsent mail for other shards beyond this stops the reading of publishers.
 #define OUTBOX_PAUSE (1u << 20)
@@ -297,8 +298,22 @@ expires_at(const struct shard *shard, const struct publish_view *view)
 static bool
 goes_as_it_is(const struct client *client, const struct publish_view *view)
 {
-    return !view->strip && view->payload.len <= OUTQ_COPY_MAX &&
+    return !view->strip && view->payload.len < client->shard->verbatim_below &&
            !(view->retain && client->shard->config->retain_expiry_s);
+}
+
+// Not as it came, or topics are watched: then it still goes so, if nobody watches this one.
+static NOINLINE bool
+goes_after_all(const struct client *client, const struct publish_view *view, struct pub *ret)
+{
+    const struct shard *shard = client->shard;
+    bool watched = shard->verbatim_below == 0 && trace_published(client, view);
+    bool goes = !view->strip && view->payload.len <= OUTQ_COPY_MAX &&
+                !(view->retain && shard->config->retain_expiry_s);
+    if (goes && !watched)
+        return true;
+    ret->expires_ms = expires_at(shard, view);
+    return false;
 }
 
 // What it leaves is sent only as long as it may publish it. Rights that came with the client are
@@ -330,10 +345,8 @@ pub_of(const struct client *client, const struct frame *frame, const struct publ
         .may_wait = view->qos > 0 && client->slowed,
         .from_node = client->link == LINK_IN,
     };
-    if (unlikely(!goes_as_it_is(client, view))) {
-        ret->expires_ms = expires_at(shard, view);
+    if (unlikely(!goes_as_it_is(client, view)) && !goes_after_all(client, view, ret))
         return;
-    }
     const uint8_t *bytes = frame->body.data - (frame->total - frame->body.len);
     ret->packet = (struct pub_packet){
         .bytes = bytes,
@@ -436,6 +449,8 @@ gather_run(struct client *client, const struct frame *first, struct slice *behin
         payload_len += next.body.len - head;
         count++;
     }
+    if (unlikely(client->shard->verbatim_below == 0))
+        trace_run(client->shard, pub->topic, count - 1, payload_len - packet->payload_len);
     packet->len += (uint32_t)(at - behind->data);
     packet->payload_len = payload_len;
     packet->count = (uint16_t)count;

@@ -22,6 +22,7 @@
 #include "core/cluster.h"
 #include "core/mqtt.h"
 #include "core/shard.h"
+#include "core/trace.h"
 
 // Beyond this much unsent output of one, the other is not read while that one's socket is full.
 #define PAUSE_BYTES (UINT64_C(1) << 18)
@@ -88,6 +89,8 @@ client_relay_begin(struct client *client, struct slice client_id, const char *no
     struct cluster *cluster = client->shard->broker->cluster;
     must(client->link == LINK_NONE && !client->suspended);
     err_t err = cluster->ops->reach(cluster, client, client_id, node);
+    if (unlikely(client->traced))
+        trace_event(client, "it goes on at another node, where its session is: trace it there");
     return err == OK ? wait(client) : err;
 }
 

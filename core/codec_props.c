@@ -79,12 +79,6 @@ static const struct prop_rule prop_rules[PROP_COUNT] = {
 
 _Static_assert(PROP_COUNT <= 64, "struct props keeps one bit per identifier");
 
-struct prop {
-    uint8_t id;
-    uint32_t number;
-    struct slice data, second; // second: a pair's value
-};
-
 static bool
 read_number(struct reader *reader, enum value_type type, uint32_t *ret_number)
 {
@@ -109,8 +103,6 @@ read_number(struct reader *reader, enum value_type type, uint32_t *ret_number)
     }
 }
 
-// Takes one property off, by its type alone. False: unknown identifier (one of two bytes and more
-// is unknown, too), or cut off.
 static bool
 read_prop(struct reader *reader, struct prop *ret)
 {
@@ -134,6 +126,12 @@ read_prop(struct reader *reader, struct prop *ret)
         return read_binary(reader, &ret->data) && read_binary(reader, &ret->second);
     }
     must(false);
+}
+
+bool
+codec_next_prop(struct reader *reader, struct prop *ret)
+{
+    return read_prop(reader, ret);
 }
 
 static err_t

@@ -1,7 +1,7 @@
 // codec_props.h - the properties of MQTT 5, by one table of rules.
 //
 // Job:    check a property section against the rules of the packet that carries it, and keep the
-//         values; private to core/codec_*.c.
+//         values; private to core/codec_*.c and trace_record.c.
 // Owner:  the decoder's stack. Thread: any. Memory: none; slices borrow from the packet.
 // Limits: none; linear in the section's length, however many properties it holds.
 #ifndef TERN_CORE_CODEC_PROPS_H
@@ -34,6 +34,15 @@ struct props {
     uint32_t number[PROP_COUNT];
     struct slice data[PROP_COUNT];
 };
+
+struct prop {
+    uint8_t id; // enum mqtt_property
+    uint32_t number;
+    struct slice data, second; // second: a pair's value
+};
+// Takes one property off, by its type alone. False: unknown identifier (one of two bytes and more
+// is unknown, too), or cut off.
+bool codec_next_prop(struct reader *reader, struct prop *ret);
 
 // Reads a property length and the properties. ERR_MALFORMED: cut off, identifier unknown, text that
 // is not UTF-8. ERR_PROTOCOL: not allowed in this carrier, repeated, or a forbidden value (for

@@ -19,6 +19,7 @@
 #include "core/session.h"
 #include "core/shard.h"
 #include "core/topic.h"
+#include "core/trace.h"
 
 #define DESK_MAGIC 0x4445534bu
 // Topics that go in a tick: each may be journaled, and told to other nodes.
@@ -169,6 +170,23 @@ control_rows_free(struct control_rows *rows)
 
 // ---- What is said of a session ------------------------------------------------------------------
 
+// Entries that are looked at for it: those at the front may have been released, or be retained
+// messages, which came long before.
+#define OLDEST_LOOK 16u
+
+static uint64_t
+oldest_ms(const struct session *session)
+{
+    const struct deliveries *out = &session->out;
+    uint64_t end = min_u64(out->loaded, out->head + OLDEST_LOOK);
+    for (uint64_t seq = out->head; seq < end; seq++) {
+        const struct delivery *entry = deliveries_at(out, seq);
+        if (entry->state != DELIVERY_DONE && entry->msg && !entry->retain)
+            return entry->msg->arrived_ms;
+    }
+    return 0;
+}
+
 static void
 add_session(struct control_question *question, const struct session *session)
 {
@@ -183,6 +201,8 @@ add_session(struct control_question *question, const struct session *session)
         .messages_in = session->messages_in,
         .messages_out = session->messages_out,
         .version = session->version,
+        .dropped = session->dropped,
+        .oldest_ms = oldest_ms(session),
     };
     if (session->user)
         row.user = slice_str(session->user);
@@ -197,6 +217,7 @@ add_session(struct control_question *question, const struct session *session)
         row.connected_ms =
             session->shard->broker->started_ms + (uint64_t)client->connected_s * 1000;
         row.keep_alive_s = client->keep_alive_s;
+        row.output_bytes = outq_bytes(&client->out);
         row.listener = client->listener_index;
     }
     control_rows_add(&question->rows, &row);
@@ -229,10 +250,18 @@ has_part(struct slice text, struct slice part)
 }
 
 static bool
+has_waiting(const struct session *session)
+{
+    const struct client *client = session->client;
+    return !deliveries_empty(&session->out) || (client && outq_bytes(&client->out) > 0);
+}
+
+static bool
 is_wanted(const struct control_question *question, const struct session *session)
 {
     const struct client *client = session->client;
-    if (session->node || (!client && !question->away))
+    if (session->node || (!client && !question->away) ||
+        (question->waiting && !has_waiting(session)))
         return false;
     struct slice part = question->text;
     return part.len == 0 || has_part(session_id(session), part) ||
@@ -447,6 +476,8 @@ step(struct control_question *question, struct shard *shard)
         return true;
     case CONTROL_MATCHES:
         return explain_matches(question, shard);
+    case CONTROL_TRACE:
+        return trace_take(question, shard);
     }
     return true;
 }

@@ -21,6 +21,7 @@
 struct broker;
 struct control_desk;
 struct shard;
+struct trace;
 
 #define CONTROL_STEP 512u
 
@@ -34,6 +35,7 @@ enum control_kind {
     CONTROL_EXPLAIN_SUB,   // the same of a filter; rows of subscriptions may follow
     CONTROL_MATCHES,       // rows: who subscribes to the filter, a topic
     CONTROL_NODES,         // no rows: the shard looks at what it knows of other nodes
+    CONTROL_TRACE,         // rows: what this trace has recorded: trace.h
 };
 
 // Where a walk over a shard's sessions is. Sessions that are there throughout are seen once; of one
@@ -43,7 +45,7 @@ struct control_place {
     uint64_t bucket; // registry.h; REGISTRY_END: the shard is done
     uint64_t number; // of the bucket's sessions; those with lower ones are done
     uint32_t subs;   // of this session, counted from its last one; 0: all, or none was seen
-    // MATCHES: number and subs are explain.c's.
+    // MATCHES: number and subs are explain.c's. TRACE: number is trace.c's.
 };
 
 // What is said of a session, of a subscription, or a topic. Texts are borrowed from the rows.
@@ -54,7 +56,11 @@ struct control_row {
     uint64_t connected_ms;       // since then; monotonic
     uint64_t expires_ms;         // without a connection; monotonic, UINT64_MAX = never
     uint64_t queued;
+    uint64_t output_bytes; // that its connection has not taken yet
+    uint64_t dropped;      // messages that it did not get, since the session has been in memory
+    uint64_t oldest_ms;    // when the oldest that is not acknowledged came; 0: not known, or none
     uint64_t messages_in, messages_out; // since the session has been in memory
+    uint64_t weight, over;              // TRACE: of a topic (trace.h)
     uint32_t keep_alive_s, inflight, expiry_s, sub_count, subscription_id, will_delay_s;
     uint16_t listener; // in the configuration
     uint8_t version;   // enum mqtt_version, of the last connection
@@ -78,17 +84,21 @@ struct control_rows {
 struct control_question {
     enum control_kind kind;
     bool away;           // CLIENTS: those without a connection, too
+    bool waiting;        // CLIENTS: those alone for which something waits
     struct slice id;     // data NULL: none. Borrowed, as the next two
     struct slice text;   // CLIENTS: part of the identifier, user or address; len 0: all. MATCHES:
                          // who publishes
     struct slice filter; // SUBSCRIPTIONS: those within it; len 0: all. EXPLAIN, MATCHES
     uint8_t qos;         // EXPLAIN_SUB, MATCHES: of the message
+    struct trace *trace; // TRACE
+    bool last;           // TRACE: its time is over
     struct control_place place;   // moved on by the walk
     uint32_t rows_max, bytes_max; // of the walk
     struct control_rows rows;     // freed by whoever asks
     // Of the shard's.
     uint32_t at;    // FORGET: in rows
     uint32_t found; // FORGET: how many there were
+    uint64_t lost;  // TRACE: records that were not kept, since it was asked last
     _Atomic bool done, cancelled;
 };
 

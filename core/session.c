@@ -14,6 +14,7 @@
 #include "core/shard.h"
 #include "core/tickets.h"
 #include "core/timers.h"
+#include "core/trace.h"
 
 struct session *
 session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number)
@@ -131,6 +132,8 @@ publish_will(struct session *session)
         .bonded = session->durable, // with the record that it is gone
         .source = msg->retain && session->rights && !session->own_rights ? &source : NULL,
     };
+    if (unlikely(shard->watching != NULL))
+        trace_will(session, &pub);
     struct route_result result;
     if (route_publish(shard, &pub, &result) != OK)
         stat_add(&shard->stats.dropped_retained_full, 1);

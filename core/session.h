@@ -69,6 +69,7 @@ struct session {
     uint32_t *sub_index;      // hash -> index + 1 in subs; NULL while there are few
     uint32_t sub_count, sub_cap, sub_index_cap, shared_count;
     uint64_t messages_in, messages_out; // PUBLISH packets, since it has been in memory
+    uint64_t dropped; // messages that it did not get: no room, or it reads too slowly
 
     struct deliveries out;
     // The journal says which entries may have been sent, so that after a crash they are marked as

@@ -71,6 +71,13 @@ session_has_room(const struct session *session, const struct pub *pub)
 }
 
 static void
+count_dropped(struct session *session, _Atomic uint64_t *counter)
+{
+    stat_add(counter, 1);
+    session->dropped++;
+}
+
+static void
 note_outcome(struct shard *shard, enum outcome outcome)
 {
     if (outcome > shard->outcome)
@@ -101,7 +108,7 @@ reject(struct session *session, const struct pub *pub, size_t size)
         stat_add(&shard->stats.queued_over_limit, 1);
         return true;
     }
-    stat_add(&shard->stats.dropped_queue_full, 1);
+    count_dropped(session, &shard->stats.dropped_queue_full);
     return false;
 }
 
@@ -123,7 +130,7 @@ drop_oldest(struct session *session)
     } else {
         return false;
     }
-    stat_add(&shard->stats.dropped_queue_full, 1);
+    count_dropped(session, &shard->stats.dropped_queue_full);
     return true;
 }
 
@@ -153,7 +160,7 @@ queue_is_full(struct session *session, const struct pub *pub, size_t size)
         }
         break;
     }
-    stat_add(&shard->stats.dropped_queue_full, 1);
+    count_dropped(session, &shard->stats.dropped_queue_full);
     return true;
 }
 
@@ -164,7 +171,7 @@ queue_make_room(struct session *session, const struct pub *pub, size_t size)
     struct shard *shard = session->shard;
     if (unlikely(shard->level >= GOVERNOR_FULL && !session->client &&
                  !journal_is_on(shard->journal))) {
-        stat_add(&shard->stats.dropped_memory, 1);
+        count_dropped(session, &shard->stats.dropped_memory);
         tell(session, "memory_limit");
         note_outcome(shard, OUTCOME_REFUSED);
         return false;
@@ -484,7 +491,7 @@ hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *
     if (client_rates_may_send(session->client))
         return false;
     if (!shard->config->queue_qos0_messages) {
-        stat_add(&shard->stats.dropped_rate, 1);
+        count_dropped(session, &shard->stats.dropped_rate);
         tell(session, "max_messages_out_rate or max_bytes_out_rate");
     } else if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
         enqueue(session, pub, spec);
@@ -521,12 +528,12 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     uint64_t max = shard->config->output_bytes_max;
     if (unlikely(max && outq_bytes(&client->out) + pub->payload.len > max &&
                  outq_bytes(&client->out) > 0)) {
-        stat_add(&shard->stats.dropped_slow_consumer, 1);
+        count_dropped(session, &shard->stats.dropped_slow_consumer);
         tell(session, "max_output_bytes");
         return;
     }
     if (unlikely(shard->level >= GOVERNOR_TRIM && client->blocked)) {
-        stat_add(&shard->stats.dropped_memory, 1);
+        count_dropped(session, &shard->stats.dropped_memory);
         tell(session, "memory_limit");
         return;
     }

@@ -22,6 +22,7 @@
 #include "core/subs.h"
 #include "core/sys.h"
 #include "core/timers.h"
+#include "core/trace.h"
 
 #define MATCH_CACHE_TOPICS 65536u
 // Records taken from one mailbox in a tick: bounds the tick, and what one tick can make to be sent.
@@ -44,6 +45,7 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     shard->index = index;
     shard->now_ms = now_ms;
     shard->config = atomic_load(&broker->config);
+    shard->verbatim_below = SHARD_VERBATIM_BELOW;
     shard->review_at = UINT32_MAX; // no rules, no sessions
     shard->log = broker->log;
     shard->rcu = rcu_register(broker->rcu);
@@ -267,6 +269,8 @@ shard_timers(struct shard *shard)
     struct timer *timer;
     review_continue(shard);
     control_continue(shard);
+    if (unlikely(shard->watching != NULL))
+        trace_continue(shard);
     client_answers(shard);
     drain_pages(shard);
     release_parked(shard);
@@ -401,6 +405,7 @@ shard_free(struct shard *shard)
     if (!shard)
         return;
     registry_each(shard->registry, session_discard);
+    trace_shard_free(shard);
     session_loads_free(shard);
     tickets_free(shard->tickets);
     sys_free(shard->sys);

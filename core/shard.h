@@ -30,6 +30,7 @@ struct registry;
 struct route_scratch;
 struct subs;
 struct sys;
+struct watching;
 
 // Types of mailbox records. The transport uses those from RECORD_IO on for itself.
 enum record_type {
@@ -41,6 +42,9 @@ enum record_type {
     RECORD_HANDOVER = 64,   // RECORD_IO: an accepted connection on its way to its home shard
 };
 #define RECORD_IO 64
+
+// Publications with shorter payloads go on as they came where they can.
+#define SHARD_VERBATIM_BELOW (OUTQ_COPY_MAX + 1u)
 
 struct shard {
     struct broker *broker;
@@ -87,9 +91,11 @@ struct shard {
     uint64_t hold_ms;       // when a held acknowledgement is due; UINT64_MAX = none
     bool news;              // what is parked may be due
     struct delivery_totals totals;
-    uint64_t in_bytes;         // incomplete packets, packets held back, questions about clients
-    enum governor_level level; // of this tick: what gives way to save memory
+    uint64_t in_bytes; // incomplete packets, packets held back, questions about clients, traces
+    enum governor_level level;              // of this tick: what gives way to save memory
     char reference[NODE_REFERENCE_MAX + 1]; // where the client goes that fails now
+    uint32_t verbatim_below;                // SHARD_VERBATIM_BELOW; 0 while topics are watched
+    struct watching *watching;              // trace.h; NULL = nobody watches
 };
 
 // Returns new; call on the worker's thread (registers with RCU). The shard must not be used

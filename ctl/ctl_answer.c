@@ -147,8 +147,21 @@ ctl_put_rebalance(json_t *answer, const struct broker *broker)
     put(answer, "rebalance", rebalance);
 }
 
+static json_t *
+listeners_of(const struct listen_set *listeners)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < listen_count(listeners); i++) {
+        json_t *object = json_object();
+        put_text(object, "listener", listen_text(listeners, i));
+        put_number(object, "connections", listen_connections(listeners, i));
+        (void)json_array_append_new(list, object);
+    }
+    return list;
+}
+
 json_t *
-ctl_status(const struct broker *broker, uint64_t now_ms)
+ctl_status(const struct broker *broker, const struct listen_set *listeners, uint64_t now_ms)
 {
     struct figures figures;
     figures_gather(broker, now_ms, &figures);
@@ -163,6 +176,8 @@ ctl_status(const struct broker *broker, uint64_t now_ms)
     put(answer, "cluster", json_boolean(broker->cluster != NULL));
     ctl_put_drain(answer, broker, now_ms);
     ctl_put_rebalance(answer, broker);
+    put(answer, "listeners", listeners_of(listeners));
+    put_number(answer, "memory_limit", figures.memory_limit);
     put(answer, "figures", figures_of(&figures));
     return answer;
 }
@@ -323,6 +338,10 @@ client_of(const struct control_row *row, const struct listen_set *listeners,
     }
     put_number(client, "inflight", row->inflight);
     put_number(client, "queued", row->queued);
+    put_known(client, "oldest_ms", row->oldest_ms > 0,
+              now->mono_ms > row->oldest_ms ? now->mono_ms - row->oldest_ms : 0);
+    put_number(client, "output_bytes", row->output_bytes);
+    put_number(client, "dropped", row->dropped);
     put_number(client, "messages_in", row->messages_in);
     put_number(client, "messages_out", row->messages_out);
     put_number(client, "subscriptions", row->sub_count);

@@ -28,11 +28,12 @@ json_t *ctl_bad(const char *error, const char *format, ...) PRINTF_LIKE(2);
 
 // A text that a client chose. What is not UTF-8 of it is replaced by question marks.
 json_t *ctl_text(struct slice text);
-json_t *ctl_status(const struct broker *broker, uint64_t now_ms);
 void ctl_put_number(json_t *answer, const char *name, uint64_t number);
 // How far these are, as "drain" and "rebalance".
 void ctl_put_drain(json_t *answer, const struct broker *broker, uint64_t now_ms);
 void ctl_put_rebalance(json_t *answer, const struct broker *broker);
+json_t *ctl_status(const struct broker *broker, const struct listen_set *listeners,
+                   uint64_t now_ms);
 json_t *ctl_cluster(const struct broker *broker);
 json_t *ctl_clients(const struct control_rows *rows, const struct listen_set *listeners,
                     const struct ctl_times *now);
@@ -48,5 +49,8 @@ json_t *ctl_config(const struct config *config); // {"file": ..., "keys": [...]}
 void ctl_put_explanation(json_t *answer, const struct control_rows *rows,
                          const struct listen_set *listeners, const struct ctl_times *now);
 json_t *ctl_matches(const struct control_rows *rows);
+// Of a trace (ctl_watch.c): its records; and the topics that were counted, for so many seconds.
+json_t *ctl_records(const struct control_rows *rows, const struct ctl_times *now);
+json_t *ctl_topics(const struct control_rows *rows, bool by_bytes);
 
 #endif

@@ -23,7 +23,10 @@ enum option {
     OPTION_WAIT,
     OPTION_UNDO,
     OPTION_RATE,
-    OPTION_DRY_RUN
+    OPTION_DRY_RUN,
+    OPTION_COUNT,
+    OPTION_BY,
+    OPTION_LEVELS
 };
 #define HAS(o) (1u << OPTION_##o)
 #define ALWAYS (HAS(SOCKET) | HAS(JSON) | HAS(HELP) | HAS(VERSION))
@@ -31,19 +34,23 @@ enum option {
 static const struct {
     const char *name, *value; // value NULL: it has none
 } options[] = {
-    [OPTION_SOCKET] = {"--socket", "PATH"}, [OPTION_JSON] = {"--json", NULL},
-    [OPTION_HELP] = {"--help", NULL},       [OPTION_VERSION] = {"--version", NULL},
-    [OPTION_FILTER] = {"--filter", "TEXT"}, [OPTION_LIMIT] = {"--limit", "N"},
-    [OPTION_CLIENT] = {"--client", "ID"},   [OPTION_ALL] = {"--all", NULL},
-    [OPTION_FORCE] = {"--force", NULL},     [OPTION_SORT] = {"--sort", "KEY"},
-    [OPTION_USER] = {"--user", "NAME"},     [OPTION_ADDRESS] = {"--address", "ADDRESS"},
-    [OPTION_FOR] = {"--for", "TIME"},       [OPTION_QOS] = {"--qos", "N"},
-    [OPTION_WAIT] = {"--wait", NULL},       [OPTION_UNDO] = {"--undo", NULL},
-    [OPTION_RATE] = {"--rate", "N"},        [OPTION_DRY_RUN] = {"--dry-run", NULL},
+    [OPTION_SOCKET] = {"--socket", "PATH"},     [OPTION_JSON] = {"--json", NULL},
+    [OPTION_HELP] = {"--help", NULL},           [OPTION_VERSION] = {"--version", NULL},
+    [OPTION_FILTER] = {"--filter", "TEXT"},     [OPTION_LIMIT] = {"--limit", "N"},
+    [OPTION_CLIENT] = {"--client", "ID"},       [OPTION_ALL] = {"--all", NULL},
+    [OPTION_FORCE] = {"--force", NULL},         [OPTION_SORT] = {"--sort", "KEY"},
+    [OPTION_USER] = {"--user", "NAME"},         [OPTION_ADDRESS] = {"--address", "ADDRESS"},
+    [OPTION_FOR] = {"--for", "TIME"},           [OPTION_QOS] = {"--qos", "N"},
+    [OPTION_COUNT] = {"--count", "N"},          [OPTION_BY] = {"--by", "KEY"},
+    [OPTION_LEVELS] = {"--prefix-levels", "N"}, [OPTION_WAIT] = {"--wait", NULL},
+    [OPTION_UNDO] = {"--undo", NULL},           [OPTION_RATE] = {"--rate", "N"},
+    [OPTION_DRY_RUN] = {"--dry-run", NULL},
 };
 
 enum operand { OPERAND_NONE, OPERAND_MAY, OPERAND_MUST, OPERAND_TWO };
-#define SUBJECT (HAS(CLIENT) | HAS(USER) | HAS(ADDRESS)) // of a ban
+#define LEVELS_MAX 200u                                     // of a topic
+#define WATCH_S    3600u                                    // what the broker grants
+#define SUBJECT    (HAS(CLIENT) | HAS(USER) | HAS(ADDRESS)) // of a ban
 
 static const struct command {
     const char *name, *second; // second NULL: the name is one word
@@ -52,11 +59,15 @@ static const struct command {
     const char *help;
 } commands[] = {
     [CTL_DO_STATUS] =
-        {"status", NULL, ALWAYS, OPERAND_NONE,
-         "ternmqctl status\n\n"
-         "Version, time since the start, workers, how the kernel is asked for input and output,\n"
-         "and all figures that are not 0, by their names in $SYS/broker/. With --json, all of "
-         "them.\n"},
+        {"status", NULL, ALWAYS | HAS(ALL), OPERAND_NONE,
+         "ternmqctl status [--all]\n\n"
+         "Version, time since the start, listeners, clients, messages a second (of the second "
+         "that\n"
+         "the command takes), queues, memory and what gives way for it (0: nothing), store, "
+         "cluster,\n"
+         "and what was dropped and refused since the start.\n\n"
+         "  --all  then all figures that are not 0, by their names in $SYS/broker/\n\n"
+         "With --json, at once, all figures.\n"},
     [CTL_DO_CLUSTER] =
         {"cluster", NULL, ALWAYS, OPERAND_NONE,
          "ternmqctl cluster\n\n"
@@ -88,9 +99,10 @@ static const struct command {
          "ternmqctl clients [--filter TEXT] [--sort KEY] [--limit N] [--all]\n\n"
          "The clients that are connected.\n\n"
          "  --filter TEXT  those with TEXT in their identifier, user name or address\n"
-         "  --sort KEY     by id; by connected, the longest first; by queue, inflight, subs, in "
-         "or\n"
-         "                 out, the largest first. in and out: messages of the session.\n"
+         "  --sort KEY     by id; by connected, the longest first; by queue, inflight, subs, in,\n"
+         "                 out, oldest, output or dropped, the largest first. in and out: "
+         "messages\n"
+         "                 of the session; the last three: see slow.\n"
          "                 Default: in no order, as they are found\n"
          "  --limit N      no more than N: with --sort the first N of all\n"
          "  --all          sessions without a connection, too\n\n"
@@ -244,11 +256,74 @@ static const struct command {
          "Only clients whose session ends with their connection: the others would come back here,\n"
          "by a longer way. Wills go out as of any connection that ends.\n"
          "Exit code 1: there is no cluster, no other node, or one is under way.\n"},
+    [CTL_DO_TRACE_CLIENT] =
+        {"trace", "client", ALWAYS | HAS(COUNT) | HAS(FOR), OPERAND_MUST,
+         "ternmqctl trace client [--count N] [--for TIME] ID\n\n"
+         "The client's packets as they come and go, one a line, until Ctrl-C: time, -> from the\n"
+         "client or <- to it, type, packet identifier, QoS, flags, topic, size of the payload, "
+         "alias,\n"
+         "reason code, properties; and -- where something else became of it. It may be "
+         "connected or\n"
+         "come later: its CONNECT, though it is refused, is traced, too. Where its session is at\n"
+         "another node of a cluster, trace it at that node: client ID says which one it is.\n\n"
+         "Never shown: payloads, passwords, Authentication Data; of Correlation Data the size, of\n"
+         "User Properties the number. Texts are cut at 1024 bytes, those of properties at 256.\n\n"
+         "  --count N   ends after N lines\n"
+         "  --for TIME  ends after a number and s, m or h; default, and most: 1h\n\n"
+         "With --json one object a line. The time is that of the worker's round, packets of one\n"
+         "round have the same. Four traces may be under way at once. A worker keeps 256 KiB that\n"
+         "were not fetched yet; what comes beyond is counted: \"N records were not kept\".\n"},
+    [CTL_DO_TRACE_TOPIC] =
+        {"trace", "topic", ALWAYS | HAS(COUNT) | HAS(FOR), OPERAND_MUST,
+         "ternmqctl trace topic [--count N] [--for TIME] FILTER\n\n"
+         "Each PUBLISH to a topic that matches, with who publishes it (->), and each to a "
+         "client\n"
+         "that gets it (<-), until Ctrl-C; otherwise as trace client. A client that is away gets "
+         "its\n"
+         "messages later, and then there is a line. What another node publishes or gets is its "
+         "line;\n"
+         "who gets it there is seen there. Refused messages are not shown.\n\n"
+         "  --count N   ends after N lines\n"
+         "  --for TIME  ends after a number and s, m or h; default, and most: 1h\n"},
+    [CTL_DO_TOPICS_TOP] =
+        {"topics", "top", ALWAYS | HAS(BY) | HAS(LIMIT) | HAS(FOR) | HAS(LEVELS), OPERAND_NONE,
+         "ternmqctl topics top [--by KEY] [--limit N] [--for TIME] [--prefix-levels N]\n\n"
+         "The topics to which clients publish most, here, while the command runs; before and "
+         "after\n"
+         "nothing is counted.\n\n"
+         "  --by KEY           messages (default) or bytes, of payloads\n"
+         "  --limit N          no more than N; default: 20\n"
+         "  --for TIME         counts for so long: a number and s, m or h, up to 1h; default: 5s\n"
+         "  --prefix-levels N  counts topics with the same first N levels as one\n\n"
+         "Each worker has 512 counters (space-saving). By the key, a topic has at most OVER/S "
+         "less\n"
+         "than is shown, and never more. OVER/S is at most a 512th of all that the workers were\n"
+         "sent in a second, and every topic with more than that of its worker's is found. The "
+         "other\n"
+         "column counts from when the topic got its counter, and may be too small. Topics are "
+         "told\n"
+         "apart by their first 512 bytes.\n"},
+    [CTL_DO_SLOW] =
+        {"slow", NULL, ALWAYS | HAS(FILTER) | HAS(LIMIT) | HAS(ALL), OPERAND_NONE,
+         "ternmqctl slow [--filter TEXT] [--limit N] [--all]\n\n"
+         "The connected clients for which something waits, the slowest first.\n\n"
+         "  OLDEST-MS  since the oldest message that it has not acknowledged, or was not sent, "
+         "came\n"
+         "             to the broker. A dash: not known: QoS 0, retained, or on the disk alone\n"
+         "  IN-FLIGHT  messages that it was sent and has not acknowledged\n"
+         "  QUEUED     that were not sent yet\n"
+         "  OUTPUT     bytes that its connection has not taken\n"
+         "  DROPPED    messages that it did not get: its queue was full, it reads too slowly, "
+         "its\n"
+         "             rate, or memory_limit; since its session has been in memory\n\n"
+         "  --filter TEXT  those with TEXT in their identifier, user name or address\n"
+         "  --limit N      no more than N\n"
+         "  --all          sessions without a connection, too\n"},
     [CTL_DO_HELP] =
         {"help", NULL, ALWAYS, OPERAND_MAY,
          "ternmqctl asks and steers a running ternmq, by its control_socket.\n\n"
          "  ternmqctl [--socket PATH] [--json] COMMAND\n\n"
-         "  status                       version, uptime, workers, figures\n"
+         "  status [--all]               the broker on one screen; all figures\n"
          "  cluster                      the nodes, and the links to them\n"
          "  clients [--filter TEXT] [--sort KEY] [--limit N] [--all]\n"
          "  client ID                    all of one client, and its subscriptions\n"
@@ -268,6 +343,10 @@ static const struct command {
          "  drain [--for TIME] [--wait]  sends all clients elsewhere, and lets none in; --undo\n"
          "  rebalance [--dry-run] [--rate N] [--all]\n"
          "                               sends away clients that others have not; --undo\n\n"
+         "  trace client [--count N] [--for TIME] ID\n"
+         "  trace topic [--count N] [--for TIME] FILTER\n"
+         "  topics top [--by KEY] [--limit N] [--for TIME] [--prefix-levels N]\n"
+         "  slow [--filter TEXT] [--limit N] [--all]\n\n"
          "  --socket PATH  the broker's control_socket; else $TERNMQ_CONTROL_SOCKET, else\n"
          "                 " CTL_SOCKET_DEFAULT "\n"
          "  --json         one JSON object instead of text\n"
@@ -355,13 +434,24 @@ take_checked(struct reading *reading, enum option option, const char *value)
     case OPTION_RATE:
         return (take_number(value, &to->rate) && to->rate <= CTL_RATE_MAX) ||
                complain(reading, value, "--rate is a number from 1 to 10000");
+    case OPTION_COUNT:
+        return take_number(value, &to->count) ||
+               complain(reading, value, "--count is a number from 1 on");
+    case OPTION_LEVELS:
+        return (take_number(value, &to->levels) && to->levels <= LEVELS_MAX) ||
+               complain(reading, value, "--prefix-levels is a number from 1 to 200");
+    case OPTION_BY:
+        to->by_bytes = strcmp(value, "bytes") == 0;
+        return to->by_bytes || strcmp(value, "messages") == 0 ||
+               complain(reading, value, "--by is messages or bytes");
     case OPTION_QOS:
         return take_qos(value, &to->qos) || complain(reading, value, "--qos is 0, 1 or 2");
     default:
         must(option == OPTION_SORT);
         return ctl_order_read(value, &to->order) ||
                complain(reading, value,
-                        "--sort is id, connected, queue, inflight, subs, in or out");
+                        "--sort is id, connected, queue, inflight, subs, in, out, oldest, output "
+                        "or dropped");
     }
 }
 
@@ -390,6 +480,9 @@ take_value(struct reading *reading, enum option option, const char *value)
     case OPTION_QOS:
     case OPTION_RATE:
     case OPTION_SORT:
+    case OPTION_COUNT:
+    case OPTION_BY:
+    case OPTION_LEVELS:
         return take_checked(reading, option, value);
     default:
         to->json |= option == OPTION_JSON;
@@ -542,6 +635,12 @@ take_command(struct reading *reading)
     must(to->command < ARRAY_LEN(commands));
     if (to->undo && reading->given & ~(ALWAYS | HAS(UNDO)))
         return complain(reading, "--undo", "stands alone");
+    if (to->command == CTL_DO_SLOW)
+        to->order = CTL_ORDER_OLDEST;
+    bool watches = to->command == CTL_DO_TRACE_CLIENT || to->command == CTL_DO_TRACE_TOPIC ||
+                   to->command == CTL_DO_TOPICS_TOP;
+    if (watches && to->for_s > WATCH_S)
+        return complain(reading, "--for", "is 1h at most with this command");
     return check_options(reading, command);
 }
 
@@ -553,7 +652,8 @@ ctl_options_read(int argc, char *const *argv, const char *env, struct ctl_option
     *ret = (struct ctl_options){.command = CTL_DO_HELP,
                                 .topic = CTL_DO_HELP,
                                 .socket = env && env[0] != '\0' ? env : CTL_SOCKET_DEFAULT,
-                                .limit = UINT64_MAX};
+                                .limit = UINT64_MAX,
+                                .count = UINT64_MAX};
     ret_complaint[0] = '\0';
     if (!take_words(&reading, argc, argv))
         return false;

@@ -31,6 +31,10 @@ enum ctl_command {
     CTL_DO_EXPLAIN_SUB,
     CTL_DO_DRAIN,
     CTL_DO_REBALANCE,
+    CTL_DO_TRACE_CLIENT,
+    CTL_DO_TRACE_TOPIC,
+    CTL_DO_TOPICS_TOP,
+    CTL_DO_SLOW,
     CTL_DO_HELP,
     CTL_DO_VERSION,
 };
@@ -48,9 +52,11 @@ struct ctl_options {
     uint64_t limit;                         // --limit; UINT64_MAX = none
     uint64_t for_s;                         // --for; 0 = none
     uint64_t rate;                          // --rate; 0 = none
+    uint64_t count;                         // --count; UINT64_MAX = no end
+    uint64_t levels;                        // --prefix-levels; 0 = all
     uint32_t qos;                           // --qos
     enum ctl_order order;                   // --sort
-    bool json, all, force, wait, undo, dry_run;
+    bool json, all, force, by_bytes, wait, undo, dry_run;
 };
 
 #define CTL_COMPLAINT_MAX 256u

@@ -11,6 +11,7 @@
 #include "core/base/rcu.h"
 
 #include "core/retained.h"
+#include "core/trace.h"
 #include "ctl/ctl_answer.h"
 #include "ctl/ctl_request.h"
 #include "ctl/ctl_server.h"
@@ -41,6 +42,9 @@ struct ctl_conn {
     struct ctl_request request; // WAITING
     struct retained_walk *walk; // of its last request, to be gone on with; NULL = none
     uint64_t walk_number;       // by which it is asked for
+    struct trace *trace;        // that it has begun; NULL = none
+    uint64_t trace_number;      // by which it is asked for
+    bool trace_over;            // when all shards were asked, nothing follows
 };
 
 enum ctl_errand_state { CTL_ERRAND_NONE, CTL_ERRAND_ASKED, CTL_ERRAND_DONE };
@@ -57,7 +61,7 @@ struct ctl_server {
     struct rcu_reader *rcu;
 
     struct ctl_conn conns[CTL_CONNECTIONS_MAX];
-    uint64_t turns, walks;
+    uint64_t turns, walks, traces;
     uint64_t accept_ms; // not before: there was no descriptor
 
     // The question that is with a shard, and whose it is. NULL: none.
@@ -82,6 +86,15 @@ struct ctl_server {
 void ctl_conn_answer(struct ctl_conn *conn, json_t *answer);
 // Nothing is under way for it.
 void ctl_conn_free(struct ctl_server *server, struct ctl_conn *conn);
+
+// ---- ctl_watch.c: traces
+
+// What of a trace goes to the connection: its request is checked, and it has a trace for it. False:
+// it is answered.
+bool ctl_watch_begin(struct ctl_server *server, struct ctl_conn *conn);
+// A page of it, and whether there is another one.
+json_t *ctl_watch_page(struct ctl_server *server, struct ctl_conn *conn);
+void ctl_watch_end(struct ctl_conn *conn);
 
 // ---- ctl_steer.c: what this thread does by itself
 

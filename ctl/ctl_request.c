@@ -30,7 +30,10 @@ enum field {
     FIELD_QOS,
     FIELD_RATE,
     FIELD_ALL,
-    FIELD_DRY_RUN
+    FIELD_DRY_RUN,
+    FIELD_WAITING,
+    FIELD_BY,
+    FIELD_LEVELS
 };
 #define HAS(f) (1u << FIELD_##f)
 
@@ -40,7 +43,7 @@ static const struct op {
 } ops[CTL_OPS] = {
     [CTL_STATUS] = {"status", 0, 0},
     [CTL_CLUSTER] = {"cluster", 0, 0},
-    [CTL_CLIENTS] = {"clients", HAS(TEXT) | HAS(LIMIT) | HAS(CURSOR) | HAS(AWAY), 0},
+    [CTL_CLIENTS] = {"clients", HAS(TEXT) | HAS(LIMIT) | HAS(CURSOR) | HAS(AWAY) | HAS(WAITING), 0},
     [CTL_CLIENT] = {"client", HAS(ID), HAS(ID)},
     [CTL_KICK] = {"kick", HAS(ID), HAS(ID)},
     [CTL_SUBSCRIPTIONS] = {"subscriptions", HAS(ID) | HAS(FILTER) | HAS(LIMIT) | HAS(CURSOR), 0},
@@ -62,6 +65,8 @@ static const struct op {
     [CTL_DRAIN_UNDO] = {"drain_undo", 0, 0},
     [CTL_REBALANCE] = {"rebalance", HAS(RATE) | HAS(ALL) | HAS(DRY_RUN), 0},
     [CTL_REBALANCE_STOP] = {"rebalance_stop", 0, 0},
+    [CTL_TRACE] = {"trace", HAS(ID) | HAS(FILTER) | HAS(FOR) | HAS(LIMIT) | HAS(CURSOR), 0},
+    [CTL_TOPICS] = {"topics", HAS(BY) | HAS(LEVELS) | HAS(FOR) | HAS(LIMIT) | HAS(CURSOR), 0},
 };
 
 static bool take_text(const json_t *value, struct slice *ret);
@@ -82,6 +87,9 @@ static bool take_qos(const json_t *value, struct ctl_request *ret);
 static bool take_rate(const json_t *value, struct ctl_request *ret);
 static bool take_all(const json_t *value, struct ctl_request *ret);
 static bool take_dry_run(const json_t *value, struct ctl_request *ret);
+static bool take_waiting(const json_t *value, struct ctl_request *ret);
+static bool take_by(const json_t *value, struct ctl_request *ret);
+static bool take_levels(const json_t *value, struct ctl_request *ret);
 
 static const struct {
     const char *name, *what;
@@ -104,6 +112,9 @@ static const struct {
     [FIELD_RATE] = {"rate", "a number from 1 to 10000", take_rate},
     [FIELD_ALL] = {"all", "true or false", take_all},
     [FIELD_DRY_RUN] = {"dry_run", "true or false", take_dry_run},
+    [FIELD_WAITING] = {"waiting", "true or false", take_waiting},
+    [FIELD_BY] = {"by", "messages or bytes", take_by},
+    [FIELD_LEVELS] = {"levels", "a number of topic levels, from 1 to 200", take_levels},
 };
 
 const char *
@@ -241,6 +252,29 @@ take_action(const json_t *value, struct ctl_request *ret)
         return false;
     ret->publish = slice_equal(word, slice_str("pub"));
     return ret->publish || slice_equal(word, slice_str("sub"));
+}
+
+static bool
+take_waiting(const json_t *value, struct ctl_request *ret)
+{
+    ret->waiting = json_is_true(value);
+    return json_is_boolean(value);
+}
+
+static bool
+take_by(const json_t *value, struct ctl_request *ret)
+{
+    struct slice word;
+    if (!take_text(value, &word))
+        return false;
+    ret->by_bytes = slice_equal(word, slice_str("bytes"));
+    return ret->by_bytes || slice_equal(word, slice_str("messages"));
+}
+
+static bool
+take_levels(const json_t *value, struct ctl_request *ret)
+{
+    return take_number(value, 1, TOPIC_LEVELS_MAX, &ret->levels);
 }
 
 static bool

@@ -21,6 +21,9 @@
 #define CTL_PATH_MAX    4000u
 #define CTL_PROBLEM_MAX 160u
 #define CTL_CURSOR_MAX  64u
+// A trace, and counting topics, end after as many seconds.
+#define CTL_TRACE_S 3600u
+#define CTL_COUNT_S 5u // without "for_s"
 
 enum ctl_op {
     CTL_STATUS,
@@ -45,6 +48,8 @@ enum ctl_op {
     CTL_DRAIN_UNDO,
     CTL_REBALANCE,
     CTL_REBALANCE_STOP,
+    CTL_TRACE,
+    CTL_TOPICS,
     CTL_OPS,
 };
 
@@ -60,8 +65,9 @@ struct ctl_request {
     struct slice id, user, text, filter, path; // data NULL: not there
     uint64_t address;                          // address.h; ADDRESS_NONE: not there
     uint32_t limit, for_s, types, rate;        // for_s, rate 0: not there; types: LOG_T_*
+    uint32_t levels;                           // 0: not there
     uint8_t qos;
-    bool away, force, publish, all, dry_run, has_types, has_cursor;
+    bool away, force, publish, all, dry_run, has_types, has_cursor, waiting, by_bytes;
     struct ctl_cursor cursor;
 };
 

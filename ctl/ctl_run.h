@@ -74,4 +74,13 @@ void match_row(struct ctl_table *table, const json_t *row);
 // What decides; with json up to the beginning of the list that follows. False: it is not allowed.
 bool say_explanation(const json_t *answer, bool json);
 
+// ---- ctl_status.c
+
+int show_status(struct run *run);
+
+// ---- ctl_follow.c
+
+int follow_packets(struct run *run);
+int show_busiest(struct run *run);
+
 #endif

@@ -52,6 +52,7 @@ ctl_conn_free(struct ctl_server *server, struct ctl_conn *conn)
     must(conn->state != CTL_FREE && conn != server->asker && conn != server->copier &&
          conn != server->errand_of);
     ctl_work_forget(server, conn);
+    ctl_watch_end(conn);
     if (conn->fd >= 0)
         (void)close(conn->fd);
     drop_answer(conn);

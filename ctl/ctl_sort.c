@@ -15,13 +15,17 @@ static const char *const keys[CTL_ORDERS] = {
     [CTL_ORDER_SUBS] = "subscriptions",
     [CTL_ORDER_IN] = "messages_in",
     [CTL_ORDER_OUT] = "messages_out",
+    [CTL_ORDER_OLDEST] = "oldest_ms",
+    [CTL_ORDER_OUTPUT] = "output_bytes",
+    [CTL_ORDER_DROPPED] = "dropped",
 };
 
 const char *const ctl_order_names[CTL_ORDERS] = {
-    [CTL_ORDER_ID] = "id",       [CTL_ORDER_CONNECTED] = "connected",
-    [CTL_ORDER_QUEUE] = "queue", [CTL_ORDER_INFLIGHT] = "inflight",
-    [CTL_ORDER_SUBS] = "subs",   [CTL_ORDER_IN] = "in",
-    [CTL_ORDER_OUT] = "out",
+    [CTL_ORDER_ID] = "id",         [CTL_ORDER_CONNECTED] = "connected",
+    [CTL_ORDER_QUEUE] = "queue",   [CTL_ORDER_INFLIGHT] = "inflight",
+    [CTL_ORDER_SUBS] = "subs",     [CTL_ORDER_IN] = "in",
+    [CTL_ORDER_OUT] = "out",       [CTL_ORDER_OLDEST] = "oldest",
+    [CTL_ORDER_OUTPUT] = "output", [CTL_ORDER_DROPPED] = "dropped",
 };
 
 bool
@@ -68,6 +72,10 @@ compare(const void *a, const void *b, void *arg)
     if (!x_value || !y_value) // without a connection
         return x_value ? -1 : y_value ? 1 : compare_ids(x, y);
     json_int_t i = json_integer_value(x_value), j = json_integer_value(y_value);
+    if (i == j && *order == CTL_ORDER_OLDEST) {
+        i = json_integer_value(json_object_get(x, "output_bytes"));
+        j = json_integer_value(json_object_get(y, "output_bytes"));
+    }
     if (i == j)
         return compare_ids(x, y);
     return (i < j) == (*order == CTL_ORDER_CONNECTED) ? -1 : 1;

@@ -21,6 +21,9 @@ enum ctl_order {
     CTL_ORDER_SUBS,
     CTL_ORDER_IN,
     CTL_ORDER_OUT,
+    CTL_ORDER_OLDEST, // what is not known last; then by output_bytes
+    CTL_ORDER_OUTPUT,
+    CTL_ORDER_DROPPED,
     CTL_ORDERS,
 };
 

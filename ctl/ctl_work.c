@@ -179,6 +179,7 @@ begin_question(struct ctl_server *server, enum control_kind kind, const struct c
     server->question = (struct control_question){
         .kind = kind,
         .away = request->away,
+        .waiting = request->waiting,
         .id = request->id,
         .text = request->text,
         .filter = request->filter,
@@ -191,6 +192,12 @@ begin_question(struct ctl_server *server, enum control_kind kind, const struct c
         server->question.text = request->id;
         server->question.id = slice_of(NULL, 0);
     }
+    if (kind == CONTROL_TRACE) { // a client's packets are on the shard of its session
+        const struct trace_options *options = trace_options(conn->trace);
+        server->question.trace = conn->trace;
+        server->question.last = conn->trace_over;
+        server->question.id = options->kind == TRACE_CLIENT ? options->text : slice_of(NULL, 0);
+    }
     const struct slice id = server->question.id;
     server->shard = id.data ? broker_home(server->parts.broker, id) : request->cursor.shard;
 }
@@ -202,7 +209,8 @@ ask_of_sessions(struct ctl_server *server, struct ctl_conn *conn)
         [CTL_CLIENTS] = CONTROL_CLIENTS, [CTL_CLIENT] = CONTROL_CLIENT,
         [CTL_KICK] = CONTROL_KICK,       [CTL_SUBSCRIPTIONS] = CONTROL_SUBSCRIPTIONS,
         [CTL_CLUSTER] = CONTROL_NODES,   [CTL_EXPLAIN] = CONTROL_EXPLAIN_SUB,
-        [CTL_MATCHES] = CONTROL_MATCHES,
+        [CTL_MATCHES] = CONTROL_MATCHES, [CTL_TRACE] = CONTROL_TRACE,
+        [CTL_TOPICS] = CONTROL_TRACE,
     };
     enum control_kind kind = kinds[conn->request.op];
     if (conn->request.publish)
@@ -274,10 +282,12 @@ explanation(const struct ctl_server *server, const struct ctl_conn *conn)
 }
 
 static json_t *
-page_of(const struct ctl_server *server, const struct ctl_conn *conn)
+page_of(struct ctl_server *server, struct ctl_conn *conn)
 {
     const struct control_question *question = &server->question;
     const struct ctl_times times = now();
+    if (question->kind == CONTROL_TRACE)
+        return ctl_watch_page(server, conn);
     json_t *answer = ctl_good();
     if (conn->request.op == CTL_CLIENTS)
         (void)json_object_set_new(answer, "clients",
@@ -293,7 +303,7 @@ page_of(const struct ctl_server *server, const struct ctl_conn *conn)
 }
 
 static json_t *
-answer_of(struct ctl_server *server, const struct ctl_conn *conn)
+answer_of(struct ctl_server *server, struct ctl_conn *conn)
 {
     switch (conn->request.op) {
     case CTL_CLIENT:
@@ -316,8 +326,8 @@ move_on(struct ctl_server *server, const struct ctl_conn *conn)
 {
     struct control_question *question = &server->question;
     const enum ctl_op op = conn->request.op;
-    bool walks =
-        op == CTL_CLIENTS || op == CTL_SUBSCRIPTIONS || op == CTL_CLUSTER || op == CTL_MATCHES;
+    bool walks = op == CTL_CLIENTS || op == CTL_SUBSCRIPTIONS || op == CTL_CLUSTER ||
+                 op == CTL_MATCHES || op == CTL_TRACE || op == CTL_TOPICS;
     if (!walks || conn->fd < 0)
         return true;
     if (question->place.bucket >= REGISTRY_END) {
@@ -428,7 +438,8 @@ take_errand(struct ctl_server *server)
 static void
 tell_status(struct ctl_server *server, struct ctl_conn *conn)
 {
-    ctl_conn_answer(conn, ctl_status(server->parts.broker, clock_mono_ms()));
+    const struct ctl_parts *parts = &server->parts;
+    ctl_conn_answer(conn, ctl_status(parts->broker, parts->listeners, clock_mono_ms()));
 }
 
 // All shards look at what they know of other nodes first.
@@ -450,6 +461,14 @@ ask_of_topic(struct ctl_server *server, struct ctl_conn *conn)
     if (message && topic_name_check(request->filter) != OK)
         ctl_conn_answer(conn, ctl_bad("bad_request", "that is no topic of a message"));
     else
+        ask_of_sessions(server, conn);
+}
+
+// The connection's trace begins, or what it has is asked for.
+static void
+ask_of_trace(struct ctl_server *server, struct ctl_conn *conn)
+{
+    if (ctl_watch_begin(server, conn))
         ask_of_sessions(server, conn);
 }
 
@@ -475,6 +494,8 @@ static const struct work {
     [CTL_CONFIG_CHECK] = {begin_errand, false},
     [CTL_EXPLAIN] = {ask_of_topic, true},
     [CTL_MATCHES] = {ask_of_topic, true},
+    [CTL_TRACE] = {ask_of_trace, true},
+    [CTL_TOPICS] = {ask_of_trace, true},
     [CTL_DRAIN] = {ctl_away_drain, false},
     [CTL_DRAIN_UNDO] = {ctl_away_undo, false},
     [CTL_REBALANCE] = {ctl_away_rebalance, false},

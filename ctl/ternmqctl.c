@@ -36,6 +36,18 @@ client_row(struct ctl_table *table, const json_t *row)
 }
 
 static void
+slow_row(struct ctl_table *table, const json_t *row)
+{
+    text_cell(table, row, "id");
+    text_cell(table, row, "address");
+    number_cell(table, row, "oldest_ms");
+    number_cell(table, row, "inflight");
+    number_cell(table, row, "queued");
+    number_cell(table, row, "output_bytes");
+    number_cell(table, row, "dropped");
+}
+
+static void
 subscription_row(struct ctl_table *table, const json_t *row)
 {
     char options[64];
@@ -63,6 +75,8 @@ retained_row(struct ctl_table *table, const json_t *row)
 static const char *const client_heads[] = {"CLIENT",  "USER",  "ADDRESS",    "LISTENER",
                                            "VERSION", "SINCE", "KEEP-ALIVE", "IN-FLIGHT",
                                            "QUEUED",  "SUBS",  "IN",         "OUT"};
+static const char *const slow_heads[] = {"CLIENT", "ADDRESS", "OLDEST-MS", "IN-FLIGHT",
+                                         "QUEUED", "OUTPUT",  "DROPPED"};
 static const char *const subscription_heads[] = {"CLIENT", "QOS",   "OPTIONS",
                                                  "ID",     "SHARE", "FILTER"};
 static const char *const retained_heads[] = {"BYTES", "QOS", "SINCE", "EXPIRES-IN", "TOPIC"};
@@ -77,6 +91,7 @@ static const struct listing {
     void (*show)(struct ctl_table *table, const json_t *row);
 } listings[] = {
     [CTL_DO_CLIENTS] = {"clients", "clients", client_heads, ARRAY_LEN(client_heads), client_row},
+    [CTL_DO_SLOW] = {"clients", "clients", slow_heads, ARRAY_LEN(slow_heads), slow_row},
     [CTL_DO_SUBSCRIPTIONS] = {"subscriptions", "subscriptions", subscription_heads,
                               ARRAY_LEN(subscription_heads), subscription_row},
     [CTL_DO_RETAINED_LS] = {"retained", "retained", retained_heads, ARRAY_LEN(retained_heads),
@@ -177,6 +192,8 @@ list(struct run *run)
     put_text_in(wanted, "filter", options->operands[0]);
     if (options->all)
         (void)json_object_set_new(wanted, "away", json_true());
+    if (options->command == CTL_DO_SLOW)
+        (void)json_object_set_new(wanted, "waiting", json_true());
     run->table = ctl_table_new(listing->heads, listing->columns);
     run->sorted = options->order != CTL_ORDER_NONE ? &sorted : NULL;
     int code = list_pages(run, listing, wanted);
@@ -188,42 +205,6 @@ list(struct run *run)
 }
 
 // ---- One thing ----------------------------------------------------------------------------------
-
-static int
-show_status(struct run *run)
-{
-    static const char *const heads[] = {"FIGURE", "VALUE"};
-    json_t *answer;
-    int code = ask(run, request_of("status"), ANSWER_MS, &answer);
-    if (code != EXIT_DONE || run->options->json) {
-        if (code == EXIT_DONE)
-            print_json(answer);
-        json_decref(answer);
-        return code;
-    }
-    say_text("version", text_in(answer, "version"));
-    say_number("pid", answer, "pid");
-    say_duration("uptime", number_in(answer, "uptime_s"));
-    say_number("workers", answer, "workers");
-    say_text("io", text_in(answer, "io"));
-    say("persistence", "%s", true_in(answer, "persistence") ? "on" : "off");
-    say("cluster", "%s", true_in(answer, "cluster") ? "yes" : "no");
-    say_away(answer);
-    (void)fputc('\n', stdout);
-    run->table = ctl_table_new(heads, ARRAY_LEN(heads));
-    const char *name;
-    json_t *value;
-    json_object_foreach(json_object_get(answer, "figures"), name, value)
-    {
-        if (json_integer_value(value) == 0)
-            continue;
-        ctl_table_text(run->table, slice_str(name));
-        ctl_table_number(run->table, (uint64_t)json_integer_value(value));
-    }
-    ctl_table_print(run->table, stdout);
-    json_decref(answer);
-    return EXIT_DONE;
-}
 
 static void
 say_will(const json_t *will)
@@ -425,6 +406,10 @@ static int (*const actions[])(struct run *run) = {
     [CTL_DO_EXPLAIN_SUB] = explain,
     [CTL_DO_DRAIN] = drain,
     [CTL_DO_REBALANCE] = rebalance,
+    [CTL_DO_TRACE_CLIENT] = follow_packets,
+    [CTL_DO_TRACE_TOPIC] = follow_packets,
+    [CTL_DO_TOPICS_TOP] = show_busiest,
+    [CTL_DO_SLOW] = list,
 };
 
 // ---- main ---------------------------------------------------------------------------------------

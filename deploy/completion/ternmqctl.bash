@@ -12,19 +12,23 @@ _ternmqctl() {
     COMPREPLY=()
     case $before in
     --socket) _ternmqctl_files -f "$word"; return ;;
-    --sort) mapfile -t COMPREPLY < <(compgen -W 'id connected queue inflight subs in out' -- "$word"); return ;;
+    --sort) mapfile -t COMPREPLY < <(compgen -W 'id connected queue inflight subs in out oldest output dropped' -- "$word"); return ;;
+    --by) mapfile -t COMPREPLY < <(compgen -W 'messages bytes' -- "$word"); return ;;
     --qos) mapfile -t COMPREPLY < <(compgen -W '0 1 2' -- "$word"); return ;;
-    --filter | --limit | --client | --user | --address | --for | --rate) return ;;
+    --filter | --limit | --client | --user | --address | --for | --rate | --count | --prefix-levels) return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --socket | --filter | --limit | --client | --user | --address | --for | --rate | --sort | --qos) ((i++)) ;;
+        --socket | --filter | --limit | --client | --user | --address | --for | --rate | --sort | --qos | --count | --by | \
+            --prefix-levels) ((i++)) ;;
         -*) ;;
         *) if [[ -z $command ]]; then command=${COMP_WORDS[i]}; elif [[ -z $second ]]; then second=${COMP_WORDS[i]}; fi ;;
         esac
     done
     case $command in
-    '') words='status cluster clients client kick subscriptions retained backup reload ban log config explain drain rebalance help --version' ;;
+    '') words='status cluster clients client kick subscriptions retained backup reload ban log config explain drain rebalance trace topics slow help --version' ;;
+    status) words='--all' ;;
+    slow) words='--filter --limit --all' ;;
     clients) words='--filter --sort --limit --all' ;;
     drain) words='--for --wait --undo' ;;
     rebalance) words='--dry-run --rate --all --undo' ;;
@@ -53,6 +57,8 @@ _ternmqctl() {
         if [[ $second == check && $word != -* ]]; then _ternmqctl_files -f "$word"; return; fi
         if [[ -z $second ]]; then words='show check'; fi
         ;;
+    trace) if [[ -z $second ]]; then words='client topic'; else words='--count --for'; fi ;;
+    topics) if [[ -z $second ]]; then words='top'; else words='--by --limit --for --prefix-levels'; fi ;;
     explain)
         case $second in
         '') words='pub sub' ;;

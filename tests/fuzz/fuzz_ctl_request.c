@@ -29,7 +29,11 @@ check_fields(const struct ctl_request *request)
     must(request->op != CTL_EXPLAIN || (request->id.data && request->filter.data));
     must(request->qos <= 2 && (request->types & ~(uint32_t)LOG_T_ALL) == 0);
     must(request->op == CTL_LOG || !request->has_types);
-    must(request->op == CTL_BAN || request->for_s == 0);
+    bool watches = request->op == CTL_TRACE || request->op == CTL_TOPICS;
+    must(request->op == CTL_BAN || watches || request->for_s == 0);
+    must(request->op == CTL_TOPICS || (!request->by_bytes && request->levels == 0));
+    must(request->levels <= TOPIC_LEVELS_MAX);
+    must(request->op == CTL_CLIENTS || !request->waiting);
     must(!request->user.data || request->op == CTL_BAN || request->op == CTL_UNBAN);
     must(request->op == CTL_BACKUP || !request->force);
     must(request->op != CTL_RETAINED_RM || request->filter.data);

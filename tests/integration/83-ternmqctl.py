@@ -18,73 +18,11 @@ import time
 import mqtt
 import scenario as s
 from broker import Broker, binary
+from controlled import CTL, Controlled, ask, lines_of, rows
 from nodes import Nodes
 
-CTL = pathlib.Path(binary()).with_name("ternmqctl")
 SESSIONS = 5000
 EXPIRY = {"session_expiry": 3600}
-
-
-class Controlled(Broker):
-    """A broker with a control socket in its folder, where every user may make files."""
-
-    def __init__(self, config="", **kw):
-        super().__init__(config, **kw)
-        self.dir.chmod(0o777)
-        self.socket = self.dir / "control.sock"
-        self.kept = config
-        self.configure(config)
-
-    def configure(self, config):
-        self.write_config(f"{config}\nworkers 2\ncontrol_socket {self.dir}/control.sock")
-
-    def ctl(self, *args, under=(), timeout=60):
-        return subprocess.run([*under, CTL, "--socket", self.socket, *args], cwd=self.dir, text=True, timeout=timeout,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-
-    def done(self, *args, code=0):
-        """Standard output of one that ends with this code."""
-        got = self.ctl(*args)
-        assert got.returncode == code, (args, got)
-        assert (got.stderr == "") == (code == 0), (args, got)
-        return got.stdout
-
-    def json(self, *args):
-        return json.loads(self.done("--json", *args))
-
-    def talk(self):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.connect(str(self.socket))
-        sock.settimeout(20)
-        return sock
-
-
-def lines_of(sock):
-    """One answer after the other, and None at the end."""
-    buf = b""
-    while True:
-        while b"\n" in buf:
-            line, _, buf = buf.partition(b"\n")
-            yield json.loads(line)
-        try:
-            got = sock.recv(1 << 16)
-        except ConnectionResetError:
-            got = b""
-        if not got:
-            assert buf == b"", f"half a line: {buf[:200]}"
-            yield None
-            return
-        buf += got
-
-
-def ask(sock, **fields):
-    sock.sendall(json.dumps({"v": 1, **fields}).encode() + b"\n")
-    return next(lines_of(sock))
-
-
-def rows(text):
-    """A table's rows, without its heads."""
-    return [re.split(r" {2,}", line) for line in text.splitlines()[1:]]
 
 
 def raise_descriptors():
@@ -106,7 +44,7 @@ def status_and_one_client():
         got = broker.json("status")
         assert got["ok"] and got["workers"] == 2 and got["pid"] == broker.pid and got["figures"]["clients/connected"] == 1
         assert got["version"] in s.run(binary(), "--version")[1] and got["io"] in ("io_uring", "epoll")
-        text = broker.done("status")
+        text = broker.done("status", "--all")
         assert re.search(r"^workers +2$", text, re.M) and re.search(r"^clients/connected +1$", text, re.M), text
         everything = broker.done("client", "one") + json.dumps(broker.json("client", "one")) + broker.done("clients")
         assert "secret" not in everything, everything
@@ -625,7 +563,8 @@ def the_shell_completes_its_words():
         for option in re.findall(r"--[a-z-]+", usage):
             assert option in completed(name, "--"), (usage, option)
     assert completed("cl") == ["cluster", "clients", "client"] and completed("retained", "l") == ["ls"]
-    assert completed("clients", "--sort", "") == ["id", "connected", "queue", "inflight", "subs", "in", "out"]
+    assert completed("clients", "--sort", "") == ["id", "connected", "queue", "inflight", "subs", "in", "out",
+                                                 "oldest", "output", "dropped"]
     assert completed("--socket", "/x", "ban", "a") == ["add"] and completed("clients", "--filter", "") == []
     assert completed("config", "check", str(script)[:-2]) == [str(script)]
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
-COMMAND = re.compile(r"^  (?:(retained|ban|log|config|explain) ([a-z|]+)|([a-z]+))", re.M)
+COMMAND = re.compile(r"^  (?:(retained|ban|log|config|explain|trace|topics) ([a-z|]+)|([a-z]+))", re.M)
 
 
 def printed(build, program, *args):

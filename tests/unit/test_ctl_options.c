@@ -40,10 +40,37 @@ expect_complaint(const char *line, const char *part)
     cr_assert(strstr(complaint, part), "%s: \"%s\", not \"%s\"", line, complaint, part);
 }
 
+Test(ctl_options, what_is_watched)
+{
+    cr_assert(reads("trace client a") && options.command == CTL_DO_TRACE_CLIENT);
+    cr_assert_str_eq(options.operands[0], "a");
+    cr_assert(options.count == UINT64_MAX && options.for_s == 0);
+    cr_assert(reads("trace topic --count 3 --for 2m a/#"));
+    cr_assert(options.command == CTL_DO_TRACE_TOPIC && options.count == 3 && options.for_s == 120);
+    cr_assert(reads("topics top") && !options.by_bytes && options.levels == 0);
+    cr_assert(reads("topics top --by bytes --prefix-levels 2 --for 3s --limit 1"));
+    cr_assert(options.command == CTL_DO_TOPICS_TOP && options.by_bytes && options.levels == 2);
+    cr_assert(reads("topics top --by messages") && !options.by_bytes);
+    expect_complaint("trace a", "client or topic must follow");
+    expect_complaint("trace client", "something must follow");
+    expect_complaint("trace client a b", "too many");
+    expect_complaint("trace client --count 0 a", "--count");
+    expect_complaint("trace client --for 61m a", "1h at most");
+    expect_complaint("trace client --by bytes a", "not with this command");
+    expect_complaint("topics top a", "too many");
+    expect_complaint("topics top --by size", "messages or bytes");
+    expect_complaint("topics top --prefix-levels 0", "1 to 200");
+    expect_complaint("topics top --prefix-levels 201", "1 to 200");
+    expect_complaint("slow --sort id", "not with this command");
+}
+
 Test(ctl_options, commands_and_their_operands)
 {
     cr_assert(reads("status") && options.command == CTL_DO_STATUS && !options.operands[0]);
+    cr_assert(reads("status --all") && options.all);
     cr_assert(reads("cluster") && options.command == CTL_DO_CLUSTER);
+    cr_assert(reads("slow --limit 3") && options.command == CTL_DO_SLOW && options.limit == 3);
+    cr_assert_eq(options.order, CTL_ORDER_OLDEST);
     cr_assert(reads("client a") && options.command == CTL_DO_CLIENT);
     cr_assert_str_eq(options.operands[0], "a");
     cr_assert(reads("kick -- -a") && options.command == CTL_DO_KICK);

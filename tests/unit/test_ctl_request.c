@@ -121,6 +121,24 @@ Test(ctl_request, clients_go_elsewhere)
     expect_problem("{\"v\":1,\"op\":\"drain_undo\",\"for_s\":1}", "has no");
 }
 
+Test(ctl_request, traces_topics_and_slow_clients)
+{
+    cr_assert(reads("{\"v\":1,\"op\":\"trace\",\"id\":\"a\",\"for_s\":9}"));
+    cr_assert(request.id.len == 1 && request.for_s == 9 && !request.has_cursor);
+    cr_assert(reads("{\"v\":1,\"op\":\"trace\",\"filter\":\"a/+\"}") && request.filter.len == 3);
+    cr_assert(reads("{\"v\":1,\"op\":\"trace\",\"cursor\":\"0.7.0.0\"}") && request.has_cursor);
+    cr_assert(reads("{\"v\":1,\"op\":\"topics\",\"by\":\"bytes\",\"levels\":200}"));
+    cr_assert(request.by_bytes && request.levels == 200);
+    cr_assert(reads("{\"v\":1,\"op\":\"topics\",\"by\":\"messages\"}") && !request.by_bytes);
+    cr_assert(reads("{\"v\":1,\"op\":\"clients\",\"waiting\":true}") && request.waiting);
+    expect_problem("{\"v\":1,\"op\":\"trace\",\"for_s\":0}", "seconds");
+    expect_problem("{\"v\":1,\"op\":\"trace\",\"by\":\"bytes\"}", "trace has no \"by\"");
+    expect_problem("{\"v\":1,\"op\":\"topics\",\"by\":\"size\"}", "messages or bytes");
+    expect_problem("{\"v\":1,\"op\":\"topics\",\"levels\":201}", "from 1 to 200");
+    expect_problem("{\"v\":1,\"op\":\"topics\",\"levels\":0}", "from 1 to 200");
+    expect_problem("{\"v\":1,\"op\":\"clients\",\"waiting\":1}", "true or false");
+}
+
 Test(ctl_request, what_is_not_known_is_told)
 {
     expect_problem("", "one JSON object");

@@ -91,3 +91,25 @@ Test(ctl_sort, names_of_orders_come_back)
     cr_assert_not(ctl_order_read("", &order));
     cr_assert_not(ctl_order_read("queued", &order));
 }
+
+static void
+add_slow(const char *id, json_t *oldest, int output)
+{
+    json_t *row = json_object();
+    (void)json_object_set_new(row, "id", json_string(id));
+    (void)json_object_set_new(row, "oldest_ms", oldest);
+    (void)json_object_set_new(row, "output_bytes", json_integer(output));
+    ctl_sorted_add(&sorted, row);
+    json_decref(row);
+}
+
+Test(ctl_sort, the_slowest_first)
+{
+    begin(CTL_ORDER_OLDEST, UINT64_MAX); // what is not known behind what is; then by output
+    add_slow("c", json_null(), 5);
+    add_slow("a", json_integer(10), 0);
+    add_slow("d", json_null(), 7);
+    add_slow("b", json_integer(20), 0);
+    add_slow("e", json_null(), 7);
+    expect("badec");
+}
