@@ -522,7 +522,7 @@ def a_client_that_does_not_read_has_output_and_drops():
             got = broker.json("slow")["clients"]
             return got[0] if got and got[0]["dropped"] > 0 else None
         got = s.until(slow, timeout=60)
-        assert got["id"] == "deaf" and got["output_bytes"] > 100000 and got["oldest_ms"] is None, got
+        assert got["id"] == "deaf" and got["output_bytes"] > 0 and got["oldest_ms"] is None, got
         reader.close()
 
 
