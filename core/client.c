@@ -342,8 +342,8 @@ take_fresh(struct client *client, struct slice data)
     return data.len;
 }
 
-// Records the first packet of data, if it is whole, and leaves what is behind it for later: it would
-// be taken with it, as a run or a row.
+// Records the first packet of data, if it is whole, and leaves what is behind it for later, which
+// would be taken with it, as a run or a row.
 static COLD struct slice
 record_first(struct client *client, struct slice data)
 {
