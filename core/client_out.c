@@ -193,7 +193,7 @@ put_publish(struct client *client, struct pub *pub, const struct delivery_spec *
     if (client->version == MQTT_5)
         fill_v5(client, pub, spec, &out);
     uint32_t size = codec_publish_size(&out);
-    bool alias = client->alias_max_out > 0;
+    bool alias = client->alias_max_out > 0, sampled = pub->msg && unlikely(pub->msg->sampled);
     if (unlikely(size + (alias ? ALIAS_PROPERTY_SIZE : 0) > client->packet_max)) {
         if (size > client->packet_max) {
             stat_add(&client->shard->stats.dropped_too_large, 1);
@@ -207,7 +207,9 @@ put_publish(struct client *client, struct pub *pub, const struct delivery_spec *
     }
     uint8_t *dst = reserve(client, goes_by_ref(pub) ? size - pub->payload.len : size);
     put_body(client, pub, codec_put_publish_head(dst, &out));
-    if (pub->copy && !is_special(client, spec))
+    if (unlikely(sampled)) // each of its packets goes by here
+        samples_delivered(client, pub->msg);
+    else if (pub->copy && !is_special(client, spec))
         copy_keep(pub->copy, &out, dst, size);
     return true;
 }
@@ -307,7 +309,8 @@ put_ack(struct client *client, const struct ack_out *ack)
 struct parked_ack {
     struct ack_wait wait;
     uint64_t since_ms;
-    struct ack_out ack; // codes are owned
+    struct ack_out
+        ack; // codes are owned; with count 0 there is a time: the acknowledgement is timed
 };
 
 // Does the wait still go on? Notes when to look again.
@@ -450,6 +453,29 @@ unpark(struct client *client)
 }
 
 void
+client_time_ack(struct client *client, uint64_t taken_us)
+{
+    if (client->parked_count == 0) {
+        samples_acknowledged(&client->shard->samples, taken_us);
+        return;
+    }
+    // In order: it is the last one.
+    struct ack_out *ack = &client->parked[client->parked_head + client->parked_count - 1].ack;
+    must(!ack->codes && ack->count == 0);
+    uint8_t *time = mem_alloc(sizeof taken_us);
+    memcpy(time, &taken_us, sizeof taken_us);
+    ack->codes = time;
+}
+
+static NOINLINE void
+end_timing(struct shard *shard, const struct ack_out *ack)
+{
+    uint64_t taken_us;
+    memcpy(&taken_us, ack->codes, sizeof taken_us);
+    samples_acknowledged(&shard->samples, taken_us);
+}
+
+void
 client_release_parked(struct client *client)
 {
     struct shard *shard = client->shard;
@@ -463,6 +489,8 @@ client_release_parked(struct client *client)
             return;
         if (client->state == CLIENT_CONNECTED)
             put_ack(client, &parked->ack);
+        if (unlikely(parked->ack.codes && parked->ack.count == 0))
+            end_timing(shard, &parked->ack);
         unpark(client);
     }
     client_drop_parked(client);

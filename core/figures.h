@@ -34,7 +34,8 @@ struct figures {
     uint64_t dropped, disconnected, stored, stored_bytes; // as Mosquitto's topics mean them
     uint64_t one;                                         // 1: of what only has labels
     struct cluster_figures cluster; // all FIGURE_NONE where there are no other nodes
-    struct duration_sums ticks, commit_times;
+    struct duration_sums ticks, late_timers, commit_times, commit_sizes;
+    struct duration_sums acknowledged, delivered; // of the publications that are timed
 };
 
 enum figure_kind {
@@ -42,6 +43,7 @@ enum figure_kind {
     FIGURE_GAUGE,
     FIGURE_INFO,
     FIGURE_DURATIONS, // no number, but struct duration_sums; never a topic
+    FIGURE_SIZES,     // the same
 };
 
 struct figure {
@@ -62,7 +64,7 @@ static inline uint64_t
 figure_value(const struct figure *figure, const struct figures *figures)
 {
     uint64_t value;
-    must(figure->kind != FIGURE_DURATIONS);
+    must(figure->kind < FIGURE_DURATIONS);
     must(figure->offset <= sizeof *figures - sizeof value);
     memcpy(&value, (const char *)figures + figure->offset, sizeof value);
     return value;
@@ -71,7 +73,7 @@ figure_value(const struct figure *figure, const struct figures *figures)
 static inline const struct duration_sums *
 figure_durations(const struct figure *figure, const struct figures *figures)
 {
-    must(figure->kind == FIGURE_DURATIONS);
+    must(figure->kind >= FIGURE_DURATIONS);
     return (const struct duration_sums *)(const void *)((const char *)figures + figure->offset);
 }
 

@@ -17,6 +17,7 @@
 #include "core/deliveries.h"
 #include "core/governor.h"
 #include "core/outq.h"
+#include "core/samples.h"
 #include "core/stats.h"
 #include "core/tickets.h"
 #include "core/trie.h"
@@ -66,6 +67,7 @@ struct shard {
     struct list unfinished;    // sessions with more to send next tick
     struct outq_pool pool;
     struct stats stats;
+    struct samples samples;
     uint64_t stamp;       // of the current publication, for overlapping subscriptions
     uint64_t wake_shards; // bit i: shard i has new mail and may sleep; the transport wakes it
     struct list *outbox;  // per shard: records that did not fit its mailbox

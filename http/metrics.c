@@ -39,10 +39,8 @@ static const char *
 suffix(enum figure_kind kind)
 {
     static const char *const texts[] = {
-        [FIGURE_COUNTER] = "_total",
-        [FIGURE_GAUGE] = "",
-        [FIGURE_INFO] = "_info",
-        [FIGURE_DURATIONS] = "",
+        [FIGURE_COUNTER] = "_total", [FIGURE_GAUGE] = "", [FIGURE_INFO] = "_info",
+        [FIGURE_DURATIONS] = "",     [FIGURE_SIZES] = "",
     };
     must(kind < ARRAY_LEN(texts));
     return texts[kind];
@@ -53,10 +51,8 @@ static void
 put_head(struct page *page, const struct figure *figure)
 {
     static const char *const types[] = {
-        [FIGURE_COUNTER] = "counter",
-        [FIGURE_GAUGE] = "gauge",
-        [FIGURE_INFO] = "info",
-        [FIGURE_DURATIONS] = "histogram",
+        [FIGURE_COUNTER] = "counter",     [FIGURE_GAUGE] = "gauge",     [FIGURE_INFO] = "info",
+        [FIGURE_DURATIONS] = "histogram", [FIGURE_SIZES] = "histogram",
     };
     must(figure->metric && figure->help && figure->kind < ARRAY_LEN(types));
     bool open = page->format == METRICS_OPEN;
@@ -81,15 +77,19 @@ put_sample(struct page *page, const struct figure *figure, const char *labels, u
 static void
 put_durations(struct page *page, const struct figure *figure, const struct duration_sums *sums)
 {
+    bool sizes = figure->kind == FIGURE_SIZES;
+    const char *const *bounds = sizes ? size_bounds_text : duration_bounds_text;
     uint64_t count = 0;
     put_head(page, figure);
     for (unsigned i = 0; i < DURATION_CLASSES; i++) {
         count += sums->counts[i];
-        put(page, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", figure->metric, duration_bounds_text[i],
-            count);
+        put(page, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", figure->metric, bounds[i], count);
     }
-    put(page, "%s_sum %" PRIu64 ".%06" PRIu64 "\n", figure->metric, sums->sum_us / 1000000,
-        sums->sum_us % 1000000);
+    if (sizes)
+        put(page, "%s_sum %" PRIu64 "\n", figure->metric, sums->sum);
+    else
+        put(page, "%s_sum %" PRIu64 ".%06" PRIu64 "\n", figure->metric, sums->sum / 1000000,
+            sums->sum % 1000000);
     put(page, "%s_count %" PRIu64 "\n", figure->metric, count);
 }
 
@@ -98,7 +98,7 @@ put_figures(struct page *page, const struct figures *figures)
 {
     for (uint32_t i = 0; i < figure_count; i++) {
         const struct figure *figure = &figure_table[i];
-        if (figure->kind == FIGURE_DURATIONS) {
+        if (figure->kind >= FIGURE_DURATIONS) {
             put_durations(page, figure, figure_durations(figure, figures));
             continue;
         }

@@ -147,7 +147,8 @@ Test(http_metrics, durations)
     char *text = written(&with, METRICS_OPEN);
     expect(text, "# TYPE ternmq_store_commit_duration_seconds histogram\n"
                  "# UNIT ternmq_store_commit_duration_seconds seconds\n"
-                 "ternmq_store_commit_duration_seconds_bucket{le=\"0.0001\"} 2\n"
+                 "ternmq_store_commit_duration_seconds_bucket{le=\"0.00001\"} 1\n");
+    expect(text, "ternmq_store_commit_duration_seconds_bucket{le=\"0.0001\"} 2\n"
                  "ternmq_store_commit_duration_seconds_bucket{le=\"0.00025\"} 3\n");
     expect(text, "_duration_seconds_bucket{le=\"0.001\"} 3\n");
     expect(text, "_duration_seconds_bucket{le=\"0.0025\"} 4\n");
@@ -158,12 +159,34 @@ Test(http_metrics, durations)
     mem_free(text);
 }
 
-Test(http_metrics, bounds_of_durations_are_what_they_are_called)
+Test(http_metrics, sizes)
+{
+    static struct durations sizes;
+    static struct figures with;
+    static const uint64_t of[] = {1, 2, 3, 500000, 500001};
+    for (unsigned i = 0; i < ARRAY_LEN(of); i++)
+        sizes_add(&sizes, of[i]);
+    durations_sum(&sizes, &with.commit_sizes);
+    char *text = written(&with, METRICS_OPEN);
+    expect(text, "# TYPE ternmq_store_commit_records histogram\n"
+                 "ternmq_store_commit_records_bucket{le=\"1.0\"} 1\n"
+                 "ternmq_store_commit_records_bucket{le=\"2.0\"} 2\n"
+                 "ternmq_store_commit_records_bucket{le=\"5.0\"} 3\n");
+    expect(text, "ternmq_store_commit_records_bucket{le=\"500000.0\"} 4\n"
+                 "ternmq_store_commit_records_bucket{le=\"+Inf\"} 5\n"
+                 "ternmq_store_commit_records_sum 1000007\n"
+                 "ternmq_store_commit_records_count 5\n");
+    mem_free(text);
+}
+
+Test(http_metrics, bounds_are_what_they_are_called)
 {
     for (unsigned i = 0; i < DURATION_CLASSES - 1; i++) {
         cr_assert_float_eq(strtod(duration_bounds_text[i], NULL) * 1e6, duration_bounds_us[i],
                            1e-6);
         cr_assert(i == 0 || duration_bounds_us[i] > duration_bounds_us[i - 1]);
+        cr_assert_float_eq(strtod(size_bounds_text[i], NULL), size_bounds[i], 1e-6);
+        cr_assert(i == 0 || size_bounds[i] > size_bounds[i - 1]);
     }
 }
 
