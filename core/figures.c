@@ -387,6 +387,7 @@ derive(struct figures *f)
                  f->dropped_no_member + f->dropped_session_end + f->dropped_disk + f->dropped_rate;
     f->disconnected = f->sessions > f->clients_connected ? f->sessions - f->clients_connected : 0;
     f->stored = f->messages_queued + f->messages_inflight + f->retained_count;
+    f->subscriptions_all = f->subscriptions + f->shared_subscriptions;
     f->stored_bytes = f->messages_queued_bytes + f->retained_bytes;
 }
 

@@ -32,6 +32,7 @@ struct figures {
     uint64_t commits, commit_records, commit_bytes, log_bytes, checkpoints, failures, failing,
         quarantined;
     uint64_t dropped, disconnected, stored, stored_bytes; // as Mosquitto's topics mean them
+    uint64_t subscriptions_all;                           // with shared ones
     uint64_t one;                                         // 1: of what only has labels
     struct cluster_figures cluster; // all FIGURE_NONE where there are no other nodes
     struct duration_sums ticks, late_timers, commit_times, commit_sizes;

@@ -68,6 +68,8 @@ struct shard {
     struct outq_pool pool;
     struct stats stats;
     struct samples samples;
+    struct listener_stats *listeners; // as many as the configuration had at the start
+    uint32_t listener_count;
     uint64_t stamp;       // of the current publication, for overlapping subscriptions
     uint64_t wake_shards; // bit i: shard i has new mail and may sleep; the transport wakes it
     struct list *outbox;  // per shard: records that did not fit its mailbox
@@ -90,6 +92,21 @@ struct shard {
     uint64_t in_bytes;         // incomplete packets, packets held back, questions about clients
     enum governor_level level; // of this tick: what gives way to save memory
 };
+
+static inline struct listener_stats *
+shard_listener(const struct shard *shard, uint32_t listener)
+{
+    must_hot(listener < shard->listener_count);
+    return &shard->listeners[listener];
+}
+
+// A connection or a CONNECT is refused, for whatever reason.
+static inline void
+shard_count_refused(struct shard *shard, uint32_t listener)
+{
+    stat_add(&shard->stats.connections_refused, 1);
+    stat_add(&shard_listener(shard, listener)->refused, 1);
+}
 
 // Returns new; call on the worker's thread (registers with RCU). The shard must not be used
 // elsewhere.

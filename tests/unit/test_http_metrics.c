@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/config_http.h"
 #include "core/figures.h"
 #include "http/metrics.h"
 
@@ -77,11 +78,14 @@ Test(http_metrics, helps_are_sentences_that_need_no_escape)
 
 // ---- The text -----------------------------------------------------------------------------------
 
+static uint32_t aliases; // of metrics_alias
+
 static char *
 written(const struct figures *figures, enum metrics_format format)
 {
     size_t len;
-    char *text = metrics_write(figures, NULL, format, &len);
+    const struct metrics_source source = {.figures = figures, .aliases = aliases};
+    char *text = metrics_write(&source, format, &len);
     char *copy = mem_strndup(text, len);
     cr_assert_eq(strlen(copy), len);
     mem_free(text);
@@ -177,6 +181,31 @@ Test(http_metrics, sizes)
                  "ternmq_store_commit_records_sum 1000007\n"
                  "ternmq_store_commit_records_count 5\n");
     mem_free(text);
+}
+
+Test(http_metrics, names_of_other_brokers)
+{
+    char *text = written(&figures, METRICS_OPEN);
+    expect_none(text, "broker_");
+    expect_none(text, "emqx_");
+    mem_free(text);
+    aliases = CONFIG_ALIAS_MOSQUITTO;
+    text = written(&figures, METRICS_TEXT);
+    expect(text, "# TYPE broker_bytes_received counter\n"
+                 "broker_bytes_received 18000000000000000000\n");
+    expect(text, "# TYPE broker_clients_connected gauge\nbroker_clients_connected 7\n");
+    expect_none(text, "emqx_");
+    mem_free(text);
+    aliases = CONFIG_ALIAS_MOSQUITTO | CONFIG_ALIAS_EMQX;
+    text = written(&figures, METRICS_OPEN);
+    expect(text, "# TYPE broker_bytes_received unknown\n"
+                 "broker_bytes_received 18000000000000000000\n");
+    expect(text, "# TYPE emqx_connections_count gauge\nemqx_connections_count 7\n");
+    expect(text, "# HELP emqx_bytes_received What another broker would say (metrics_alias).\n"
+                 "# TYPE emqx_bytes_received unknown\n");
+    cr_assert(ends_with(text, "\n# EOF\n"));
+    mem_free(text);
+    aliases = 0;
 }
 
 Test(http_metrics, bounds_are_what_they_are_called)
