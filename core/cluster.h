@@ -162,6 +162,9 @@ struct cluster_ops {
     // All nodes that are known, this one first: at most CLUSTER_MEMBERS_MAX. Returns how many; 0:
     // the cluster is not asked yet. What shards know is as old as their last look at it. ON_ANY.
     uint32_t (*nodes)(struct cluster *cluster, struct cluster_node *ret_nodes);
+    // Has this node caught up with all that live, once since it started, or waited long enough?
+    // ON_ANY.
+    bool (*synced)(struct cluster *cluster);
     // The shard looks now. The shard's.
     void (*look)(struct cluster *cluster, const struct shard *shard);
 };
