@@ -135,6 +135,9 @@ static const struct link_row link_rows[] = {
     {LINK("sessions", "Sessions that the other node keeps."), sessions},
 };
 
+static const struct figure lag =
+    LINK("lag_seconds", "Age of the oldest message that waits, as far as it is in memory.");
+
 // Names may be there twice: the identifier makes the difference.
 static void
 write_labels(const struct cluster_node *node, char ret[LABELS_MAX])
@@ -158,32 +161,30 @@ keep_linked(struct cluster_node *nodes, uint32_t count)
 
 // Where the oldest message is on the disk alone its age is not known, and is not less than this.
 static void
-put_lag(struct page *page, const struct cluster_node *node, bool first)
+put_lag(struct page *page, const struct cluster_node *node)
 {
-    static const struct figure lag =
-        LINK("lag_seconds", "Age of the oldest message that waits, as far as it is in memory.");
     char labels[LABELS_MAX];
-    if (first)
-        page_head(page, &lag);
     write_labels(node, labels);
     page_put(page, "%s{%s} %" PRIu64 ".%03" PRIu64 "000\n", lag.metric, labels,
              node->link.lag_ms / 1000, node->link.lag_ms % 1000);
 }
 
+// The heads are there without other nodes as well.
 void
 page_links(struct page *page, struct cluster *cluster)
 {
     struct cluster_node *nodes = mem_alloc(CLUSTER_MEMBERS_MAX * sizeof *nodes);
     uint32_t count = keep_linked(nodes, cluster->ops->nodes(cluster, nodes));
     char labels[LABELS_MAX];
-    for (unsigned r = 0; count > 0 && r < ARRAY_LEN(link_rows); r++) {
+    for (unsigned r = 0; r < ARRAY_LEN(link_rows); r++) {
         page_head(page, &link_rows[r].figure);
         for (uint32_t i = 0; i < count; i++) {
             write_labels(&nodes[i], labels);
             page_sample(page, &link_rows[r].figure, labels, link_rows[r].value(&nodes[i]));
         }
     }
+    page_head(page, &lag);
     for (uint32_t i = 0; i < count; i++)
-        put_lag(page, &nodes[i], i == 0);
+        put_lag(page, &nodes[i]);
     mem_free(nodes);
 }
