@@ -44,8 +44,6 @@ shard_new(struct broker *broker, unsigned index, uint64_t now_ms)
     shard->index = index;
     shard->now_ms = now_ms;
     shard->config = atomic_load(&broker->config);
-    shard->listener_count = shard->config->listener_count;
-    shard->listeners = mem_zalloc((shard->listener_count + 1) * sizeof *shard->listeners);
     shard->review_at = UINT32_MAX; // no rules, no sessions
     shard->log = broker->log;
     shard->rcu = rcu_register(broker->rcu);
@@ -409,6 +407,5 @@ shard_free(struct shard *shard)
     mail_drop(shard);
     outq_pool_drain(&shard->pool);
     rcu_unregister(shard->rcu);
-    mem_free(shard->listeners);
     mem_free(shard);
 }

@@ -68,8 +68,7 @@ struct shard {
     struct outq_pool pool;
     struct stats stats;
     struct samples samples;
-    struct listener_stats *listeners; // as many as the configuration had at the start
-    uint32_t listener_count;
+    struct listener_stats listeners[CONFIG_LISTENERS_MAX];
     uint64_t stamp;       // of the current publication, for overlapping subscriptions
     uint64_t wake_shards; // bit i: shard i has new mail and may sleep; the transport wakes it
     struct list *outbox;  // per shard: records that did not fit its mailbox
@@ -94,9 +93,9 @@ struct shard {
 };
 
 static inline struct listener_stats *
-shard_listener(const struct shard *shard, uint32_t listener)
+shard_listener(struct shard *shard, uint32_t listener)
 {
-    must_hot(listener < shard->listener_count);
+    must_hot(listener < CONFIG_LISTENERS_MAX);
     return &shard->listeners[listener];
 }
 

@@ -43,10 +43,10 @@ static uint64_t
 listener_sum(const struct broker *broker, uint32_t listener, size_t offset)
 {
     uint64_t sum = 0;
-    must(offset + sizeof sum <= sizeof(struct listener_stats));
+    must(listener < CONFIG_LISTENERS_MAX && offset + sizeof sum <= sizeof(struct listener_stats));
     for (unsigned i = 0; i < broker->shard_count; i++) {
         const struct shard *shard = broker->shards[i];
-        if (!shard || listener >= shard->listener_count)
+        if (!shard)
             continue;
         const char *stats = (const char *)&shard->listeners[listener];
         sum += stat_get((const _Atomic uint64_t *)(const void *)(stats + offset));
