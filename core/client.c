@@ -340,8 +340,6 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
 {
     must_hot(client->magic == CLIENT_MAGIC && len <= UINT32_MAX);
     struct slice data = slice_of(bytes, len);
-    struct shard *shard = client->shard;
-    uint64_t received = stat_get(&shard->stats.publish_received);
     if (unlikely(client->suspended)) { // it was on its way already
         in_append(client, data.data, data.len, 0);
         return;
@@ -370,8 +368,6 @@ client_on_bytes(struct client *client, const uint8_t *bytes, size_t len)
             taken = take_fresh(client, data);
         data = slice_of(data.data + taken, data.len - taken);
     }
-    stat_add(&shard_listener(shard, client->listener_index)->publish_received,
-             stat_get(&shard->stats.publish_received) - received);
     client_check_pause(client);
 }
 

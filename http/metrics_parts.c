@@ -35,8 +35,6 @@ static const struct listener_row listener_rows[] = {
     {LISTENER(COUNTER, "received_bytes", "Bytes that came by each listener."),
      COUNT(bytes_received)},
     {LISTENER(COUNTER, "sent_bytes", "Bytes that went by each listener."), COUNT(bytes_sent)},
-    {LISTENER(COUNTER, "messages_received", "PUBLISH packets that came by each listener."),
-     COUNT(publish_received)},
 };
 
 static uint64_t

@@ -366,7 +366,6 @@ def figures_move_and_agree_with_sys():
         assert abs(value("start_time_seconds") - time.time()) < 60
         here = {"listener": f"127.0.0.1:{broker.listens_on}"}
         assert value("listener_connections", **here) == 4 and gained("listener_connections_opened_total", **here) == 5
-        assert gained("listener_messages_received_total", **here) == 30
         for name in ("received_bytes_total", "sent_bytes_total"):
             assert value("listener_" + name, **here) == value(name), "there is one listener"
         assert value("publish_acknowledge_duration_seconds_count") >= 1, "the first one is timed"
