@@ -359,8 +359,6 @@ settle(struct agent *agent, uint64_t now_ms)
 {
     struct nodes *nodes = agent->nodes;
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire), here = 0;
-    if (likely(!atomic_load_explicit(&nodes->settling, memory_order_relaxed)))
-        return;
     must(now_ms >= agent->began_ms && count <= CLUSTER_NODES_MAX);
     uint64_t age_ms = now_ms - agent->began_ms;
     bool all = true;
@@ -368,12 +366,14 @@ settle(struct agent *agent, uint64_t now_ms)
         here += is_here(&agent->peers[i]);
         all &= !is_here(&agent->peers[i]) || agent->peers[i].link;
     }
+    sync_note(nodes, all, age_ms);
+    if (likely(!atomic_load_explicit(&nodes->settling, memory_order_relaxed)))
+        return;
     for (uint32_t i = 0; i < count; i++)
         all &= atomic_load(&nodes->links[i]->retired) || atomic_load(&nodes->links[i]->copied);
     if (age_ms < NODE_REACH_MS && !(all && (here > 0 || age_ms >= ALONE_MS)))
         return;
-    // Clients of those that nobody has heard of have waited already.
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) { // clients of who is not heard of have waited already
         struct gossip_uuid uuid;
         if (uuid_read(nodes->links[i]->id, &uuid) && !find_peer(agent, &uuid))
             atomic_store(&nodes->links[i]->away_ms, max_u64(agent->began_ms, 1));

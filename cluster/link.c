@@ -632,6 +632,7 @@ linked(struct cluster *cluster, struct session *session, bool up)
         must(err == OK || err == ERR_FULL);
         tell_one_retained(session, &(struct pub){0}, &(struct stamp){0}, RETAINED_ANEW);
         tell_anew(nodes, link);
+        sync_linked(nodes, link);
         link->walk = retained_walk_new(shard->broker->retained, slice_str("#"));
     }
     if (!up)
@@ -644,10 +645,14 @@ static void
 taken(struct cluster *cluster, struct session *session, const struct msg *msg)
 {
     struct nodes *nodes = nodes_of(cluster);
-    struct slice payload = msg_payload(msg);
-    if (!slice_equal(msg_topic(msg), slice_str(TOPIC_ROUTES)) || payload.len < ROUTES_HEAD)
+    struct slice payload = msg_payload(msg), topic = msg_topic(msg);
+    if (!slice_begins(topic, NODE_ROOT))
         return;
     struct link *link = link_of(nodes, session);
+    if (link && slice_equal(topic, slice_str(TOPIC_RETAINED)))
+        sync_taken(link, payload, RETAINED_ALL);
+    if (!slice_equal(topic, slice_str(TOPIC_ROUTES)) || payload.len < ROUTES_HEAD)
+        return;
     // Of an earlier life of ours: the routes that it told of are told anew.
     if (!link || get_u64(payload.data) != nodes->identity.incarnation)
         return;

@@ -449,6 +449,7 @@ cluster_join(struct cluster *cluster, struct broker *broker, const char *folder,
     ops.nodes = roster_nodes;
     ops.look = roster_look;
     ops.refer = refer_client;
+    ops.synced = sync_is_done;
     ops.known = known;
     ops.retain_begin = stamps_begin;
     ops.retain_end = stamps_end;

@@ -112,10 +112,14 @@ struct link {
     _Atomic bool known_yet;    // there is a session of it: what is for it waits
     _Atomic bool copied;       // since we started, a whole set of its routes and sessions has come
     _Atomic bool whole;        // since it came, all that is retained there was told
-    _Atomic uint64_t away_ms;  // since when gossip holds it dead or left; 0 = it does not
-    _Atomic uint8_t gone;      // enum link_gone, with nodes->mutex
-    _Atomic bool retired;      // with nodes->mutex, by its shard: another node may have its place
-    _Atomic uint64_t known;    // our routes up to this change are in force there
+    // As sync.c has it: what is retained here was taken there; once both ways had all; our last
+    // change when we came.
+    _Atomic bool told_whole, caught_up;
+    _Atomic uint64_t known_wanted;
+    _Atomic uint64_t away_ms; // since when gossip holds it dead or left; 0 = it does not
+    _Atomic uint8_t gone;     // enum link_gone, with nodes->mutex
+    _Atomic bool retired;     // with nodes->mutex, by its shard: another node may have its place
+    _Atomic uint64_t known;   // our routes up to this change are in force there
     // What gossip says: it lives; since when it is held dead, 0: it is not; it has left.
     _Atomic bool alive, left;
     _Atomic uint64_t dead_ms, left_life; // the latter: its last incarnation that ended in order
@@ -133,14 +137,6 @@ struct link {
     uint64_t willed;
     uint64_t said_seq, said_hash; // its own digest, as it came last. Of its shard's worker
     struct node_link seen;        // as that shard looked last; with nodes->roster_mutex
-};
-
-// A client that wants a connection to the node of its session.
-struct waiting {
-    struct list node;
-    struct client *client;
-    uint64_t token, until_ms, again_ms; // then it is dialled again; 0: it is being dialled
-    char to[NODE_ID_LEN + 1];
 };
 
 struct dialled_node {
@@ -179,7 +175,8 @@ struct nodes {
     uint32_t secret_count;
     uint8_t secret_bytes[SECRET_MAX];
     struct identity identity;
-    _Atomic bool stopping, settling; // started, and does not know yet which sessions others have
+    // settling: started, and does not know yet which sessions others have. synced: sync.c
+    _Atomic bool stopping, settling, synced;
     struct agent *agent;
 
     pthread_mutex_t mutex; // routes, and adding links

@@ -24,6 +24,17 @@ bool link_has_room(const struct session *session); // for words
 // Returns the other shards that journal it.
 uint64_t link_publish(struct shard *shard, const char *topic, struct slice payload, uint8_t qos);
 
+// ---- sync.c: has this node caught up with the others, once since it started?
+
+// Who does not come is not waited for any longer.
+#define SYNC_MAX_MS 60000u
+// The agent's, now and then: linked: all who are there have links. age_ms: since we started.
+void sync_note(struct nodes *nodes, bool linked, uint64_t age_ms);
+bool sync_is_done(struct cluster *cluster); // ON_ANY
+// It is up; it has taken a word of TOPIC_RETAINED. all: the flag of the last one. Its shard's.
+void sync_linked(const struct nodes *nodes, struct link *link);
+void sync_taken(struct link *link, struct slice payload, uint8_t all);
+
 // ---- gone.c: nodes that will not come again. The link's shard.
 
 // Ends what is left of one that gossip has forgotten, or that is gone for good, once nothing waits
@@ -133,6 +144,14 @@ bool remember_has_news(struct nodes *nodes, const struct shard *shard);
 void remember_free(struct nodes *nodes);
 
 // ---- reach.c: clients whose sessions are elsewhere
+
+// A client that wants a connection to the node of its session.
+struct waiting {
+    struct list node;
+    struct client *client;
+    uint64_t token, until_ms, again_ms; // then it is dialled again; 0: it is being dialled
+    char to[NODE_ID_LEN + 1];
+};
 
 void reach_kept(struct cluster *cluster, struct slice client_id, bool here);
 bool reach_elsewhere(struct cluster *cluster, struct slice client_id,

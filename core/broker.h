@@ -42,8 +42,9 @@ struct CACHE_ALIGNED broker_answers {
 
 // When a worker's loop last came round. Written by that worker alone, once a tick.
 struct CACHE_ALIGNED broker_beat {
-    _Atomic uint64_t ms;    // monotonic; 0: not yet
-    struct durations ticks; // how long it took, without its sleep
+    _Atomic uint64_t ms;          // monotonic; 0: not yet
+    struct durations ticks;       // how long it took, without its sleep
+    struct durations late_timers; // how late a sleep ended that only the time ended
 };
 // While somebody looks, a worker that has nothing to do wakes as often.
 #define BROKER_BEAT_MS 4000u

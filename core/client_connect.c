@@ -530,7 +530,7 @@ static void
 refuse(struct client *client, err_t err, const char *why)
 {
     struct shard *shard = client->shard;
-    stat_add(&shard->stats.connections_refused, 1);
+    shard_count_refused(shard, client->listener_index);
     if (err == ERR_BAD_CREDENTIALS || err == ERR_NOT_AUTHORIZED || err == ERR_BAD_AUTH_METHOD)
         stat_add(&shard->stats.access_refused, 1);
     if (err == ERR_BAD_CREDENTIALS)

@@ -204,7 +204,7 @@ put_publish(struct client *client, struct pub *pub, const struct delivery_spec *
     if (client->version == MQTT_5)
         fill_v5(client, pub, spec, &out);
     uint32_t size = codec_publish_size(&out);
-    bool alias = client->alias_max_out > 0;
+    bool alias = client->alias_max_out > 0, sampled = pub->msg && unlikely(pub->msg->sampled);
     if (unlikely(size + (alias ? ALIAS_PROPERTY_SIZE : 0) > client->packet_max)) {
         if (size > client->packet_max) {
             stat_add(&client->shard->stats.dropped_too_large, 1);
@@ -218,11 +218,11 @@ put_publish(struct client *client, struct pub *pub, const struct delivery_spec *
     }
     uint8_t *dst = reserve(client, goes_by_ref(pub) ? size - pub->payload.len : size);
     put_body(client, pub, codec_put_publish_head(dst, &out));
-    if (unlikely(client->shard->watching != NULL)) {
+    if (unlikely(sampled))
+        samples_delivered(client, pub->msg);
+    if (unlikely(client->shard->watching != NULL))
         trace_publish_out(client, &out);
-        return true; // others are to come by here, too
-    }
-    if (pub->copy && !is_special(client, spec))
+    else if (pub->copy && !sampled && !is_special(client, spec)) // else others are to come by here
         copy_keep(pub->copy, &out, dst, size);
     return true;
 }
@@ -324,6 +324,7 @@ put_ack(struct client *client, const struct ack_out *ack)
 struct parked_ack {
     struct ack_wait wait;
     uint64_t since_ms;
+    uint64_t taken_us;  // of its PUBLISH, if that is timed; else 0
     struct ack_out ack; // codes are owned
 };
 
@@ -470,6 +471,17 @@ unpark(struct client *client)
 }
 
 void
+client_time_ack(struct client *client, uint64_t taken_us)
+{
+    if (client->parked_count == 0) {
+        samples_acknowledged(&client->shard->samples, taken_us);
+        return;
+    }
+    // In order: it is the last one.
+    client->parked[client->parked_head + client->parked_count - 1].taken_us = taken_us;
+}
+
+void
 client_release_parked(struct client *client)
 {
     struct shard *shard = client->shard;
@@ -483,6 +495,8 @@ client_release_parked(struct client *client)
             return;
         if (client->state == CLIENT_CONNECTED)
             put_ack(client, &parked->ack);
+        if (unlikely(parked->taken_us != 0))
+            samples_acknowledged(&shard->samples, parked->taken_us);
         unpark(client);
     }
     client_drop_parked(client);

@@ -55,6 +55,8 @@ void client_put_message_after(struct client *client, const struct ack_wait *wait
                               struct slice topic, struct slice payload);
 // Sends those whose time has come.
 void client_release_parked(struct client *client);
+// The acknowledgement of the publication that was taken last is timed from then on (samples.h).
+void client_time_ack(struct client *client, uint64_t taken_us);
 // They will not be sent. What becomes of their messages is still seen to (tickets_abandon).
 void client_drop_parked(struct client *client);
 // CONNACK and DISCONNECT with a Server Reference: beside that.

@@ -328,7 +328,7 @@ source_of(const struct client *client, const struct publish_view *view, struct m
     return ret;
 }
 
-static void
+static inline void
 pub_of(const struct client *client, const struct frame *frame, const struct publish_view *view,
        struct pub *ret)
 {
@@ -520,6 +520,53 @@ publish_run(struct client *client, struct pub *run)
 
 // ---- The packet ---------------------------------------------------------------------------------
 
+// It was passed on, or could not be retained.
+static inline err_t
+answer(struct client *client, const struct publish_view *view, uint64_t before,
+       const struct route_result *result, err_t err)
+{
+    if (likely(err == OK)) {
+        if (view->qos > 0 && !accept_plainly(client, flow_of(view), before, result))
+            accept(client, flow_of(view), before, result);
+        return OK;
+    }
+    client_refused_by(client, err == ERR_FULL ? "max_retained_messages or max_retained_bytes"
+                                              : "max_retained_message_size");
+    return refuse(client, view, err);
+}
+
+// It is to be passed on, and timed. It goes by a message of its own, also where its packet would
+// do.
+static NOINLINE err_t
+publish_timed(struct client *client, const struct frame *frame, const struct publish_view *view)
+{
+    struct shard *shard = client->shard;
+    uint64_t before = journal_last(shard->journal), taken_us;
+    taken_us = samples_begin(&shard->samples, stat_get(&shard->stats.publish_received));
+    struct msg_source source;
+    struct pub pub;
+    uint8_t *stripped = NULL;
+    pub_of(client, frame, view, &pub);
+    pub.source = source_of(client, view, &source);
+    pub.packet.form |= pub.packet.form ? PACKET_SAMPLED : 0;
+    if (view->strip) {
+        stripped = mem_alloc(pub.props.len);
+        pub.props = slice_of(stripped, codec_forward_props(pub.props, stripped));
+    }
+    if (!view->retain) // what is retained is delivered at any time
+        samples_mark(&pub, taken_us);
+    struct route_result result;
+    err_t err = view->subscription_id == 0
+                    ? route_publish(shard, &pub, &result)
+                    : route_to_group(shard, &pub, view->subscription_id, &result);
+    pub_done(&pub);
+    mem_free(stripped);
+    err = answer(client, view, before, &result, err);
+    if (err == OK && view->qos > 0)
+        client_time_ack(client, taken_us);
+    return err;
+}
+
 // It is to be passed on.
 static err_t
 publish(struct client *client, const struct frame *frame, const struct publish_view *view,
@@ -543,14 +590,7 @@ publish(struct client *client, const struct frame *frame, const struct publish_v
     err_t err = unlikely(view->strip) ? route_stripped(shard, &pub, view->subscription_id, &result)
                                       : route_publish(shard, &pub, &result);
     pub_done(&pub);
-    if (likely(err == OK)) {
-        if (view->qos > 0 && !accept_plainly(client, flow_of(view), before, &result))
-            accept(client, flow_of(view), before, &result);
-        return OK;
-    }
-    client_refused_by(client, err == ERR_FULL ? "max_retained_messages or max_retained_bytes"
-                                              : "max_retained_message_size");
-    return refuse(client, view, err);
+    return answer(client, view, before, &result, err);
 }
 
 // For an authority. Nobody else gets it.
@@ -639,10 +679,12 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
         if (err == ERR_WAIT)
             return err;
     }
-    if (likely(err == OK))
-        err = publish(client, frame, &view, behind);
-    else
+    if (unlikely(err))
         err = refuse(client, &view, err);
+    else if (samples_due(&client->shard->samples, stat_get(&stats->publish_received)))
+        err = publish_timed(client, frame, &view);
+    else
+        err = publish(client, frame, &view, behind);
     check_pressure(client);
     return err;
 }

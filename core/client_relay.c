@@ -344,6 +344,6 @@ client_relay_check(struct client *client, const struct frame *frame)
     if (err != OK)
         return err;
     client->version = view.version;
-    stat_add(&client->shard->stats.connections_refused, 1);
+    shard_count_refused(client->shard, client->listener_index);
     return ERR_SERVER_UNAVAILABLE;
 }

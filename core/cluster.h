@@ -167,6 +167,9 @@ struct cluster_ops {
     // False: there is none. ON_ANY; it takes a mutex.
     bool (*refer)(struct cluster *cluster, uint32_t listener, uint64_t random,
                   char ret_reference[NODE_REFERENCE_MAX + 1]);
+    // Has this node caught up with all that live, once since it started, or waited long enough?
+    // ON_ANY.
+    bool (*synced)(struct cluster *cluster);
     // The shard looks now. The shard's.
     void (*look)(struct cluster *cluster, const struct shard *shard);
 };

@@ -163,8 +163,9 @@ struct config {
 
     // Process.
     char *user, *pid_file;
-    char *http_listener;  // "[ADDRESS:]PORT" (config_http.h); NULL = none
-    char *control_socket; // from the root; NULL = none
+    char *http_listener;   // "[ADDRESS:]PORT" (config_http.h); NULL = none
+    uint8_t metrics_alias; // CONFIG_ALIAS_...
+    char *control_socket;  // from the root; NULL = none
     bool daemon, quiet, verbose, per_listener_settings;
     char *file;     // -c, absolute; NULL = none
     char **sources; // all files that it was read from, and include_dirs; a NULL ends it

@@ -7,6 +7,10 @@
 
 #include "core/base/base.h"
 
+// metrics_alias, as bits: whose names metrics have beside their own.
+#define CONFIG_ALIAS_MOSQUITTO 1u // of mosquitto's exporter
+#define CONFIG_ALIAS_EMQX      2u
+
 // "9883", "10.0.0.1:9883", "[::1]:9883", "name:9883". An empty host stands for this machine alone;
 // it borrows from value. False: it is none of these.
 bool config_http_address(struct slice value, struct slice *ret_host, uint16_t *ret_port);

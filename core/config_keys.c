@@ -506,6 +506,11 @@ const struct config_key config_keys[] = {
      .help = "Serves /livez, /readyz, /startupz and /metrics over HTTP, to anybody who can reach "
              "it: on this machine alone, unless an address says otherwise (0.0.0.0:9883, "
              "[::]:9883). Default: not at all."},
+    {KEY(HTTP, "metrics_alias"), GLOBAL(CHOICE, metrics_alias),
+     .choices = "none|mosquitto|emqx|both", .fixed = true, .fallback = "none", // as bits
+     .help = "Metrics that mean the same have the names of sapcc/mosquitto-exporter "
+             "(broker_...), of EMQX (emqx_...) or of both as well, for dashboards that know "
+             "these."},
 
     {KEY(PROCESS, "workers"), GLOBAL(UINT, workers), RANGE(0, 64), .fixed = true, .fallback = "0",
      .unit = "threads", .help = "Worker threads; 0: as many as the CPUs that the cgroup grants."},

@@ -20,6 +20,7 @@
 #define COUNTER(name, h)   METRIC(COUNTER, name, h)
 #define GAUGE(name, h)     METRIC(GAUGE, name, h)
 #define DURATIONS(name, h) METRIC(DURATIONS, name, h)
+#define SIZES(name, h)     METRIC(SIZES, name, h)
 #define INFO(name, h)      METRIC(INFO, name, h)
 #define NODES(field, t)    FIELD(cluster.field), SYS("cluster/" t)
 #define LABEL(name, value) .labels = name "=\"" value "\""
@@ -37,6 +38,9 @@ const struct figure figure_table[] = {
     {FIELD(ticks),
      DURATIONS("worker_tick_duration_seconds",
                "How long the workers' loops took to come round, without their sleep.")},
+    {FIELD(late_timers),
+     DURATIONS("worker_wakeup_delay_seconds",
+               "How late workers woke up when nothing but the time woke them.")},
     {FIELD(on_uring), GAUGE("io_backend", "How the kernel is asked for input and output: 1."),
      LABEL("backend", "io_uring")},
     {FIELD(on_epoll), GAUGE("io_backend", NULL), LABEL("backend", "epoll")},
@@ -85,6 +89,12 @@ const struct figure figure_table[] = {
      COUNTER("messages_received", "PUBLISH packets from clients.")},
     {FIELD(publish_sent), SYS("publish/messages/sent"),
      COUNTER("messages_sent", "PUBLISH packets to clients.")},
+    {FIELD(acknowledged), // core/samples.h
+     DURATIONS("publish_acknowledge_duration_seconds",
+               "From taking a PUBLISH at QoS 1 or 2 to its PUBACK or PUBREC, of a sample.")},
+    {FIELD(delivered),
+     DURATIONS("publish_deliver_duration_seconds",
+               "From taking a PUBLISH to writing it for a client that was there, of a sample.")},
     {FIELD(publish_bytes_received), SYS("publish/bytes/received"),
      COUNTER("message_received_bytes", "Bytes of payload from clients.")},
     {FIELD(publish_bytes_sent), SYS("publish/bytes/sent"),
@@ -178,6 +188,7 @@ const struct figure figure_table[] = {
     {FIELD(commits), SYS("persistence/commits"), COUNTER("store_commits", "Commits of the log.")},
     {FIELD(commit_times),
      DURATIONS("store_commit_duration_seconds", "How long these took, with their sync.")},
+    {FIELD(commit_sizes), SIZES("store_commit_records", "How many records each had.")},
     {FIELD(commit_records), SYS("persistence/records"),
      COUNTER("store_records", "Records in these commits.")},
     {FIELD(commit_bytes), SYS("persistence/bytes written"),
@@ -308,7 +319,16 @@ add_shards(const struct broker *broker, struct figures *ret)
 #define X(name) ret->name += stat_get(&shard->stats.name);
         STATS_TABLE(X)
 #undef X
+        durations_sum(&shard->samples.acknowledged, &ret->acknowledged);
+        durations_sum(&shard->samples.delivered, &ret->delivered);
     }
+}
+
+static void
+add_beat(const struct broker_beat *beat, struct figures *ret)
+{
+    durations_sum(&beat->ticks, &ret->ticks);
+    durations_sum(&beat->late_timers, &ret->late_timers);
 }
 
 static void
@@ -334,7 +354,7 @@ add_shared(const struct broker *broker, struct figures *ret)
         ret->drain_left = ret->clients_connected;
     ret->workers = broker->shard_count;
     for (unsigned i = 0; i < broker->shard_count; i++)
-        durations_sum(&broker->beats[i].ticks, &ret->ticks);
+        add_beat(&broker->beats[i], ret);
     ret->on_uring = broker->io == IO_BACKEND_URING;
     ret->on_epoll = broker->io == IO_BACKEND_EPOLL;
     ret->one = 1;
@@ -367,6 +387,7 @@ add_store(const struct keeper *keeper, struct figures *ret)
     ret->failing = atomic_load_explicit(&keeper->failing, memory_order_relaxed);
     ret->quarantined = keeper->quarantined;
     durations_sum(&keeper->commit_times, &ret->commit_times);
+    durations_sum(&keeper->commit_sizes, &ret->commit_sizes);
 }
 
 // What Mosquitto's topics mean.
@@ -378,6 +399,7 @@ derive(struct figures *f)
                  f->dropped_no_member + f->dropped_session_end + f->dropped_disk + f->dropped_rate;
     f->disconnected = f->sessions > f->clients_connected ? f->sessions - f->clients_connected : 0;
     f->stored = f->messages_queued + f->messages_inflight + f->retained_count;
+    f->subscriptions_all = f->subscriptions + f->shared_subscriptions;
     f->stored_bytes = f->messages_queued_bytes + f->retained_bytes;
 }
 

@@ -33,9 +33,11 @@ struct figures {
     uint64_t commits, commit_records, commit_bytes, log_bytes, checkpoints, failures, failing,
         quarantined;
     uint64_t dropped, disconnected, stored, stored_bytes; // as Mosquitto's topics mean them
+    uint64_t subscriptions_all;                           // with shared ones
     uint64_t one;                                         // 1: of what only has labels
     struct cluster_figures cluster; // all FIGURE_NONE where there are no other nodes
-    struct duration_sums ticks, commit_times;
+    struct duration_sums ticks, late_timers, commit_times, commit_sizes;
+    struct duration_sums acknowledged, delivered; // of the publications that are timed
 };
 
 enum figure_kind {
@@ -43,6 +45,7 @@ enum figure_kind {
     FIGURE_GAUGE,
     FIGURE_INFO,
     FIGURE_DURATIONS, // no number, but struct duration_sums; never a topic
+    FIGURE_SIZES,     // the same
 };
 
 struct figure {
@@ -63,7 +66,7 @@ static inline uint64_t
 figure_value(const struct figure *figure, const struct figures *figures)
 {
     uint64_t value;
-    must(figure->kind != FIGURE_DURATIONS);
+    must(figure->kind < FIGURE_DURATIONS);
     must(figure->offset <= sizeof *figures - sizeof value);
     memcpy(&value, (const char *)figures + figure->offset, sizeof value);
     return value;
@@ -72,7 +75,7 @@ figure_value(const struct figure *figure, const struct figures *figures)
 static inline const struct duration_sums *
 figure_durations(const struct figure *figure, const struct figures *figures)
 {
-    must(figure->kind == FIGURE_DURATIONS);
+    must(figure->kind >= FIGURE_DURATIONS);
     return (const struct duration_sums *)(const void *)((const char *)figures + figure->offset);
 }
 

@@ -73,7 +73,7 @@ struct keeper {
     bool quarantined;     // a damaged store was moved aside at the start
     // For $SYS and the log; the keeper's threads write them.
     _Atomic uint64_t commits, records, bytes_written, log_bytes, checkpoints, failures, pages;
-    struct durations commit_times; // of those that worked
+    struct durations commit_times, commit_sizes; // of those that worked; their records
     struct keeper_shard shards[TRIE_SHARDS_MAX];
 };
 

@@ -22,7 +22,10 @@ struct msg {
     uint64_t publisher;      // session number of the publisher, for No Local; 0 = the broker
     uint64_t arrived_ms;     // monotonic
     _Atomic uint64_t number; // in the journal, of whatever shard; 0 = not there (journal.h)
-    uint64_t order;          // as retained message: later ones are higher (retained.h)
+    union {
+        uint64_t order;    // as retained message: later ones are higher (retained.h)
+        uint64_t taken_us; // of one that is sampled, and so not retained (samples.h)
+    };
     uint32_t props_len, payload_len;
     uint32_t source_len; // 0 = it does not matter who published it
     uint16_t topic_len;
@@ -31,6 +34,7 @@ struct msg {
     bool shared : 1; // other threads may have references
     bool run : 1;    // several messages: a run that is kept as it came (below)
     bool run_v5 : 1; // its packets have properties: none
+    bool sampled : 1;
     uint8_t bytes[]; // topic, properties (codec_forward_props form), payload, source (msg.c)
 };
 _Static_assert(sizeof(struct msg) == 64, "there is one for each message that waits");
@@ -72,6 +76,8 @@ struct pub_packet {
 #define PACKET_ANY 1u
 #define PACKET_V5  2u // with properties
 #define PACKET_ID  4u // with a packet identifier
+#define PACKET_SAMPLED \
+    8u // none of a receiver: each is written one of its own, and timed (samples.h)
 static inline uint8_t
 packet_form(bool version_5, uint8_t qos)
 {

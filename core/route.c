@@ -339,6 +339,8 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
     struct pub pub;
     route_record_pub(record, &head, &pub);
     stat_add(&shard->stats.posts_taken, 1);
+    if (unlikely(head.taken_us != 0) && !pub.msg)
+        samples_mark(&pub, samples_long(head.taken_us));
     shard->outcome = OUTCOME_TAKEN;
     if (unlikely(head.bonded))
         journal_bond(shard->journal, false, head.ticket, UINT64_C(1) << from);

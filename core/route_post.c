@@ -2,6 +2,7 @@
 #include "core/mail.h"
 #include "core/route.h"
 #include "core/route_parts.h"
+#include "core/samples.h"
 #include "core/stats.h"
 
 static uint32_t
@@ -56,6 +57,8 @@ route_post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,
         .from_node = pub->from_node,
         .bonded = ticket != 0 && pub->bonded,
     };
+    if (unlikely(pub->msg && pub->msg->sampled))
+        head.taken_us = samples_short(pub->msg->taken_us);
     uint8_t *p = mail_reserve(shard, to, by_ref ? RECORD_PUBLISH_REF : RECORD_PUBLISH,
                               (uint32_t)sizeof head + handles + (by_ref ? 0 : body));
     memcpy(p, &head, sizeof head);

@@ -18,6 +18,7 @@
 #include "core/deliveries.h"
 #include "core/governor.h"
 #include "core/outq.h"
+#include "core/samples.h"
 #include "core/stats.h"
 #include "core/tickets.h"
 #include "core/trie.h"
@@ -71,6 +72,8 @@ struct shard {
     struct list unfinished;    // sessions with more to send next tick
     struct outq_pool pool;
     struct stats stats;
+    struct samples samples;
+    struct listener_stats listeners[CONFIG_LISTENERS_MAX];
     uint64_t stamp;       // of the current publication, for overlapping subscriptions
     uint64_t wake_shards; // bit i: shard i has new mail and may sleep; the transport wakes it
     struct list *outbox;  // per shard: records that did not fit its mailbox
@@ -97,6 +100,21 @@ struct shard {
     uint32_t verbatim_below;                // SHARD_VERBATIM_BELOW; 0 while topics are watched
     struct watching *watching;              // trace.h; NULL = nobody watches
 };
+
+static inline struct listener_stats *
+shard_listener(struct shard *shard, uint32_t listener)
+{
+    must_hot(listener < CONFIG_LISTENERS_MAX);
+    return &shard->listeners[listener];
+}
+
+// A connection or a CONNECT is refused, for whatever reason.
+static inline void
+shard_count_refused(struct shard *shard, uint32_t listener)
+{
+    stat_add(&shard->stats.connections_refused, 1);
+    stat_add(&shard_listener(shard, listener)->refused, 1);
+}
 
 // Returns new; call on the worker's thread (registers with RCU). The shard must not be used
 // elsewhere.

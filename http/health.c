@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "core/broker.h"
+#include "core/cluster.h"
 #include "core/governor.h"
 
 // Else a worker that sleeps would be taken for one that hangs.
@@ -84,12 +85,17 @@ health_ready(const struct health_view *view, struct health *ret)
         must(view->broker != NULL);
         uint32_t level = atomic_load_explicit(&view->broker->level, memory_order_relaxed);
         bool draining = drain_is_on(&view->broker->drain);
+        struct cluster *cluster = view->broker->cluster;
         ret->good = level < GOVERNOR_FULL && !draining;
         if (draining)
             say(ret, "the broker is draining");
         else if (!ret->good)
             say(ret, "memory_limit is reached, every CONNECT is refused (governor level %u)",
                 level);
+        if (ret->good && cluster && !cluster->ops->synced(cluster)) {
+            ret->good = false;
+            say(ret, "routes and retained messages of other nodes are on their way");
+        }
     }
     end(ret);
 }

@@ -30,7 +30,8 @@ struct health {
 
 // Does every worker's loop come round? Before and after it serves, the broker is at work elsewhere.
 void health_live(const struct health_view *view, struct health *ret);
-// Does it serve, and would it take a new client? Not while it is out of memory, or drains.
+// Does it serve, and would it take a new client? Not while it is out of memory, or drains; nor
+// before it has caught up with the other nodes, once: a split that comes later changes nothing.
 void health_ready(const struct health_view *view, struct health *ret);
 // Has it been started, once?
 void health_started(const struct health_view *view, struct health *ret);

@@ -14,6 +14,8 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 
+#include "core/broker.h"
+#include "core/config.h"
 #include "core/figures.h"
 #include "http/health.h"
 #include "http/http_socket.h"
@@ -45,6 +47,7 @@ struct http_server {
     pthread_mutex_t lock;
     struct health_view view; // under the lock
     const struct listen_set *listeners;
+    uint32_t aliases;
 
     // Of the thread.
     struct visitor visitors[HTTP_CONNECTIONS_MAX];
@@ -142,7 +145,9 @@ answer_metrics(struct http_server *server, struct MHD_Connection *connection)
     bool serves = server->view.stage == HEALTH_SERVING;
     if (serves) {
         figures_gather(server->view.broker, clock_mono_ms(), &figures);
-        text = metrics_write(&figures, server->listeners, format, &len);
+        const struct metrics_source source = {&figures, server->view.broker, server->listeners,
+                                              server->aliases};
+        text = metrics_write(&source, format, &len);
     }
     unlock(server);
     if (!serves)
@@ -357,6 +362,7 @@ http_server_serve(struct http_server *server, const struct broker *broker,
         .serving_ms = clock_mono_ms(),
     };
     server->listeners = listeners;
+    server->aliases = atomic_load(&broker->config)->metrics_alias; // no reload changes it
     unlock(server);
 }
 

@@ -1,22 +1,16 @@
 // metrics.c - the broker's figures as Prometheus reads them.
-#include "http/metrics.h"
-
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "core/base/mem.h"
 
-#include "core/figures.h"
-#include "io/listener.h"
+#include "core/broker.h"
+#include "core/config_http.h"
+#include "http/metrics_page.h"
 
-struct page {
-    enum metrics_format format;
-    uint32_t len, cap;
-    char *text;
-};
-
-static void PRINTF_LIKE(2) put(struct page *page, const char *format, ...)
+void
+page_put(struct page *page, const char *format, ...)
 {
     page->text = mem_grow(page->text, &page->cap, page->len + METRICS_LINE_MAX, 1);
     va_list args;
@@ -39,58 +33,58 @@ static const char *
 suffix(enum figure_kind kind)
 {
     static const char *const texts[] = {
-        [FIGURE_COUNTER] = "_total",
-        [FIGURE_GAUGE] = "",
-        [FIGURE_INFO] = "_info",
-        [FIGURE_DURATIONS] = "",
+        [FIGURE_COUNTER] = "_total", [FIGURE_GAUGE] = "", [FIGURE_INFO] = "_info",
+        [FIGURE_DURATIONS] = "",     [FIGURE_SIZES] = "",
     };
     must(kind < ARRAY_LEN(texts));
     return texts[kind];
 }
 
 // OpenMetrics speaks of the metric, and knows infos and units; the older format of the samples.
-static void
-put_head(struct page *page, const struct figure *figure)
+void
+page_head(struct page *page, const struct figure *figure)
 {
     static const char *const types[] = {
-        [FIGURE_COUNTER] = "counter",
-        [FIGURE_GAUGE] = "gauge",
-        [FIGURE_INFO] = "info",
-        [FIGURE_DURATIONS] = "histogram",
+        [FIGURE_COUNTER] = "counter",     [FIGURE_GAUGE] = "gauge",     [FIGURE_INFO] = "info",
+        [FIGURE_DURATIONS] = "histogram", [FIGURE_SIZES] = "histogram",
     };
     must(figure->metric && figure->help && figure->kind < ARRAY_LEN(types));
     bool open = page->format == METRICS_OPEN;
     const char *tail = open ? "" : suffix(figure->kind);
     const char *type = open || figure->kind != FIGURE_INFO ? types[figure->kind] : "gauge";
-    put(page, "# HELP %s%s %s\n# TYPE %s%s %s\n", figure->metric, tail, figure->help,
-        figure->metric, tail, type);
+    page_put(page, "# HELP %s%s %s\n# TYPE %s%s %s\n", figure->metric, tail, figure->help,
+             figure->metric, tail, type);
     if (open && ends_with(figure->metric, "_bytes"))
-        put(page, "# UNIT %s bytes\n", figure->metric);
+        page_put(page, "# UNIT %s bytes\n", figure->metric);
     if (open && ends_with(figure->metric, "_seconds"))
-        put(page, "# UNIT %s seconds\n", figure->metric);
+        page_put(page, "# UNIT %s seconds\n", figure->metric);
 }
 
-static void
-put_sample(struct page *page, const struct figure *figure, const char *labels, uint64_t value)
+void
+page_sample(struct page *page, const struct figure *figure, const char *labels, uint64_t value)
 {
-    put(page, "%s%s%s%s%s %" PRIu64 "\n", figure->metric, suffix(figure->kind), labels ? "{" : "",
-        labels ? labels : "", labels ? "}" : "", value);
+    page_put(page, "%s%s%s%s%s %" PRIu64 "\n", figure->metric, suffix(figure->kind),
+             labels ? "{" : "", labels ? labels : "", labels ? "}" : "", value);
 }
 
 // All of it from one reading of the classes, so that they agree whatever is added meanwhile.
 static void
 put_durations(struct page *page, const struct figure *figure, const struct duration_sums *sums)
 {
+    bool sizes = figure->kind == FIGURE_SIZES;
+    const char *const *bounds = sizes ? size_bounds_text : duration_bounds_text;
     uint64_t count = 0;
-    put_head(page, figure);
+    page_head(page, figure);
     for (unsigned i = 0; i < DURATION_CLASSES; i++) {
         count += sums->counts[i];
-        put(page, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", figure->metric, duration_bounds_text[i],
-            count);
+        page_put(page, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", figure->metric, bounds[i], count);
     }
-    put(page, "%s_sum %" PRIu64 ".%06" PRIu64 "\n", figure->metric, sums->sum_us / 1000000,
-        sums->sum_us % 1000000);
-    put(page, "%s_count %" PRIu64 "\n", figure->metric, count);
+    if (sizes)
+        page_put(page, "%s_sum %" PRIu64 "\n", figure->metric, sums->sum);
+    else
+        page_put(page, "%s_sum %" PRIu64 ".%06" PRIu64 "\n", figure->metric, sums->sum / 1000000,
+                 sums->sum % 1000000);
+    page_put(page, "%s_count %" PRIu64 "\n", figure->metric, count);
 }
 
 static void
@@ -98,7 +92,7 @@ put_figures(struct page *page, const struct figures *figures)
 {
     for (uint32_t i = 0; i < figure_count; i++) {
         const struct figure *figure = &figure_table[i];
-        if (figure->kind == FIGURE_DURATIONS) {
+        if (figure->kind >= FIGURE_DURATIONS) {
             put_durations(page, figure, figure_durations(figure, figures));
             continue;
         }
@@ -106,8 +100,8 @@ put_figures(struct page *page, const struct figures *figures)
         if (!figure->metric || value == FIGURE_NONE)
             continue;
         if (figure->help)
-            put_head(page, figure);
-        put_sample(page, figure, figure->labels, value);
+            page_head(page, figure);
+        page_sample(page, figure, figure->labels, value);
     }
 }
 
@@ -126,23 +120,6 @@ metrics_escape(const char *text, char *ret, size_t size)
     ret[len] = '\0';
 }
 
-static void
-put_listeners(struct page *page, const struct listen_set *listeners)
-{
-    static const struct figure connections = {
-        .metric = "ternmq_listener_connections",
-        .kind = FIGURE_GAUGE,
-        .help = "Connections of each listener.",
-    };
-    put_head(page, &connections);
-    for (uint32_t i = 0; i < listen_count(listeners); i++) {
-        char text[METRICS_LINE_MAX / 2], labels[METRICS_LINE_MAX / 2 + 16];
-        metrics_escape(listen_text(listeners, i), text, sizeof text);
-        (void)snprintf(labels, sizeof labels, "listener=\"%s\"", text);
-        put_sample(page, &connections, labels, listen_connections(listeners, i));
-    }
-}
-
 const char *
 metrics_content_type(enum metrics_format format)
 {
@@ -151,15 +128,20 @@ metrics_content_type(enum metrics_format format)
 }
 
 char *
-metrics_write(const struct figures *figures, const struct listen_set *listeners,
-              enum metrics_format format, size_t *ret_len)
+metrics_write(const struct metrics_source *source, enum metrics_format format, size_t *ret_len)
 {
     struct page page = {.format = format};
-    put_figures(&page, figures);
-    if (listeners)
-        put_listeners(&page, listeners);
+    put_figures(&page, source->figures);
+    if (source->broker && source->listeners)
+        page_listeners(&page, source->broker, source->listeners);
+    if (source->broker && source->broker->cluster)
+        page_links(&page, source->broker->cluster);
+    if (source->aliases & CONFIG_ALIAS_MOSQUITTO)
+        page_mosquitto(&page, source->figures);
+    if (source->aliases & CONFIG_ALIAS_EMQX)
+        page_emqx(&page, source->figures);
     if (format == METRICS_OPEN)
-        put(&page, "# EOF\n");
+        page_put(&page, "# EOF\n");
     must(page.len > 0 && page.text[page.len - 1] == '\n');
     *ret_len = page.len;
     return page.text;

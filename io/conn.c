@@ -351,8 +351,11 @@ conn_on_recv(struct conns *conns, const struct io_event *event)
         return;
     must_hot(conn->receiving);
     conn->receiving = event->more;
-    if (likely(event->result > 0))
+    if (likely(event->result > 0)) {
         stat_add(&conns->shard->stats.bytes_received, (uint32_t)event->result);
+        stat_add(&shard_listener(conns->shard, conn->listener)->bytes_received,
+                 (uint32_t)event->result);
+    }
     if (unlikely(conn->state != CONN_LIVE)) {
         on_recv_unusual(conns, conn, event);
         return;
@@ -387,7 +390,7 @@ refuse(struct conns *conns, int fd, uint32_t listener, enum listen_limit limit)
         [LISTEN_NODES_MAX] = "the number of connections that other nodes may have",
     };
     struct stats *stats = &conns->shard->stats;
-    stat_add(&stats->connections_refused, 1);
+    shard_count_refused(conns->shard, listener);
     if (limit != LISTEN_ADMITTED) { // else the broker stops
         stat_add(limit == LISTEN_DESCRIPTORS ? &stats->refused_descriptors
                                              : &stats->refused_max_connections,
@@ -410,7 +413,7 @@ conn_enter_address(struct conns *conns, struct conn *conn, const char *peer)
         admission_enter(shard->broker->admission, address, max, &conn->address_place))
         return true;
     stat_add(&shard->stats.refused_per_address, 1);
-    stat_add(&shard->stats.connections_refused, 1);
+    shard_count_refused(shard, conn->listener);
     tell_refused(conns, "max_connections_per_address", peer);
     return false;
 }
@@ -433,6 +436,7 @@ conn_on_accept(struct conns *conns, int fd, uint32_t listener)
 {
     struct shard *shard = conns->shard;
     stat_add(&shard->stats.sockets_opened, 1);
+    stat_add(&shard_listener(shard, listener)->opened, 1);
     enum listen_limit limit =
         conns->refusing ? LISTEN_ADMITTED : listen_admit(conns->listeners, shard->config, listener);
     if (unlikely(conns->refusing || limit != LISTEN_ADMITTED)) {
@@ -446,7 +450,7 @@ conn_on_accept(struct conns *conns, int fd, uint32_t listener)
         return;
     }
     if (!filter_begin(conns, conn)) {
-        stat_add(&shard->stats.connections_refused, 1);
+        shard_count_refused(shard, listener);
         conn_doom(conns, conn);
         return;
     }

@@ -194,6 +194,8 @@ conns_settle(struct conns *conns)
         if (likely(flight->result > 0)) {
             outq_consume(conn_out(conn), &conns->shard->pool, (uint32_t)flight->result);
             total += (uint32_t)flight->result;
+            stat_add(&shard_listener(conns->shard, conn->listener)->bytes_sent,
+                     (uint32_t)flight->result);
         }
         if (unlikely(flight->result < (int32_t)flight->bytes))
             on_short_send(conns, conn, flight->result);

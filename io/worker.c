@@ -341,6 +341,9 @@ sleep_until(struct worker *worker, uint64_t until_ms, uint64_t now_ms)
     worker->io->ops->enter(worker->io,
                            until_ms == UINT64_MAX ? IO_WAIT_FOREVER : (int64_t)(until_ms - now_ms));
     worker->tick_us = clock_mono_us();
+    if (worker->tick_us / 1000 >= until_ms) // not before, by an event
+        durations_add(&worker->broker->beats[worker->index].late_timers,
+                      worker->tick_us - until_ms * 1000);
     worker->slept_us += worker->tick_us - from_us;
     worker->slept = true;
     for (unsigned i = 0; i < worker->lane_count; i++)

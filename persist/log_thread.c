@@ -209,8 +209,10 @@ commit(struct committer *c) ON_PERSIST
         failed(c, rc);
         return;
     }
-    if (c->blobs.count > 0)
+    if (c->blobs.count > 0) {
         durations_add(&c->keeper->commit_times, clock_mono_us() - from_us);
+        sizes_add(&c->keeper->commit_sizes, c->blobs.records);
+    }
     if (c->retry_ms != 0) {
         store_say(store, LOG_T_NOTICE, "Persistence: writing to %s works again.", store->path);
         atomic_store_explicit(&c->keeper->failing, false, memory_order_relaxed);

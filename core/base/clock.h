@@ -2,7 +2,8 @@
 //
 // Job:    milliseconds. Timers, keep alive and expiry use the monotonic clock; only what is shown
 //         or stored uses the wall clock. Thread: any. Memory: none. Limits: none.
-// Core never reads a clock itself: the tick's time is handed to it, so that a simulator can lie.
+// Core decides nothing by a clock that it reads itself: the tick's time is handed to it, so that a
+// simulator can lie. It measures by one (core/samples.h).
 #ifndef TERN_CORE_BASE_CLOCK_H
 #define TERN_CORE_BASE_CLOCK_H
 

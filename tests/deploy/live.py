@@ -170,10 +170,12 @@ class Pod:
         return self.get("http", "/metrics").read().decode()
 
     def figures(self):
-        """{name of a sample: [its labels, ...]}"""
+        """{name of a sample: [its labels, ...]}; with no labels that of a metric that has no sample yet"""
         found = collections.defaultdict(list)
         for line in self.metrics().splitlines():
             sample = re.match(r"(\w+)(?:\{(.*)\})? \S+$", line)
             if sample:
                 found[sample[1]].append(dict(re.findall(r'(\w+)="([^"]*)"', sample[2] or "")))
+            elif head := re.match(r"# TYPE (\w+) gauge$", line):  # of a link, where there are no other nodes
+                found[head[1]] += []
         return found

@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/cluster.h"
 #include "core/governor.h"
 #include "http/health.h"
 
@@ -133,6 +134,28 @@ Test(http_health, alive_and_not_ready_while_it_drains)
     drain_begin(&broker->drain, NOW_MS, 10, 10, true);
     expect_ready(false, "the broker is draining\n");
     expect_live(true, "ok\n");
+}
+
+static bool synced;
+
+static bool
+is_synced(struct cluster *cluster)
+{
+    return cluster != NULL && synced;
+}
+
+Test(http_health, not_ready_before_it_has_caught_up_with_other_nodes)
+{
+    static const struct cluster_ops ops = {.synced = is_synced};
+    static struct cluster cluster = {.ops = &ops};
+    broker->cluster = &cluster;
+    expect_ready(false, "routes and retained messages of other nodes are on their way\n");
+    expect_live(true, "ok\n");
+    synced = true;
+    expect_ready(true, "ok\n");
+    drain_begin(&broker->drain, NOW_MS, 10, 10, true);
+    expect_ready(false, "the broker is draining\n");
+    broker->cluster = NULL;
 }
 
 Test(http_health, not_ready_while_every_connect_is_refused)

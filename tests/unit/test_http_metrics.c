@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/config_http.h"
 #include "core/figures.h"
 #include "http/metrics.h"
 
@@ -77,11 +78,14 @@ Test(http_metrics, helps_are_sentences_that_need_no_escape)
 
 // ---- The text -----------------------------------------------------------------------------------
 
+static uint32_t aliases; // of metrics_alias
+
 static char *
 written(const struct figures *figures, enum metrics_format format)
 {
     size_t len;
-    char *text = metrics_write(figures, NULL, format, &len);
+    const struct metrics_source source = {.figures = figures, .aliases = aliases};
+    char *text = metrics_write(&source, format, &len);
     char *copy = mem_strndup(text, len);
     cr_assert_eq(strlen(copy), len);
     mem_free(text);
@@ -147,7 +151,8 @@ Test(http_metrics, durations)
     char *text = written(&with, METRICS_OPEN);
     expect(text, "# TYPE ternmq_store_commit_duration_seconds histogram\n"
                  "# UNIT ternmq_store_commit_duration_seconds seconds\n"
-                 "ternmq_store_commit_duration_seconds_bucket{le=\"0.0001\"} 2\n"
+                 "ternmq_store_commit_duration_seconds_bucket{le=\"0.00001\"} 1\n");
+    expect(text, "ternmq_store_commit_duration_seconds_bucket{le=\"0.0001\"} 2\n"
                  "ternmq_store_commit_duration_seconds_bucket{le=\"0.00025\"} 3\n");
     expect(text, "_duration_seconds_bucket{le=\"0.001\"} 3\n");
     expect(text, "_duration_seconds_bucket{le=\"0.0025\"} 4\n");
@@ -158,12 +163,59 @@ Test(http_metrics, durations)
     mem_free(text);
 }
 
-Test(http_metrics, bounds_of_durations_are_what_they_are_called)
+Test(http_metrics, sizes)
+{
+    static struct durations sizes;
+    static struct figures with;
+    static const uint64_t of[] = {1, 2, 3, 500000, 500001};
+    for (unsigned i = 0; i < ARRAY_LEN(of); i++)
+        sizes_add(&sizes, of[i]);
+    durations_sum(&sizes, &with.commit_sizes);
+    char *text = written(&with, METRICS_OPEN);
+    expect(text, "# TYPE ternmq_store_commit_records histogram\n"
+                 "ternmq_store_commit_records_bucket{le=\"1.0\"} 1\n"
+                 "ternmq_store_commit_records_bucket{le=\"2.0\"} 2\n"
+                 "ternmq_store_commit_records_bucket{le=\"5.0\"} 3\n");
+    expect(text, "ternmq_store_commit_records_bucket{le=\"500000.0\"} 4\n"
+                 "ternmq_store_commit_records_bucket{le=\"+Inf\"} 5\n"
+                 "ternmq_store_commit_records_sum 1000007\n"
+                 "ternmq_store_commit_records_count 5\n");
+    mem_free(text);
+}
+
+Test(http_metrics, names_of_other_brokers)
+{
+    char *text = written(&figures, METRICS_OPEN);
+    expect_none(text, "broker_");
+    expect_none(text, "emqx_");
+    mem_free(text);
+    aliases = CONFIG_ALIAS_MOSQUITTO;
+    text = written(&figures, METRICS_TEXT);
+    expect(text, "# TYPE broker_bytes_received counter\n"
+                 "broker_bytes_received 18000000000000000000\n");
+    expect(text, "# TYPE broker_clients_connected gauge\nbroker_clients_connected 7\n");
+    expect_none(text, "emqx_");
+    mem_free(text);
+    aliases = CONFIG_ALIAS_MOSQUITTO | CONFIG_ALIAS_EMQX;
+    text = written(&figures, METRICS_OPEN);
+    expect(text, "# TYPE broker_bytes_received unknown\n"
+                 "broker_bytes_received 18000000000000000000\n");
+    expect(text, "# TYPE emqx_connections_count gauge\nemqx_connections_count 7\n");
+    expect(text, "# HELP emqx_bytes_received What another broker would say (metrics_alias).\n"
+                 "# TYPE emqx_bytes_received unknown\n");
+    cr_assert(ends_with(text, "\n# EOF\n"));
+    mem_free(text);
+    aliases = 0;
+}
+
+Test(http_metrics, bounds_are_what_they_are_called)
 {
     for (unsigned i = 0; i < DURATION_CLASSES - 1; i++) {
         cr_assert_float_eq(strtod(duration_bounds_text[i], NULL) * 1e6, duration_bounds_us[i],
                            1e-6);
         cr_assert(i == 0 || duration_bounds_us[i] > duration_bounds_us[i - 1]);
+        cr_assert_float_eq(strtod(size_bounds_text[i], NULL), size_bounds[i], 1e-6);
+        cr_assert(i == 0 || size_bounds[i] > size_bounds[i - 1]);
     }
 }
 
