@@ -38,6 +38,10 @@ events_logger = "none"
 """
 
 
+# What "debian:bookworm-slim" is short for, whatever this machine's own file says. It is there: nobody is asked.
+REGISTRIES = 'unqualified-search-registries = ["docker.io"]\n'
+
+
 def missing():
     """Why no container runs here, or None."""
     if os.geteuid() != 0:
@@ -49,9 +53,11 @@ def missing():
 def podman(*words, check=True, timeout=120):
     KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / "containers.conf").write_text(CONF)
+    (KEPT / "registries.conf").write_text(REGISTRIES)
     done = subprocess.run(["podman", "--root", KEPT / "storage", "--runroot", KEPT / "run", *words],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
-                          env={**os.environ, "CONTAINERS_CONF": str(KEPT / "containers.conf")})
+                          env={**os.environ, "CONTAINERS_CONF": str(KEPT / "containers.conf"),
+                               "CONTAINERS_REGISTRIES_CONF": str(KEPT / "registries.conf")})
     assert not check or done.returncode == 0, f"podman {' '.join(map(str, words))}: {done.stdout[-3000:]}"
     return done.stdout.strip()
 
