@@ -5,6 +5,7 @@ is in build-tests/deploy alone, so a second run has the layers of the first.
 """
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -50,10 +52,18 @@ def missing():
     return f"not installed: {', '.join(lacking)}" if lacking else None
 
 
-def podman(*words, check=True, timeout=120):
+@functools.cache
+def configure():
+    """In one step: pods are started by several threads at once, and none may read half of a file."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    (KEPT / "containers.conf").write_text(CONF)
-    (KEPT / "registries.conf").write_text(REGISTRIES)
+    for name, text in (("containers.conf", CONF), ("registries.conf", REGISTRIES)):
+        fresh = KEPT / f"{name}-{os.getpid()}-{threading.get_ident()}"
+        fresh.write_text(text)
+        fresh.rename(KEPT / name)
+
+
+def podman(*words, check=True, timeout=120):
+    configure()
     done = subprocess.run(["podman", "--root", KEPT / "storage", "--runroot", KEPT / "run", *words],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
                           env={**os.environ, "CONTAINERS_CONF": str(KEPT / "containers.conf"),
