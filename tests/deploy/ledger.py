@@ -14,6 +14,7 @@ PAUSE_S = 0.02       # between two messages of a publisher
 RETRY_S = 0.2
 ANSWER_S = 10        # a pod that has gone without a word is given up by then
 PING_S = 2
+KNOWN_S = 2          # after SUBACK, which waits 100 ms for nodes that are slow: by then all route to the filter
 LOST = (OSError, mqtt.Closed, TimeoutError)
 NOT_NOW = (0x88, 0x89, 0x97)  # its session is elsewhere, the pod drains, there is no room
 
@@ -72,14 +73,14 @@ class Publisher(Worker):
     def _publish(self, client):
         text = f"{self.client_name} {self.number}"
         self.load.sent[text] += 1
-        mid = next(client.mids)
+        mid, sent = next(client.mids), time.monotonic()
         client.send(mqtt.publish(f"load/{self.client_name}", text, self.qos, mid))
         got = client.recv_type(mqtt.PUBACK if self.qos == 1 else mqtt.PUBREC, self.load.answer_s)
         if got.reason >= 0x80:
             assert got.reason in (0x97, 0x80), got
             return
         # PUBREC is the promise; what follows frees the identifier.
-        self.load.promise(text)
+        self.load.promise(text, sent)
         self.number += 1
         if self.qos == 2:
             client.send(mqtt.ack(mqtt.PUBREL, mid))
@@ -90,7 +91,7 @@ class Subscriber(Worker):
     """at: the pod on which its session begins."""
 
     def __init__(self, load, name, qos, at):
-        self.qos, self.at, self.begun, self.first = qos, at, False, None
+        self.qos, self.at, self.begun, self.since = qos, at, False, None
         self.held, self.got = set(), collections.Counter()
         super().__init__(load, name)
 
@@ -110,7 +111,7 @@ class Subscriber(Worker):
             assert client.connack.session_present, f"{self.client_name}: its session is gone"
         else:
             client.sub("load/#", qos=self.qos)
-            self.first, self.begun = self.load.count(), True
+            self.since, self.begun = time.monotonic() + KNOWN_S, True
         asked = answered = time.monotonic()
         while not self.load.over(self):
             now = time.monotonic()
@@ -152,9 +153,10 @@ class Load:
     def over(self, worker):
         return (self.quiet if isinstance(worker, Publisher) else self.closed).is_set()
 
-    def promise(self, text):
+    def promise(self, text, sent):
+        """sent: when it was published, which may be long before it was acknowledged."""
         with self.lock:
-            self.promised.append(text)
+            self.promised.append((text, sent))
 
     def count(self):
         with self.lock:
@@ -166,6 +168,7 @@ class Load:
     def subscribe(self, name, qos, at=None):
         self.subscribers.append(Subscriber(self, name, qos, at))
         self._wait(f"{name} subscribes", lambda: self.subscribers[-1].begun)
+        time.sleep(KNOWN_S)
         return self.subscribers[-1]
 
     def begin(self, homes):
@@ -192,7 +195,8 @@ class Load:
 
     def missing(self, subscriber):
         with self.lock:
-            return [text for text in self.promised[subscriber.first:] if text not in subscriber.got]
+            owed = [text for text, sent in self.promised if sent >= subscriber.since]
+        return [text for text in owed if text not in subscriber.got]
 
     def settle(self, among=None):
         """What has been promised by now arrives."""
@@ -201,7 +205,8 @@ class Load:
         for s in among or self.subscribers:
             def all_here(s=s):
                 with self.lock:
-                    return all(text in s.got for text in self.promised[s.first:now])
+                    owed = [text for text, sent in self.promised[:now] if sent >= s.since]
+                return all(text in s.got for text in owed)
             try:
                 self._wait(f"{s.client_name} has everything", all_here)
             except AssertionError as e:
