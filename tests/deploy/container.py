@@ -5,6 +5,7 @@ is in build-tests/deploy alone, so a second run has the layers of the first.
 """
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -38,6 +40,10 @@ events_logger = "none"
 """
 
 
+# What "debian:bookworm-slim" is short for, whatever this machine's own file says. It is there: nobody is asked.
+REGISTRIES = 'unqualified-search-registries = ["docker.io"]\n'
+
+
 def missing():
     """Why no container runs here, or None."""
     if os.geteuid() != 0:
@@ -46,12 +52,22 @@ def missing():
     return f"not installed: {', '.join(lacking)}" if lacking else None
 
 
-def podman(*words, check=True, timeout=120):
+@functools.cache
+def configure():
+    """In one step: pods are started by several threads at once, and none may read half of a file."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    (KEPT / "containers.conf").write_text(CONF)
+    for name, text in (("containers.conf", CONF), ("registries.conf", REGISTRIES)):
+        fresh = KEPT / f"{name}-{os.getpid()}-{threading.get_ident()}"
+        fresh.write_text(text)
+        fresh.rename(KEPT / name)
+
+
+def podman(*words, check=True, timeout=120):
+    configure()
     done = subprocess.run(["podman", "--root", KEPT / "storage", "--runroot", KEPT / "run", *words],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
-                          env={**os.environ, "CONTAINERS_CONF": str(KEPT / "containers.conf")})
+                          env={**os.environ, "CONTAINERS_CONF": str(KEPT / "containers.conf"),
+                               "CONTAINERS_REGISTRIES_CONF": str(KEPT / "registries.conf")})
     assert not check or done.returncode == 0, f"podman {' '.join(map(str, words))}: {done.stdout[-3000:]}"
     return done.stdout.strip()
 

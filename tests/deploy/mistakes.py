@@ -130,6 +130,40 @@ MISTAKES = [
 ]
 
 
+# (where the look-alike has to say that it does not know something; what it does not). Made in the overlay "cluster".
+UNKNOWN = [
+    ("StatefulSet/ternmq.spec.template.spec.hostAliases is", lambda t: pod(t).update(hostAliases=[])),
+    ("StatefulSet/ternmq.spec.template.spec.containers[0].envFrom is", lambda t: broker(t).update(envFrom=[])),
+    ("StatefulSet/ternmq.spec.template.spec.containers[0].lifecycle.postStart is",
+     lambda t: broker(t)["lifecycle"].update(postStart={})),
+    ("StatefulSet/ternmq.spec.template.spec.containers[0].livenessProbe.tcpSocket is",
+     lambda t: broker(t)["livenessProbe"].update(tcpSocket={"port": 1883})),
+    ("StatefulSet/ternmq.spec.template.spec.containers[0].readinessProbe.successThreshold is",
+     lambda t: broker(t)["readinessProbe"].update(successThreshold=2)),
+    ("StatefulSet/ternmq.spec.template.spec.containers[0].resources.limits.ephemeral-storage is",
+     lambda t: broker(t)["resources"]["limits"].update({"ephemeral-storage": "1Gi"})),
+    ("StatefulSet/ternmq.spec.template.spec.containers[0].volumeMounts[0].subPath is",
+     lambda t: mount(t, subPath="ternmq.conf")),
+    ("StatefulSet/ternmq.spec.template.spec.containers[0].securityContext.readOnlyRootFilesystem: False",
+     lambda t: broker(t)["securityContext"].update(readOnlyRootFilesystem=False)),
+    ("StatefulSet/ternmq.spec.podManagementPolicy: 'OrderedReady'",
+     lambda t: find(t, "StatefulSet")["spec"].update(podManagementPolicy="OrderedReady")),
+    ("StatefulSet/ternmq.spec.updateStrategy.rollingUpdate is",
+     lambda t: find(t, "StatefulSet")["spec"]["updateStrategy"].update(rollingUpdate={"partition": 1})),
+    ("StatefulSet/ternmq.spec.replicas: '3'", lambda t: find(t, "StatefulSet")["spec"].update(replicas="3")),
+    ("StatefulSet/ternmq.spec.volumeClaimTemplates[0].spec.storageClassName is",
+     lambda t: find(t, "StatefulSet")["spec"]["volumeClaimTemplates"][0]["spec"].update(storageClassName="fast")),
+    ("Service/ternmq.spec.sessionAffinity is", lambda t: find(t, "Service")["spec"].update(sessionAffinity="ClientIP")),
+    ("Service/ternmq-nodes.spec.clusterIP: '10.0.0.1'",
+     lambda t: find(t, "Service", "ternmq-nodes")["spec"].update(clusterIP="10.0.0.1")),
+    ("ConfigMap/ternmq.immutable is", lambda t: find(t, "ConfigMap").update(immutable=True)),
+    ("Secret/ternmq-users.stringData is", lambda t: find(t, "Secret", "ternmq-users").update(stringData={})),
+    ("Job/x: Job is", lambda t: t.append({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}})),
+    ("there has to be one StatefulSet", lambda t: pod(t)["containers"].append({"name": "x"})),
+    ("there has to be one StatefulSet", lambda t: drop(t, "StatefulSet")),
+]
+
+
 def made(things):
     """(what the lint has to say, things with the mistake)"""
     for pattern, mistake in MISTAKES:

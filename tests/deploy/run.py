@@ -2,8 +2,9 @@
 """run.py - everything of deploy/ that can be tested without a cluster of Kubernetes.
 
 Renders the kustomizations, checks what comes out against types, against each other and against the broker, and runs
-the broker as they would. --containers builds the image, too, and runs it (minutes; root, Debian's podman, runc,
-debootstrap). What cannot be tested here is a line that begins with SKIP and says why.
+the broker as they would, also as pods in a look-alike of Kubernetes. --containers builds the image, too, and runs it
+and the pods with podman (minutes; root, Debian's podman, runc, debootstrap). What cannot be tested here is a line that
+begins with SKIP and says why.
 """
 import argparse
 import copy
@@ -30,20 +31,21 @@ import kustomize  # noqa: E402
 import live  # noqa: E402
 import manifest_lint  # noqa: E402
 import mistakes  # noqa: E402
+import objects  # noqa: E402
+import runtimes  # noqa: E402
+import scenarios  # noqa: E402
 import typecheck  # noqa: E402
 from broker import binary  # noqa: E402
+from runtimes import Skip  # noqa: E402
 
 OVERLAYS = ("single", "cluster", "monitoring", "restricted", "autoscaling")
 PROFILE = ROOT / "deploy" / "seccomp" / "ternmq.json"
 
 
-class Skip(Exception):
-    """Not to be tested here, and why."""
-
-
 class Suite:
-    def __init__(self, work, only):
+    def __init__(self, work, only, patient=False):
         self.work, self.only, self.passed, self.failed = pathlib.Path(work), only, 0, 0
+        self.patient = patient
         self.sets = {}
         self.figures = None
 
@@ -174,24 +176,55 @@ class Suite:
                                   env={**os.environ, "TERNMQ_ALLOW_ANONYMOUS": anonymous}, capture_output=True)
             assert done.returncode == 0 and said in done.stderr and bool(said) == bool(done.stderr), done.stderr
 
+    def image_source(self):
+        """What .dockerignore lets through is enough for cmake; no image is needed to see that."""
+        folder = self.folder("image-source")
+        for line in (ROOT / ".dockerignore").read_text().splitlines():
+            if line.startswith("!"):
+                source, copy_of = ROOT / line[1:], folder / line[1:]
+                copy_of.parent.mkdir(parents=True, exist_ok=True)
+                (shutil.copytree if source.is_dir() else shutil.copy)(source, copy_of)
+        done = subprocess.run(["cmake", "-S", folder, "-B", folder / "build", "-D", "TERN_PROFILE=release"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-2000:]
+
     def serves(self, name):
         with live.Pod(self.sets[name], self.folder(f"live-{name}")) as pod:
             for kind in manifest_lint.PROBES:
                 assert pod.probe(kind) == 200, (kind, pod.log())
             pod.exchange()
 
-    def pods(self):
-        if os.geteuid() != 0 or not shutil.which("unshare"):
-            raise Skip("needs root, for networks of its own")
-        probe = subprocess.run(["unshare", "--net", "--mount", "ip", "link", "add", "name", "pods", "type", "bridge"],
-                               capture_output=True, text=True)
-        if probe.returncode != 0:
-            raise Skip(f"no networks of its own: {probe.stderr.strip()}")
-        folder = self.folder("pods")
-        (folder / "things").write_text(json.dumps(self.sets["cluster"]))
-        done = subprocess.run(["unshare", "--net", "--mount", "/usr/bin/python3", HERE / "pods.py", folder / "things",
-                               folder], capture_output=True, text=True, timeout=150)
-        assert done.returncode == 0, done.stderr[-4000:]
+    def refuses_unknown_objects(self):
+        for overlay in ("single", "cluster", "restricted"):
+            objects.check(self.sets[overlay])
+        for path, mistake in mistakes.UNKNOWN:
+            things = copy.deepcopy(self.sets["cluster"])
+            mistake(things)
+            try:
+                objects.check(things)
+            except objects.Refused as e:
+                assert str(e).startswith(path), f"refused for another reason: {e}"
+            else:
+                raise AssertionError(f"taken, and should be refused: {path}")
+
+    def lives(self, runtime, scenario):
+        """What becomes of pods, and of what their clients were promised."""
+        why = runtimes.RUNTIMES[runtime].missing()
+        if why:
+            raise Skip(why)
+        folder = self.folder(re.sub(r"\W+", "-", f"{runtime}-{scenario}"))
+        (folder / "objects").write_text(json.dumps(self.sets[scenarios.SCENARIOS[scenario][1]]))
+        patient = {"TERN_PATIENT": "1"} if self.patient else {}
+        with open(folder / "out", "w+", encoding="utf-8") as out:  # no pipe: what outlives it would hold it open
+            done = subprocess.run(["unshare", "--net", "/usr/bin/python3", HERE / "scenarios.py", runtime, scenario,
+                                   folder / "objects", folder], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                  timeout=900, env={**os.environ, **patient})
+            out.seek(0)
+            said = out.read()
+        if done.returncode == scenarios.CANNOT:
+            raise Skip(said.strip().splitlines()[-1])
+        assert done.returncode == 0, said[-6000:]
+        print(f"     {said.strip()}")
 
     def confined(self, backend):
         """All that a pod does in its life, each system call beyond the profile ends it."""
@@ -274,25 +307,31 @@ def check_all(suite, containers):
     suite.check("the lint finds every kind of mistake", suite.lint_bites)
     suite.check("alerts come when they should", suite.rules)
     suite.check("the image's configuration is one", suite.image_configuration)
+    suite.check("the image's source is enough", suite.image_source)
     for name in OVERLAYS:
         suite.check(f"{name}: the configuration is one", suite.configuration, name)
     for name in ("single", "cluster", "restricted"):
         suite.check(f"{name}: the broker serves", suite.serves, name)
-    suite.check("cluster: three pods find each other by a name alone, and one with a new address", suite.pods)
+    suite.check("the look-alike of Kubernetes refuses what it does not know", suite.refuses_unknown_objects)
+    for name in scenarios.SCENARIOS:
+        suite.check(f"{name}, and nothing that was acknowledged is lost", suite.lives, "namespaces", name)
     for backend in ("uring", "epoll"):
         suite.check(f"the seccomp profile is enough, with {backend}", suite.confined, backend)
     suite.check("the seccomp profile forbids", suite.profile_bites)
     if containers:
         container.run(suite)
+        for name in scenarios.SCENARIOS:
+            suite.check(f"{name}, with podman, and nothing that was acknowledged is lost", suite.lives, "podman", name)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-k", metavar="REGEX", default="", help="only checks whose name matches")
     parser.add_argument("--containers", action="store_true", help="build the image, and run it")
+    parser.add_argument("--patient", action="store_true", help="pods wait as long as the manifests say: minutes more")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tern-deploy-") as work:
-        suite = Suite(work, options.k)
+        suite = Suite(work, options.k, options.patient)
         suite.check("the kustomizations are rendered, and none without its secrets", suite.prepare, always=True)
         if not suite.failed:
             check_all(suite, options.containers)

@@ -87,13 +87,13 @@ def the_limit_follows_the_cgroup():
         def grant(size):
             for file in ("memory.max", "memory/memory.limit_in_bytes"):
                 (folder / file).write_text(f"{size}\n")
-            broker.wait_log(rf"Memory: {size} bytes are granted by now; memory_limit is {size // 4 * 3}\.")
+            broker.wait_log(rf"Memory: {size} bytes are granted by now; memory_limit is {size // 2}\.")
         figures, filler = Figures(broker.address), Filler(broker)
         for _ in range(20):
             assert filler.set(filler.count, bytes(100_000)) < 0x80
             filler.count += 1
         assert code(broker, "fits") == 0
-        grant(2 * MB)  # 2 MB are stored, and 1.5 allowed
+        grant(2 * MB)  # 2 MB are stored, and 1 allowed
         figures.wait("governor/level", lambda n: n >= 4)
         assert code(broker, "does not") == 0x89
         grant(64 * MB)

@@ -110,3 +110,15 @@ Test(host, version_1_without_limits)
     cr_assert_eq(probe().memory_bytes, bare.memory_bytes);
     cr_assert_eq(probe().cpus, bare.cpus);
 }
+
+Test(host, the_budget_leaves_room_for_the_store)
+{
+    static const uint64_t mib = 1u << 20;
+    static const uint64_t granted_and_budget[][2] = {
+        {2, 1}, {128, 64}, {192, 96}, {256, 160}, {384, 288}, {512, 384}, {2048, 1536},
+    };
+    for (size_t i = 0; i < sizeof granted_and_budget / sizeof *granted_and_budget; i++) {
+        struct host host = {.cpus = 1, .memory_bytes = granted_and_budget[i][0] * mib};
+        cr_assert_eq(host_memory_budget(&host), granted_and_budget[i][1] * mib);
+    }
+}
