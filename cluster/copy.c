@@ -2,9 +2,12 @@
 //
 // A node tells how many changes it has made, and the hash of all its routes, with each word after
 // which it knows nothing more to tell, and now and then besides. Words come in their order, so what
-// is here is to have that hash then. It is summed up from what the subscriptions of the node's
-// session answer as they are changed; now and then all of them are looked at as well, a few each
-// tick. What differs is counted, and the node is asked to tell all of its routes anew.
+// is here is to have that hash then. It is summed up from what the node's session answers as it is
+// changed; now and then all of it is looked at as well, a little each tick. What differs is
+// counted, and the node is asked to tell all of its routes anew.
+//
+// Of a route in the trie's table no more than ROUTE_SUM_BITS of its share are there. The lower bits
+// of a sum are the sum of the lower bits: so many are compared, of everything.
 //
 // A word that comes once more after a break is older than what was applied, and says nothing.
 #include <inttypes.h>
@@ -14,7 +17,7 @@
 #include "core/base/mem.h"
 
 #include "cluster/nodes_parts.h"
-#include "core/session.h"
+#include "core/session_routes.h"
 #include "core/shard.h"
 #include "core/trie.h"
 
@@ -121,7 +124,7 @@ add_session(struct tally *tally, const struct route_entry *entry, uint8_t *room)
 }
 
 // Subscriptions have the places from 0 on, what the node keeps those behind. False: there is
-// nothing more.
+// nothing more but routes.
 static bool
 look(struct tally *tally, const struct link *link, const struct session *session, uint32_t place,
      uint8_t *room)
@@ -140,13 +143,21 @@ look(struct tally *tally, const struct link *link, const struct session *session
 static struct tally
 look_at_all(const struct link *link, const struct session *session)
 {
-    struct tally tally = {0};
+    struct tally tally = {.bytes = link->heard_bytes};
     uint8_t *room = mem_alloc(ROUTE_KEY_MAX);
-    uint32_t place = 0;
+    uint32_t place = 0, part = 0;
     while (look(&tally, link, session, place, room))
         place++;
     mem_free(room);
+    while (session_sum_routes(session, &part, &tally.hash, &tally.count))
+        ;
     return tally;
+}
+
+bool
+copy_is(const struct link *link, uint64_t hash)
+{
+    return ((link->tally.hash ^ hash) & ROUTE_SUM_MASK) == 0;
 }
 
 // ---- Comparing ----------------------------------------------------------------------------------
@@ -181,7 +192,7 @@ copy_complete(struct link *link, const struct session *session, uint64_t incarna
     link->said_hash = hash;
     link->scrub.running = false;
     link->ask_again = false;
-    if (link->tally.hash != hash)
+    if (!copy_is(link, hash))
         diverged(link, shard);
 }
 
@@ -204,7 +215,7 @@ copy_compare(struct link *link, struct shard *shard, uint64_t incarnation, uint6
     }
     if (seq != link->applied || link->listening)
         return;
-    if (hash != link->tally.hash)
+    if (!copy_is(link, hash))
         diverged(link, shard);
     else if (look && !link->scrub.running)
         link->scrub = (struct scrub){.running = true, .applied = seq};
@@ -225,10 +236,11 @@ scrub(struct link *link, struct shard *shard, const struct session *session)
     while (scrub->place < end && look(&scrub->tally, link, session, scrub->place, room))
         scrub->place++;
     mem_free(room);
-    if (scrub->place == end)
+    if (scrub->place == end ||
+        session_sum_routes(session, &scrub->part, &scrub->tally.hash, &scrub->tally.count))
         return;
     scrub->running = false;
-    if (scrub->tally.hash != link->tally.hash || scrub->tally.count != link->tally.count)
+    if (!copy_is(link, scrub->tally.hash) || scrub->tally.count != link->tally.count)
         diverged(link, shard);
 }
 

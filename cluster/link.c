@@ -32,7 +32,7 @@
 #include "core/registry.h"
 #include "core/retained.h"
 #include "core/route.h"
-#include "core/session.h"
+#include "core/session_routes.h"
 #include "core/shard.h"
 #include "core/topic.h"
 
@@ -439,6 +439,7 @@ forget_unheard(struct link *link, struct session *session)
             (void)session_unsubscribe(session, filter, group); // the last one takes its place
     }
     mem_free(bytes);
+    session_remove_unmarked(session);
     forget_unheard_sessions(link, session->shard);
 }
 
@@ -447,7 +448,8 @@ static bool
 is_first(const struct link *link, const struct session *session)
 {
     const struct trie *trie = session->shard->broker->trie;
-    if (link->sessions.count > 0 || session->sub_count > OWN_LINKED)
+    if (link->sessions.count > 0 || session_route_count(session) > 0 ||
+        session->sub_count > OWN_LINKED + 1) // one that stands for its routes
         return false;
     for (uint32_t i = 0; i < session->sub_count; i++) {
         struct slice group, filter = trie_filter(trie, session->subs[i].handle, &group);
@@ -465,6 +467,25 @@ struct step {
     struct slice key;
 };
 
+// It belongs to the set that is being told, or no longer.
+static void
+hear(struct link *link, struct session *session, const struct step *step)
+{
+    struct slice filter, group;
+    bool first;
+    if (split_key(step->key, &filter, &group) && session_routes_to(session, filter, group)) {
+        // Whether it had been told before it went nobody knows.
+        if (step->value == 0)
+            link->heard_bytes -= min_u64(link->heard_bytes, step->key.len);
+        else if (session_mark_route(session, filter, &first)) {
+            link->heard_bytes += first ? step->key.len : 0;
+            return;
+        }
+    }
+    if (!link->first)
+        (void)route_set_put(&link->heard, step->key, step->value > 0);
+}
+
 static err_t
 take_step(struct link *link, struct session *session, uint64_t incarnation, const struct step *step)
 {
@@ -474,14 +495,16 @@ take_step(struct link *link, struct session *session, uint64_t incarnation, cons
         route_set_free(&link->heard);
         link->listening = true;
         link->first = is_first(link, session);
+        link->heard_bytes = 0;
+        session_unmark_routes(session);
         return OK;
     case ROUTE_ENTRY:
     case ROUTE_CHANGE:
         err = take_route(link, session, step->key, step->value);
         if (err == OK && !link->listening)
             copy_applied(link, incarnation, step->number);
-        else if (err == OK && !link->first)
-            (void)route_set_put(&link->heard, step->key, step->value > 0);
+        else if (err == OK)
+            hear(link, session, step);
         return err;
     case ROUTE_END:
         if (link->listening) {

@@ -57,14 +57,13 @@ struct key_limits { // as above; tests have others
     uint64_t bytes;
 };
 
-// Keys that are in force, summed up. The hash is that of a route_set with these.
+// Keys that are in force, summed up: the lower ROUTE_SUM_BITS of hash are those of a route_set.
 struct tally {
     uint64_t hash, bytes;
     uint32_t count;
 };
 
 #define CLAIM_MAX (UINT64_C(1) << 62) // a word with more is none
-
 struct held_will;
 struct retained_walk;
 
@@ -88,14 +87,15 @@ struct link {
     uint64_t looked_ms;     // when what follows was looked at
     uint64_t told;          // our routes up to this change are on their way
     bool listening, first;  // a whole set of its routes is on its way to us; there were none before
-    struct route_set heard; // of that set, unless it is the first
+    struct route_set heard; // of that set, unless it is the first, but for routes: these are marked
+    uint64_t heard_bytes;   // of their keys
     struct tally tally;     // of its routes that are in force here
     uint64_t incarnation, applied; // of its routes, when all of a set had come; 0: not yet
     struct scrub {
         bool running;
-        uint32_t place;
-        struct tally tally; // of what was looked at
-        uint64_t applied;   // what is looked at is as old as this
+        uint32_t place, part; // part: of the table of routes, behind all places
+        struct tally tally;   // of what was looked at
+        uint64_t applied;     // what is looked at is as old as this
     } scrub;
     bool ask_again;        // it is to tell its routes anew
     uint64_t digest_round; // of nodes->digest_round, that it was told of
@@ -105,8 +105,8 @@ struct link {
     _Atomic uint64_t claims_round;
     _Atomic bool claims_room, claims_wanted;
     // Of all.
-    struct route_set sessions; // that outlive their connections there; its shard alone changes
-                               // them, with nodes->mutex
+    // Sessions that outlive their connections there. Its shard changes them, with nodes->mutex.
+    struct route_set sessions;
     _Atomic bool up;
     _Atomic uint64_t features; // that both have
     _Atomic bool known_yet;    // there is a session of it: what is for it waits

@@ -59,6 +59,8 @@ bool hello_read(struct slice text, struct version *ret);
 NODISCARD err_t copy_count(struct link *link, struct shard *shard, struct slice key,
                            uint32_t before, uint32_t after);
 void copy_refuse(struct link *link, struct shard *shard); // counted and logged
+// Is what is here what has this hash?
+bool copy_is(const struct link *link, uint64_t hash);
 // All of a set has come: what is in force now is its copy.
 void copy_complete(struct link *link, const struct session *session, uint64_t incarnation,
                    uint64_t seq, uint64_t hash);

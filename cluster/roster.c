@@ -5,7 +5,7 @@
 #include "cluster/endpoint.h"
 #include "cluster/gossip.h"
 #include "cluster/nodes_parts.h"
-#include "core/session.h"
+#include "core/session_routes.h"
 #include "core/shard.h"
 
 _Static_assert(CLUSTER_MEMBERS_MAX == CLUSTER_NODES_MAX + 1, "the others, and oneself");
@@ -74,7 +74,7 @@ copy_of(const struct link *link)
         return NODE_COPY_DIFFERS;
     if (link->listening || link->said_seq != link->applied)
         return NODE_COPY_BEHIND;
-    return link->said_hash == link->tally.hash ? NODE_COPY_SAME : NODE_COPY_DIFFERS;
+    return copy_is(link, link->said_hash) ? NODE_COPY_SAME : NODE_COPY_DIFFERS;
 }
 
 // How long the oldest message that waits has been on its way.
@@ -107,17 +107,17 @@ look_at(const struct shard *shard, const struct link *link, struct node_link *re
 {
     const struct session *to = link_session(shard, link, NODE_TO);
     const struct session *from = link_session(shard, link, NODE_FROM);
-    uint32_t own = link->session ? OWN_LINKED : OWN_FILTERS;
+    uint32_t own = (link->session ? OWN_LINKED : OWN_FILTERS) + (to && to->remote > 0);
     must(!link->session || link->session == to);
     *ret = (struct node_link){
         .from_up = from && from->client,
         .copy = copy_of(link),
-        .routes = to && to->sub_count > own ? to->sub_count - own : 0,
+        .routes = to ? session_route_count(to) + to->sub_count - min_u32(to->sub_count, own) : 0,
         .sessions = link->sessions.count,
         .seq = link->applied,
-        .hash = link->tally.hash,
+        .hash = link->tally.hash & ROUTE_SUM_MASK,
         .said_seq = link->said_seq,
-        .said_hash = link->said_hash,
+        .said_hash = link->said_hash & ROUTE_SUM_MASK,
         .lag_known = true,
     };
     if (to)
@@ -183,7 +183,7 @@ add_own(struct nodes *nodes, struct cluster_node *self)
     self->link.copy = NODE_COPY_OWN;
     self->link.routes = atomic_load(&nodes->route_count);
     self->link.seq = digest.seq;
-    self->link.hash = digest.hash;
+    self->link.hash = digest.hash & ROUTE_SUM_MASK; // as others have it of us
 }
 
 uint32_t

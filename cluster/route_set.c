@@ -1,29 +1,14 @@
 // route_set.c - keys with a weight, in places that do not move.
 #include "cluster/route_set.h"
 
-#include "core/base/hash.h"
 #include "core/base/mem.h"
 
-// The same in all nodes: they compare what it makes of their sets.
-static const struct hash_key shared_key = {UINT64_C(0x7465726e6d71), 1};
-
-static uint64_t
-hash_of(struct slice key)
-{
-    return hash_bytes(&shared_key, key.data, key.len);
-}
-
-// What an entry adds to the hash of the set.
-static uint64_t
-share_of(uint64_t hash, uint32_t weight)
-{
-    return hash_u64(&shared_key, hash ^ (uint64_t)weight << 32);
-}
+#include "core/session_routes.h"
 
 uint64_t
 route_set_share(struct slice key, uint32_t weight)
 {
-    return weight > 0 ? share_of(hash_of(key), weight) : 0;
+    return weight > 0 ? route_share(route_hash(key), weight) : 0;
 }
 
 void
@@ -108,16 +93,16 @@ remove_slot(struct route_set *set, uint32_t gap)
 bool
 route_set_put(struct route_set *set, struct slice key, uint32_t weight)
 {
-    uint64_t hash = hash_of(key);
+    uint64_t hash = route_hash(key);
     uint32_t slot = set->table_size > 0 ? slot_of(set, hash, key) : 0;
     struct route_entry *e =
         set->table_size > 0 && set->table[slot] != 0 ? &set->entries[set->table[slot] - 1] : NULL;
     if ((e ? e->weight : 0) == weight)
         return false;
     if (e)
-        set->hash -= share_of(hash, e->weight);
+        set->hash -= route_share(hash, e->weight);
     if (weight > 0)
-        set->hash += share_of(hash, weight);
+        set->hash += route_share(hash, weight);
     if (!e)
         add(set, hash, key, weight);
     else if (weight > 0)
@@ -133,6 +118,6 @@ route_set_weight(const struct route_set *set, struct slice key)
 {
     if (set->table_size == 0)
         return 0;
-    uint32_t at = set->table[slot_of(set, hash_of(key), key)];
+    uint32_t at = set->table[slot_of(set, route_hash(key), key)];
     return at > 0 ? set->entries[at - 1].weight : 0;
 }

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "core/base/mem.h"
+
 #include "core/access.h"
 #include "core/acl.h"
 #include "core/broker.h"
@@ -16,6 +18,7 @@
 #include "core/session_ask.h"
 #include "core/shard.h"
 #include "core/topic.h"
+#include "core/trie_remote.h"
 
 #define ORIGIN_MAX (4096u + 16u) // a path, or the name of a role
 
@@ -113,6 +116,25 @@ pub_of(const struct control_question *question, const struct shard *shard, struc
     };
 }
 
+// What stands for all routes of a node (session_routes.h) is shown as those that match.
+static bool
+add_routes(struct control_question *question, const struct shard *shard,
+           const struct session *session, struct control_row *row)
+{
+    uint32_t place = 0;
+    char *text;
+    if (session->remote == 0 || !slice_equal(row->topic, session_id(session)))
+        return false;
+    while (!control_is_full(question) &&
+           (text = trie_remote_matching(shard->broker->trie, session->remote - 1u, question->filter,
+                                        &place)) != NULL) {
+        row->topic = slice_str(text);
+        control_rows_add(&question->rows, row);
+        mem_free(text);
+    }
+    return true;
+}
+
 static void
 add_match(struct control_question *question, const struct shard *shard, const struct sub *sub,
           struct trie_handle handle)
@@ -142,7 +164,8 @@ add_match(struct control_question *question, const struct shard *shard, const st
     if (row.group.len == 0)
         row.group = slice_of(NULL, 0);
     row.why = route_fate(shard, sub, &pub, &row.qos);
-    control_rows_add(&question->rows, &row);
+    if (likely(!session->node) || !add_routes(question, shard, session, &row))
+        control_rows_add(&question->rows, &row);
 }
 
 static void

@@ -260,6 +260,18 @@ journal_subscribe(struct journal *journal, const struct session *session, uint32
 }
 
 uint64_t
+journal_route(struct journal *journal, const struct session *session, struct slice filter,
+              uint32_t ordinal)
+{
+    return put(journal, &(struct record){.kind = JOURNAL_SUBSCRIBE,
+                                         .session = session->number,
+                                         .ordinal = ordinal,
+                                         .filter = filter,
+                                         .qos = 2,
+                                         .retain_as_published = true});
+}
+
+uint64_t
 journal_unsubscribe(struct journal *journal, const struct session *session, uint32_t ordinal)
 {
     return put(journal, &(struct record){.kind = JOURNAL_UNSUBSCRIBE,

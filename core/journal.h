@@ -40,6 +40,9 @@ uint64_t journal_session(struct journal *journal, const struct session *session)
 uint64_t journal_session_end(struct journal *journal, uint64_t number);
 // i: index in session->subs.
 uint64_t journal_subscribe(struct journal *journal, const struct session *session, uint32_t i);
+// A node's route, which is none of these (session_routes.h): the same record.
+uint64_t journal_route(struct journal *journal, const struct session *session, struct slice filter,
+                       uint32_t ordinal);
 uint64_t journal_unsubscribe(struct journal *journal, const struct session *session,
                              uint32_t ordinal);
 // The entry is on its way to place seq of the session's queue; ordinal: of its shared subscription.

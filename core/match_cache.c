@@ -9,6 +9,7 @@
 
 #include "core/topic.h"
 #include "core/trie_nodes.h"
+#include "core/trie_remote_match.h"
 
 #define COUNTERS 4u
 // When three of four look-ups miss, the cache only costs: it rests for a while.
@@ -200,6 +201,16 @@ walk(struct match_cache *cache, bool dollar)
     must_hot(top == 0);
 }
 
+// Other nodes that want the topic: what leads to each.
+static NOINLINE void
+find_nodes(struct match_cache *cache, const struct remotes *remotes, bool dollar)
+{
+    uint64_t nodes =
+        trie_remote_nodes(cache->trie, remotes, cache->keys, cache->level_count, dollar);
+    for (; nodes; nodes &= nodes - 1)
+        found_add(cache, trie_remote_filter(remotes, (unsigned)__builtin_ctzll(nodes)));
+}
+
 static struct match_entry *
 entry_add(struct match_cache *cache)
 {
@@ -264,6 +275,10 @@ match_now(struct match_cache *cache, struct slice topic, uint64_t key)
     while (filter && !text_is(filter->text, filter->key, topic, key))
         filter = ptrtab_probe(exact, key, &pos);
     found_add(cache, filter);
+    const struct remotes *remotes =
+        atomic_load_explicit(&cache->trie->remotes, memory_order_acquire);
+    if (unlikely(remotes != NULL))
+        find_nodes(cache, remotes, topic.data[0] == '$');
     collect(cache);
     return cache->match;
 }

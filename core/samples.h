@@ -1,9 +1,9 @@
 // samples.h - how long messages take: one publication in SAMPLE_EVERY is timed.
 //
 // Job:    from the moment a PUBLISH is taken until its PUBACK or PUBREC, and until it is written
-//         for a subscriber. Which one is timed is decided by counting, whatever else is known of it, so
-//         that the histograms are samples of all. Its message says that it is timed (msg.h), and an
-//         acknowledgement that waits (client_out.c); what is not timed carries nothing.
+//         for a subscriber. Which one is timed is decided by counting, whatever else is known of
+//         it, so that the histograms are samples of all. Its message says that it is timed (msg.h),
+//         and an acknowledgement that waits (client_out.c); what is not timed carries nothing.
 // Owner:  the shard. Thread: its worker; any may read the histograms. Memory: itself.
 // Limits: none. The clock is read for what is timed alone.
 #ifndef TERN_CORE_SAMPLES_H

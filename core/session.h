@@ -83,7 +83,8 @@ struct session {
 
     uint64_t stamp; // publication that has this session as target (route.c)
     uint32_t target;
-    char id[]; // client identifier, NUL-terminated for the log
+    uint8_t remote; // of a node's: its number in the trie (trie_remote.h) and 1; 0 = none yet
+    char id[];      // client identifier, NUL-terminated for the log
 };
 
 // ---- Life (session.c) ---------------------------------------------------------------------------

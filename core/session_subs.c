@@ -7,6 +7,7 @@
 #include "core/record.h"
 #include "core/session.h"
 #include "core/session_ask.h"
+#include "core/session_routes.h"
 #include "core/session_walks.h"
 #include "core/shard.h"
 
@@ -184,6 +185,10 @@ uint32_t
 session_subscription(const struct session *session, struct slice filter, struct slice group,
                      bool *ret_found)
 {
+    if (session_routes_to(session, filter, group) && session_has_route(session, filter)) {
+        *ret_found = true;
+        return 0;
+    }
     uint32_t i = sub_find(session, filter, group, filter_hash(session, filter, group));
     *ret_found = i < session->sub_count;
     if (!*ret_found)
@@ -268,6 +273,15 @@ add(struct session *session, const struct filter_view *filter, struct slice grou
     return OK;
 }
 
+// A node's; what it cannot have as a route it has as a subscription. The handle is none: there is
+// nothing that is retained to be sent for it.
+static bool
+take_route(struct session *session, struct slice filter, uint32_t ordinal, bool *ret_existed)
+{
+    *ret_existed = session_has_route(session, filter);
+    return *ret_existed || session_add_route(session, filter, ordinal);
+}
+
 err_t
 session_subscribe(struct session *session, const struct filter_view *filter, struct slice group,
                   uint32_t subscription_id, struct trie_handle *ret_handle, bool *ret_existed)
@@ -283,6 +297,10 @@ session_subscribe(struct session *session, const struct filter_view *filter, str
         *ret_handle = session->subs[i].handle;
         return OK;
     }
+    *ret_handle = (struct trie_handle){0};
+    if (session_routes_to(session, filter->filter, group) &&
+        take_route(session, filter->filter, 0, ret_existed))
+        return OK;
     uint32_t limit = shard->config->subscriptions_max;
     if (session->sub_count >= (limit && !session->node ? limit : SUBS_PER_SESSION_MAX))
         return ERR_FULL;
@@ -305,6 +323,10 @@ session_subscribe_again(struct session *session, const struct filter_view *filte
     uint32_t hash = filter_hash(session, filter->filter, group), next = session->next_ordinal;
     if (sub_find(session, filter->filter, group, hash) < session->sub_count)
         return; // it is there: stored twice is subscribed once
+    bool existed;
+    if (session_routes_to(session, filter->filter, group) &&
+        take_route(session, filter->filter, ordinal, &existed))
+        return;
     session->next_ordinal = ordinal - 1;
     if (add(session, filter, group, subscription_id, hash) != OK)
         stat_add(&session->shard->stats.dropped_session_end, 1); // no slot left in the trie
@@ -346,7 +368,7 @@ session_unsubscribe(struct session *session, struct slice filter, struct slice g
     uint32_t hash = filter_hash(session, filter, group);
     uint32_t i = sub_find(session, filter, group, hash);
     if (i == session->sub_count)
-        return false;
+        return session_routes_to(session, filter, group) && session_remove_route(session, filter);
     session_walks_stop(session, session->subs[i].handle);
     if (session->durable)
         journal_unsubscribe(session->shard->journal, session, session->subs[i].ordinal);
@@ -357,6 +379,7 @@ session_unsubscribe(struct session *session, struct slice filter, struct slice g
 void
 session_unsubscribe_all(struct session *session)
 {
+    session_end_routes(session);
     // Without the index: every removal is of the last entry.
     mem_free(session->sub_index);
     session->sub_index = NULL;

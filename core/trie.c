@@ -20,6 +20,7 @@
 
 #include "core/topic.h"
 #include "core/trie_nodes.h"
+#include "core/trie_remote_match.h"
 
 static void
 lock(struct trie *trie)
@@ -78,6 +79,14 @@ handle_get(const struct trie *trie, struct trie_handle handle)
     struct trie_handle now = named.share ? named.share->handle : named.filter->handle;
     must_hot(now.slot == handle.slot);
     return now.generation == handle.generation ? named : (struct named){0};
+}
+
+struct filter *
+trie_ordinary(const struct trie *trie, struct trie_handle handle)
+{
+    struct named named = handle_get(trie, handle);
+    must(named.filter && !named.share);
+    return named.filter;
 }
 
 static bool
@@ -149,11 +158,11 @@ is_wild(struct slice level)
 }
 
 static uint32_t
-version_of(const struct trie *trie, const struct filter *filter)
+version_of(const struct trie *trie, struct slice text, uint64_t text_key)
 {
-    struct slice rest = filter_text(filter), first, second;
+    struct slice rest = text, first, second;
     if (!topic_filter_is_wild(rest))
-        return version_exact(filter->key);
+        return version_exact(text_key);
     must(topic_next_level(&rest, &first));
     if (is_wild(first))
         return VERSION_GLOBAL;
@@ -167,10 +176,28 @@ version_of(const struct trie *trie, const struct filter *filter)
 // the change carries an older value and is stale. The one counter of all follows, so that who finds
 // it where it stood need not look at the others.
 static void
+bump_counter(struct trie *trie, uint32_t counter)
+{
+    atomic_fetch_add_explicit(&trie->versions[counter], 1, memory_order_release);
+    atomic_fetch_add_explicit(&trie->version, 1, memory_order_release);
+}
+
+void
+trie_bump(struct trie *trie, struct slice text, uint64_t key)
+{
+    bump_counter(trie, version_of(trie, text, key));
+}
+
+void
+trie_bump_all(struct trie *trie)
+{
+    bump_counter(trie, VERSION_GLOBAL); // every topic looks at it
+}
+
+static void
 bump(struct trie *trie, const struct filter *filter)
 {
-    atomic_fetch_add_explicit(&trie->versions[version_of(trie, filter)], 1, memory_order_release);
-    atomic_fetch_add_explicit(&trie->version, 1, memory_order_release);
+    trie_bump(trie, filter_text(filter), filter->key);
 }
 
 // ---- Filters --------------------------------------------------------------------------------
@@ -609,6 +636,7 @@ trie_free(struct trie *trie)
     for (uint32_t i = 0; i < SLOT_PAGES; i++)
         mem_free(trie->pages[i]);
     nodes_free(trie);
+    trie_remote_free(trie);
     mem_free(atomic_load(&trie->exact));
     must(pthread_mutex_destroy(&trie->mutex) == 0);
     mem_free(trie);

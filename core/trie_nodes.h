@@ -128,11 +128,14 @@ struct slot_pool {
     uint32_t next, end;  // of its last page, what was never used
 };
 
+struct remotes;
+
 struct trie {
     struct hash_key key;
     struct ptrtab *_Atomic exact; // filters without wildcards
     struct node *root;
-    _Atomic uint64_t version; // moves after any of versions has moved
+    _Atomic(struct remotes *) remotes; // other nodes' filters (trie_remote.c); NULL: never any
+    _Atomic uint64_t version;          // moves after any of versions has moved
     _Atomic uint64_t versions[VERSION_COUNT];
     pthread_mutex_t mutex; // writers
     // The slot directory: a word for each slot, see trie.c. A page is made once and stays, and its
@@ -223,6 +226,15 @@ node_child(const struct node *node, uint32_t offset, struct slice level, uint64_
             return child;
     return NULL;
 }
+
+// ---- For trie_remote.c: with the mutex (trie.c) -----------------------------------------------
+
+// The filter that a live handle of an ordinary subscription names.
+struct filter *trie_ordinary(const struct trie *trie, struct trie_handle handle);
+// A filter of that text, with that key, has changed, or some that nobody can name: results that
+// depend on it are stale.
+void trie_bump(struct trie *trie, struct slice text, uint64_t key);
+void trie_bump_all(struct trie *trie);
 
 // ---- Where wildcard filters hang (trie_nodes.c): the writer, with the mutex -------------------
 

@@ -3,7 +3,7 @@
 
 #include "bench/micro/cases.h"
 #include "bench/micro/filters.h"
-#include "core/trie.h"
+#include "core/trie_remote.h"
 
 #define TOPICS       1000u  // looked up by turns
 #define CACHE_TOPICS 65536u // as a shard has
@@ -15,6 +15,7 @@ struct trie_param {
     enum mix mix;
     enum look look;
     uint32_t filters;
+    bool remote; // they are another node's
 };
 
 struct bench {
@@ -56,14 +57,8 @@ make_topic(char text[FILTER_TEXT_MAX], const struct trie_param *param, uint32_t 
 }
 
 static void
-bench_open(struct bench *bench)
+add_filters(struct bench *bench)
 {
-    bench->rcu = rcu_new();
-    bench->self = rcu_register(bench->rcu);
-    bench->trie = trie_new(&(struct hash_key){1, 2});
-    bench->cache = match_cache_new(bench->trie, CACHE_TOPICS);
-    bench->texts = mem_alloc(TOPICS * sizeof *bench->texts);
-    bench->topics = mem_alloc(TOPICS * sizeof *bench->topics);
     char text[FILTER_TEXT_MAX];
     struct trie_handle handle;
     for (uint32_t i = 0; i < bench->param->filters; i++) {
@@ -75,6 +70,40 @@ bench_open(struct bench *bench)
     struct trie_stats stats;
     trie_stats(bench->trie, &stats);
     must(stats.filters == bench->param->filters);
+}
+
+static void
+add_remote(struct bench *bench)
+{
+    char text[FILTER_TEXT_MAX];
+    struct trie_handle handle;
+    struct remote_filter filter;
+    must(trie_add(bench->trie, bench->self, slice_str("$node"), (struct slice){0}, 0, &handle) ==
+         OK);
+    must(trie_remote_open(bench->trie, handle, &filter.remote) == OK);
+    for (uint32_t i = 0; i < bench->param->filters; i++) {
+        filter.text = make_filter(text, bench->param->mix, i);
+        filter.check = i;
+        must(trie_remote_add(bench->trie, bench->self, &filter, i) == OK);
+        if (i % 64 == 0)
+            rcu_quiescent(bench->self);
+    }
+    must(trie_remote_count(bench->trie, filter.remote) == bench->param->filters);
+}
+
+static void
+bench_open(struct bench *bench)
+{
+    bench->rcu = rcu_new();
+    bench->self = rcu_register(bench->rcu);
+    bench->trie = trie_new(&(struct hash_key){1, 2});
+    bench->cache = match_cache_new(bench->trie, CACHE_TOPICS);
+    bench->texts = mem_alloc(TOPICS * sizeof *bench->texts);
+    bench->topics = mem_alloc(TOPICS * sizeof *bench->topics);
+    if (bench->param->remote)
+        add_remote(bench);
+    else
+        add_filters(bench);
     for (uint32_t i = 0; i < TOPICS; i++)
         bench->topics[i] = make_topic(bench->texts[i], bench->param, i);
 }
@@ -145,6 +174,13 @@ trie(struct meter *meter, const void *param)
             &(const struct trie_param){.mix = (mix_), .look = (look_), .filters = (filters_)}, \
     }
 
+#define REMOTE(text, times, mix_, look_, filters_)                                  \
+    {                                                                               \
+        .name = "trie_" text, .run = trie, .rounds = (times),                       \
+        .param = &(const struct trie_param){                                        \
+            .mix = (mix_), .look = (look_), .filters = (filters_), .remote = true}, \
+    }
+
 static const struct micro_case items[] = {
     TRIE("match_exact_1k", 3, MIX_EXACT, UNCACHED, 1000),
     TRIE("match_plus_1k", 3, MIX_PLUS, UNCACHED, 1000),
@@ -154,6 +190,9 @@ static const struct micro_case items[] = {
     TRIE("match_mixed_100k", 3, MIX_ALL, UNCACHED, 100000),
     TRIE("match_cached_1k", 20, MIX_ALL, CACHED, 1000),
     TRIE("match_cached_100k", 20, MIX_ALL, CACHED, 100000),
+    REMOTE("match_remote_exact_100k", 3, MIX_EXACT, UNCACHED, 100000),
+    REMOTE("match_remote_mixed_100k", 3, MIX_ALL, UNCACHED, 100000),
+    REMOTE("match_remote_cached_100k", 20, MIX_ALL, CACHED, 100000),
     TRIE("add_and_remove_exact_1k", 2, MIX_EXACT, ADD_REMOVE, 1000),
     TRIE("add_and_remove_mixed_1k", 2, MIX_ALL, ADD_REMOVE, 1000),
 };

@@ -1,4 +1,6 @@
 // test_cluster_kept.c - what is for another node, with a keeper: when it is written, and when not.
+#include "core/explain.h"
+#include "core/session_routes.h"
 #include "tests/sim/expect.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_node.h"
@@ -40,26 +42,52 @@ it_acknowledges(void)
     }
 }
 
+// It comes to us, who have just started.
 static void
-set_up(void)
+start(void)
 {
     struct config *config = sim_config();
     config->session_expiry_max_s = 86400;
     config->queued_messages_max = 1000000;
-    disk = sim_disk_new();
     node = sim_node_make(1, config, true);
     sim = node.sim;
     shard = sim->broker->shards[0];
+    for (uint32_t i = 0; i < disk->count; i++)
+        sim_restore_session(sim, disk, i);
     other = sim_node_comes(&node);
     keep_all();
     expect_packet(other, MQTT_CONNACK);
+}
+
+struct step {
+    enum route_step step;
+    uint64_t weight;
+    const char *group, *filter;
+};
+
+static void
+says(const struct step *steps, unsigned count)
+{
     struct sim_word word = {0};
     sim_word_int(&word, 1, 8);
     sim_word_int(&word, 0, 8);
-    sim_word_step(&word, ROUTE_CHANGE, 1, "", "t");
+    for (unsigned i = 0; i < count; i++)
+        sim_word_step(&word, steps[i].step, steps[i].weight, steps[i].group, steps[i].filter);
     sim_node_says(other, TOPIC_ROUTES, &word);
     keep_all();
     expect_packet(other, MQTT_PUBACK);
+}
+
+#define SAYS(...)                            \
+    says((const struct step[]){__VA_ARGS__}, \
+         sizeof((const struct step[]){__VA_ARGS__}) / sizeof(struct step))
+
+static void
+set_up(void)
+{
+    disk = sim_disk_new();
+    start();
+    SAYS({ROUTE_CHANGE, 1, "", "t"});
     out = sim_node_dials(&node);
     sim_settle(sim);
     sim_feed(out, "\x20\3\0\0\0", 5);
@@ -79,6 +107,18 @@ tear_down(void)
     sim_must_be_empty(sim);
     sim_node_free(&node);
     sim_disk_free(disk);
+}
+
+// The process is killed, and started again.
+static void
+restart(void)
+{
+    uint64_t session = disk->next_session, message = disk->next_message;
+    sim_node_free(&node);
+    sim_disk_forget(disk);
+    start();
+    atomic_store(&sim->broker->next_session_number, session + 100);
+    atomic_store(&sim->broker->next_message, message + 100);
 }
 
 TestSuite(cluster_kept, .init = set_up, .fini = tear_down);
@@ -189,4 +229,146 @@ Test(cluster_kept, what_waits_for_it_is_in_memory_up_to_a_limit)
     sim_tick(sim, 0);
     publish_many(500, false);
     cr_assert_eq(shard->totals.on_disk, 500);
+}
+
+// ---- Its routes ---------------------------------------------------------------------------------
+
+static bool
+wants(const char *filter)
+{
+    bool found;
+    (void)session_subscription(its_session(), slice_str(filter), (struct slice){0}, &found);
+    return found;
+}
+
+// The subscriptions of its session that the disk holds.
+static uint32_t
+kept(void)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < disk->count; i++) {
+        struct record r = sim_disk_record(disk->records[i]);
+        if (r.session != its_session()->number)
+            continue;
+        if (r.kind == JOURNAL_SUBSCRIBE)
+            cr_assert(r.qos == 2 || slice_begins(r.filter, NODE_ROOT));
+        n += r.kind == JOURNAL_SUBSCRIBE;
+        n -= r.kind == JOURNAL_UNSUBSCRIBE;
+    }
+    return n;
+}
+
+static void
+reaches_it(const char *topic, bool reached)
+{
+    uint64_t before = deliveries_unacked(&its_session()->out);
+    struct sim_conn *conn = sim_connect(sim, &(struct sim_connect){.id = "p"});
+    publish_text(conn, topic, 1, "m");
+    keep_all();
+    cr_assert_eq(deliveries_unacked(&its_session()->out) - before, reached, "%s", topic);
+    sim_close(conn, 0);
+    keep_all();
+}
+
+Test(cluster_kept, its_routes_are_kept_as_subscriptions_and_are_there_after_a_restart)
+{
+    uint32_t own = kept() - 1;
+    SAYS({ROUTE_CHANGE, 1, "", "a/+"}, {ROUTE_CHANGE, 1, "", "b"}, {ROUTE_CHANGE, 5, "g", "s"});
+    SAYS({ROUTE_CHANGE, 0, "", "b"}, {ROUTE_CHANGE, 1, "", "a/+"});
+    cr_assert_eq(kept(), own + 3);
+    cr_assert_eq(session_route_count(its_session()), 2);
+    restart();
+    cr_assert(wants("a/+") && wants("t") && !wants("b"));
+    cr_assert_eq(session_route_count(its_session()), 2);
+    reaches_it("a/1", true);
+    reaches_it("t", true);
+    reaches_it("b", false);
+    // Names in the journal go on from there, and are the right ones.
+    SAYS({ROUTE_CHANGE, 1, "", "c"}, {ROUTE_CHANGE, 0, "", "t"}, {ROUTE_CHANGE, 1, "", "d/#"});
+    restart();
+    cr_assert(wants("a/+") && wants("c") && wants("d/#") && !wants("t"));
+    cr_assert_eq(session_route_count(its_session()), 3);
+    reaches_it("d", true);
+    reaches_it("t", false);
+}
+
+Test(cluster_kept, what_a_later_set_lacks_is_gone_from_the_disk_as_well)
+{
+    SAYS({ROUTE_CHANGE, 1, "", "a/+"}, {ROUTE_CHANGE, 1, "", "b"});
+    restart();
+    SAYS({ROUTE_BEGIN, 0, "", NULL}, {ROUTE_ENTRY, 1, "", "b"}, {ROUTE_ENTRY, 1, "", "c"});
+    cr_assert(wants("a/+") && wants("b") && wants("c") && wants("t"));
+    SAYS({ROUTE_END, 0, "", NULL});
+    cr_assert(!wants("a/+") && wants("b") && wants("c") && !wants("t"));
+    restart();
+    cr_assert(!wants("a/+") && wants("b") && wants("c") && !wants("t"));
+    reaches_it("a/1", false);
+    reaches_it("c", true);
+}
+
+// More shapes than the table has: the others are subscriptions, and nobody can tell.
+Test(cluster_kept, filters_of_many_shapes_are_all_in_force)
+{
+    char text[200] = "x";
+    uint32_t count = 0;
+    while (count < 40) {
+        memcpy(text + strlen(text), "/+", 3);
+        SAYS({ROUTE_CHANGE, 1, "", text});
+        count++;
+    }
+    cr_assert_lt(session_route_count(its_session()), count);
+    reaches_it("x/1/2/3", true);
+    text[0] = 'x';
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(text + 1 + (size_t)2 * i, "/1", 2);
+    reaches_it(text, true);
+    restart();
+    reaches_it(text, true);
+    struct cluster_figures figures;
+    node.cluster->ops->figures(node.cluster, &figures);
+    keep_all();
+    node.cluster->ops->figures(node.cluster, &figures);
+    cr_assert_geq(figures.routes_theirs, count - OWN_FILTERS); // ours to it count as if there
+    // A later set with one of them.
+    SAYS({ROUTE_BEGIN, 0, "", NULL}, {ROUTE_ENTRY, 1, "", "x/+"}, {ROUTE_END, 0, "", NULL});
+    reaches_it(text, false);
+    reaches_it("x/1", true);
+    cr_assert_eq(session_route_count(its_session()), 1);
+}
+
+// It has gone for good: so have its routes, and their number is free.
+Test(cluster_kept, routes_end_with_their_session)
+{
+    SAYS({ROUTE_CHANGE, 1, "", "a/+"});
+    struct session *session = its_session();
+    sim_close(out, 0);
+    sim_close(other, 0);
+    keep_all();
+    nodes_gone(nodes_of(node.cluster), SIM_OTHER, LINK_FOR_GOOD);
+    keep_all();
+    cr_assert_null(its_session());
+    cr_assert_neq(session, NULL);
+    const struct match *match = match_cache_get(shard->matches, slice_str("a/1"));
+    cr_assert_eq(match->count, 0);
+}
+
+// ---- For people ---------------------------------------------------------------------------------
+
+Test(cluster_kept, an_operator_sees_its_filters)
+{
+    SAYS({ROUTE_CHANGE, 1, "", "a/+"}, {ROUTE_CHANGE, 1, "", "a/b"}, {ROUTE_CHANGE, 1, "", "c"});
+    struct control_question question = {
+        .filter = slice_str("a/b"), .qos = 1, .rows_max = 100, .bytes_max = 65536};
+    while (!explain_matches(&question, shard))
+        ;
+    struct control_row row;
+    uint32_t at = 0, count = 0;
+    while (control_rows_next(&question.rows, &at, &row)) {
+        cr_assert(row.node && slice_equal(row.id, slice_str(SIM_OTHER)) && row.qos == 1);
+        cr_assert(slice_equal(row.topic, slice_str("a/+")) ||
+                  slice_equal(row.topic, slice_str("a/b")));
+        count++;
+    }
+    cr_assert_eq(count, 2);
+    mem_free(question.rows.bytes);
 }

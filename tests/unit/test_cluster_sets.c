@@ -85,8 +85,9 @@ Test(cluster_sets, of_the_first_nothing_is_remembered_beside)
 Test(cluster_sets, what_was_there_before_a_first_one_that_did_not_end_may_go)
 {
     SAYS({ROUTE_BEGIN, 0, NULL}, {ROUTE_ENTRY, 1, "a"}, {ROUTE_ENTRY, 1, "b"});
-    SAYS({ROUTE_BEGIN, 0, NULL}, {ROUTE_ENTRY, 1, "b"}); // anew
-    cr_assert_eq(its_link()->heard.count, 1);
+    SAYS({ROUTE_BEGIN, 0, NULL}, {ROUTE_ENTRY, 1, "b"}, {ROUTE_ENTRY, 1, "\1me"}); // anew
+    cr_assert_eq(its_link()->heard.count, 1); // routes are marked where they are
+    cr_assert_eq(its_link()->heard_bytes, 2);
     SAYS({ROUTE_END, 0, NULL});
     cr_assert(!wants("a") && wants("b"));
 }
