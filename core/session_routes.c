@@ -55,6 +55,7 @@ trie_of(const struct session *session)
 bool
 session_has_route(const struct session *session, struct slice filter)
 {
+    must(session_routes_to(session, filter, (struct slice){0}));
     if (session->remote == 0)
         return false;
     struct remote_filter route = remote_filter(session, filter);
@@ -84,6 +85,7 @@ open_routes(struct session *session)
 bool
 session_add_route(struct session *session, struct slice filter, uint32_t ordinal)
 {
+    must(session_routes_to(session, filter, (struct slice){0}));
     if (session->remote == 0 && !open_routes(session))
         return false;
     struct remote_filter route = remote_filter(session, filter);
@@ -127,6 +129,7 @@ session_unmark_routes(struct session *session)
 bool
 session_mark_route(struct session *session, struct slice filter, bool *ret_first)
 {
+    must(session_routes_to(session, filter, (struct slice){0}));
     if (session->remote == 0)
         return false;
     struct remote_filter route = remote_filter(session, filter);

@@ -371,6 +371,7 @@ trie_remote_take(struct trie *trie, struct rcu_reader *self, unsigned remote, bo
 void
 trie_remote_sum(struct trie *trie, unsigned remote, uint32_t part, uint32_t *sum, uint64_t *count)
 {
+    must(remote < TRIE_REMOTES_MAX && part < PRINTS_PARTS);
     lock(trie);
     if (remotes_of(trie)->counts[remote] > 0)
         prints_sum(remotes_of(trie)->prints, remote, part, sum, count);
@@ -486,6 +487,7 @@ text_of(const struct shape *shape, struct slice topic)
 char *
 trie_remote_matching(struct trie *trie, unsigned remote, struct slice topic, uint32_t *place)
 {
+    must(topic.len > 0 && remote < TRIE_REMOTES_MAX);
     struct levels levels = {.dollar = topic.data[0] == '$'};
     struct slice rest = topic, level;
     uint64_t keys[TOPIC_LEVELS_MAX], hash;
