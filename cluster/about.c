@@ -1,6 +1,7 @@
 // about.c - what a node says of itself to all others, by gossip.
 #include "cluster/about.h"
 
+#include "cluster/wire_int.h"
 #include "core/advertised.h"
 #include "core/broker.h"
 #include "core/shard.h"
@@ -106,18 +107,15 @@ about_advertised(struct slice meta)
 static uint8_t *
 put(uint8_t *at, uint64_t number)
 {
-    uint32_t value = (uint32_t)min_u64(number, UINT32_MAX);
-    for (unsigned i = 0; i < 4; i++)
-        *at++ = (uint8_t)(value >> (24 - 8 * i));
-    return at;
+    put_u32(at, (uint32_t)min_u64(number, UINT32_MAX));
+    return at + 4;
 }
 
 static uint32_t
 take(const uint8_t **at)
 {
-    uint32_t value = 0;
-    for (unsigned i = 0; i < 4; i++)
-        value = value << 8 | *(*at)++;
+    uint32_t value = get_u32(*at);
+    *at += 4;
     return value;
 }
 

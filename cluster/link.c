@@ -160,8 +160,7 @@ put_step(uint8_t *at, enum route_step step, const struct route_op *op,
     *at = (uint8_t)step;
     put_u64(at + 1, end ? digest->seq : op->seq);
     put_u64(at + 9, end ? digest->hash : op->weight);
-    for (unsigned i = 0; i < 4; i++)
-        at[17 + i] = (uint8_t)(key.len >> (24 - 8 * i));
+    put_u32(at + 17, key.len);
     if (key.len > 0)
         memcpy(at + STEP_HEAD, key.data, key.len);
     return at + STEP_HEAD + key.len;
@@ -267,10 +266,8 @@ write_retained(const struct shard *shard, const struct pub *pub, const struct st
     bytes[0] = flags;
     put_u64(bytes + 1, pub->expires_ms ? pub->expires_ms + wall : 0);
     bytes[9] = pub->qos;
-    bytes[10] = (uint8_t)(pub->topic.len >> 8);
-    bytes[11] = (uint8_t)pub->topic.len;
-    for (unsigned i = 0; i < 4; i++)
-        bytes[12 + i] = (uint8_t)(pub->props.len >> (24 - 8 * i));
+    put_u16(bytes + 10, pub->topic.len);
+    put_u32(bytes + 12, pub->props.len);
     put_u64(bytes + 16, stamp->at);
     memcpy(bytes + 24, stamp->node, STAMP_NODE_LEN);
     if (pub->topic.len > 0)
@@ -534,8 +531,7 @@ on_routes(struct link *link, struct session *session, struct slice payload)
     while (at < end) {
         if (end - at < STEP_HEAD)
             return ERR_MALFORMED;
-        uint32_t len = (uint32_t)at[17] << 24 | (uint32_t)at[18] << 16 | (uint32_t)at[19] << 8 |
-                       (uint32_t)at[20];
+        uint32_t len = get_u32(at + 17);
         if (len > (size_t)(end - at) - STEP_HEAD || len > ROUTE_KEY_MAX)
             return ERR_MALFORMED;
         struct step step = {.kind = (enum route_step)at[0],
@@ -558,9 +554,7 @@ on_retained(struct link *link, const struct client *client, struct slice payload
     if (payload.len < RETAINED_HEAD)
         return ERR_MALFORMED;
     const uint8_t *bytes = payload.data, *at = bytes + RETAINED_HEAD;
-    uint32_t topic = (uint32_t)bytes[10] << 8 | bytes[11];
-    uint32_t props = (uint32_t)bytes[12] << 24 | (uint32_t)bytes[13] << 16 |
-                     (uint32_t)bytes[14] << 8 | (uint32_t)bytes[15];
+    uint32_t topic = get_u16(bytes + 10), props = get_u32(bytes + 12);
     uint64_t expires = get_u64(bytes + 1), wall = broker_wall_offset(shard->broker);
     if ((uint64_t)topic + props > payload.len - RETAINED_HEAD || bytes[9] > 2)
         return ERR_MALFORMED;

@@ -57,12 +57,6 @@ struct seal {
     struct seal_stats stats;
 };
 
-static uint32_t
-get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
 // ---- Keys ---------------------------------------------------------------------------------------
 
 static void
@@ -103,7 +97,7 @@ seal_set_secrets(struct seal *seal, const struct seal_config *config)
                                   config->secrets[i].data, config->secrets[i].len, secret->master);
         must(err == 0);
         expand(secret->master, HINT_LABEL, sizeof HINT_LABEL - 1, hint, sizeof hint);
-        secret->hint = get32(hint);
+        secret->hint = get_u32(hint);
     }
     // The counter goes on: after a swap back, the first secret's nonces are still new ones.
     set_key(&seal->aes, &seal->secrets[0], seal->life);
@@ -252,8 +246,7 @@ seal_close(struct seal *seal, struct slice message, uint8_t ret[GOSSIP_DATAGRAM_
     must(seal->counter < UINT64_MAX);
     seal->counter++;
     ret[0] = SEAL_FORMAT;
-    for (unsigned i = 0; i < 4; i++)
-        ret[1 + i] = (uint8_t)(seal->secrets[0].hint >> (24 - 8 * i));
+    put_u32(ret + 1, seal->secrets[0].hint);
     memcpy(ret + LIFE_AT, seal->life, LIFE_LEN);
     put_u64(ret + LIFE_AT + LIFE_LEN, seal->counter);
     put_u64(nonce + 4, seal->counter);
@@ -331,7 +324,7 @@ seal_open(struct seal *seal, struct slice datagram, uint8_t room[GOSSIP_PLAIN_MA
     if (datagram.len <= SEAL_OVERHEAD || datagram.len > GOSSIP_PLAIN_MAX + SEAL_OVERHEAD ||
         datagram.data[0] != SEAL_FORMAT)
         return refuse(&seal->stats.malformed);
-    const struct secret *secret = secret_of(seal, get32(datagram.data + 1));
+    const struct secret *secret = secret_of(seal, get_u32(datagram.data + 1));
     const uint8_t *life = datagram.data + LIFE_AT;
     if (!secret)
         return refuse(&seal->stats.strangers);

@@ -74,32 +74,6 @@ struct entry {
 
 // ---- Words --------------------------------------------------------------------------------------
 
-static void
-put_u16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static void
-put_u32(uint8_t *at, uint32_t value)
-{
-    put_u16(at, value >> 16);
-    put_u16(at + 2, value);
-}
-
-static uint32_t
-get_u16(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 8 | at[1];
-}
-
-static uint32_t
-get_u32(const uint8_t *at)
-{
-    return get_u16(at) << 16 | get_u16(at + 2);
-}
-
 static uint8_t *
 put_text(uint8_t *at, struct slice text)
 {
