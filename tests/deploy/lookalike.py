@@ -188,7 +188,8 @@ class Pod(threading.Thread):
     # -- life --
 
     def _variables(self):
-        fields = {"status.podIP": self.address, "metadata.name": self.pod_name}
+        fields = {"status.podIP": self.address, "metadata.name": self.pod_name,
+                  "metadata.namespace": self.cluster.namespace}
         values = {}
         for v in self.container.get("env", ()):
             value = fields[v["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in v else v["value"]

@@ -16,7 +16,7 @@ CONTAINER = {
     "image": str,
     "ports": [{"name": str, "containerPort": int, "protocol": {"TCP", "UDP"}}],
     "env": [{"name": str, "value": str,
-             "valueFrom": {"fieldRef": {"fieldPath": {"status.podIP", "metadata.name"}}}}],
+             "valueFrom": {"fieldRef": {"fieldPath": {"status.podIP", "metadata.name", "metadata.namespace"}}}}],
     "startupProbe": PROBE,
     "livenessProbe": PROBE,
     "readinessProbe": PROBE,
