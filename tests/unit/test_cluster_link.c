@@ -211,6 +211,31 @@ Test(cluster_link, a_copy_of_its_routes_that_is_right_is_left_alone)
     cr_assert_not(its_link()->ask_again || its_link()->scrub.running);
 }
 
+// After a break all that was not acknowledged comes again, and much of it is older than what is
+// here.
+Test(cluster_link, what_comes_once_more_while_all_is_looked_at_is_no_divergence)
+{
+    says_its_routes();
+    struct sim_word word = routes_head();
+    sim_word_numbered(&word, ROUTE_DIGEST, 11, owned_hash(ARRAY_LEN(owned)), "", NULL);
+    sim_node_says(other, TOPIC_ROUTES, &word);
+    for (unsigned i = 0; i < 10 && its_link()->scrub.place == 0; i++)
+        sim_tick(sim, 0);
+    cr_assert(its_link()->scrub.running && its_link()->scrub.place > 0);
+    for (unsigned there = 0; there < 2; there++) { // its last two changes
+        word = routes_head();
+        sim_word_session(&word, "me", there);
+        sim_node_says(other, TOPIC_ROUTES, &word);
+        sim_settle(sim);
+        cr_assert_not(its_link()->scrub.running);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        is_taken();
+    cr_assert_eq(figures().divergence, 0);
+    says_its_digest(11, owned_hash(ARRAY_LEN(owned)));
+    cr_assert_eq(figures().divergence, 0);
+}
+
 static void
 is_asked_again(struct sim_conn *out)
 {
