@@ -544,7 +544,10 @@ worker_start(struct worker *worker)
         return ERR_IO;
     }
     worker->started = true;
-    return crew_await(worker->crew, worker->index) ? OK : ERR_IO;
+    if (crew_await(worker->crew, worker->index))
+        return OK;
+    worker_join(worker); // it ends by itself
+    return ERR_IO;
 }
 
 void

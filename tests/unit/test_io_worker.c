@@ -12,6 +12,7 @@
 
 #include "core/broker.h"
 #include "core/config.h"
+#include "core/shard.h"
 #include "io/worker.h"
 
 enum { WORKERS = 2, CLIENTS = 16 };
@@ -22,8 +23,9 @@ static struct broker *broker;
 static struct worker *workers[WORKERS];
 static char path[64];
 
+// load: the second worker's fails.
 static void
-set_up(enum io_backend asked)
+set_up(enum io_backend asked, worker_load_fn load)
 {
     struct worker_features features;
     if (!worker_probe(asked, &features))
@@ -40,17 +42,17 @@ set_up(enum io_backend asked)
     broker = broker_new(config, NULL, WORKERS, clock_mono_ms(), clock_wall_ms());
     broker->io = features.io;
     for (unsigned i = 0; i < WORKERS; i++) {
-        workers[i] = worker_new(broker, set, i, NULL, NULL);
-        cr_assert_eq(worker_start(workers[i]), OK);
+        workers[i] = worker_new(broker, set, i, load, NULL);
+        cr_assert_eq(worker_start(workers[i]), load && i == 1 ? ERR_IO : OK);
     }
 }
 
 static void
 stop(void)
 {
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < WORKERS && workers[i]; i++)
         worker_stop(workers[i]);
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < WORKERS && workers[i]; i++)
         worker_join(workers[i]);
 }
 
@@ -70,13 +72,28 @@ tear_down(void)
 static void
 set_up_uring(void)
 {
-    set_up(IO_BACKEND_URING);
+    set_up(IO_BACKEND_URING, NULL);
 }
 
 static void
 set_up_epoll(void)
 {
-    set_up(IO_BACKEND_EPOLL);
+    set_up(IO_BACKEND_EPOLL, NULL);
+}
+
+static bool
+load_first(void *arg, struct shard *shard)
+{
+    (void)arg;
+    return shard->index == 0;
+}
+
+Test(io_worker, one_that_cannot_start_leaves_the_others_to_be_stopped, .timeout = 30)
+{
+    set_up(IO_BACKEND_EPOLL, load_first);
+    worker_free(workers[1]);
+    workers[1] = NULL;
+    tear_down();
 }
 
 TestSuite(io_worker_uring, .init = set_up_uring, .fini = tear_down, .timeout = 30);
