@@ -329,7 +329,7 @@ struct parked_ack {
 };
 
 // Does the wait still go on? Notes when to look again.
-static bool
+static inline bool
 waits(struct shard *shard, const struct ack_wait *wait)
 {
     if (wait->position > journal_safe(shard->journal) ||
@@ -463,9 +463,10 @@ static void
 unpark(struct client *client)
 {
     must(client->parked_count > 0);
-    // The codes are ours since client_put_ack_after copied them.
-    mem_free(unconst(client->parked[client->parked_head].ack.codes));
-    client->parked_quota -= is_owed(&client->parked[client->parked_head].ack);
+    const struct ack_out *ack = &client->parked[client->parked_head].ack;
+    if (unlikely(ack->codes != NULL)) // ours since client_put_ack_after copied them
+        mem_free(unconst(ack->codes));
+    client->parked_quota -= is_owed(ack);
     client->parked_head++;
     client->parked_count--;
 }
