@@ -638,6 +638,7 @@ linked(struct cluster *cluster, struct session *session, bool up)
     retained_walk_free(link->walk, shard->rcu);
     link->walk = NULL;
     link->telling_cleared = false;
+    link->scrub.running = false; // its places move with what we say to it
     link->session = up ? session : NULL;
     atomic_store(&link->known, 0);
     if (up) {

@@ -211,17 +211,23 @@ Test(cluster_link, a_copy_of_its_routes_that_is_right_is_left_alone)
     cr_assert_not(its_link()->ask_again || its_link()->scrub.running);
 }
 
-// After a break all that was not acknowledged comes again, and much of it is older than what is
-// here.
-Test(cluster_link, what_comes_once_more_while_all_is_looked_at_is_no_divergence)
+static void
+all_begins_to_be_looked_at(void)
 {
-    says_its_routes();
     struct sim_word word = routes_head();
     sim_word_numbered(&word, ROUTE_DIGEST, 11, owned_hash(ARRAY_LEN(owned)), "", NULL);
     sim_node_says(other, TOPIC_ROUTES, &word);
     for (unsigned i = 0; i < 10 && its_link()->scrub.place == 0; i++)
         sim_tick(sim, 0);
     cr_assert(its_link()->scrub.running && its_link()->scrub.place > 0);
+}
+
+// After a break all that was not acknowledged comes again, much of it older than what is here.
+Test(cluster_link, what_comes_once_more_while_all_is_looked_at_is_no_divergence)
+{
+    struct sim_word word;
+    says_its_routes();
+    all_begins_to_be_looked_at();
     for (unsigned there = 0; there < 2; there++) { // its last two changes
         word = routes_head();
         sim_word_session(&word, "me", there);
@@ -233,6 +239,20 @@ Test(cluster_link, what_comes_once_more_while_all_is_looked_at_is_no_divergence)
         is_taken();
     cr_assert_eq(figures().divergence, 0);
     says_its_digest(11, owned_hash(ARRAY_LEN(owned)));
+    cr_assert_eq(figures().divergence, 0);
+}
+
+Test(cluster_link, a_link_that_comes_and_goes_while_all_is_looked_at_is_no_divergence)
+{
+    struct sim_conn *out = sim_node_dials(&node);
+    says_its_routes();
+    all_begins_to_be_looked_at();
+    sim_feed(out, "\x20\3\0\0\0", 5);
+    sim_settle(sim);
+    cr_assert_eq(figures().divergence, 0);
+    all_begins_to_be_looked_at();
+    sim_close(out, 0);
+    sim_settle(sim);
     cr_assert_eq(figures().divergence, 0);
 }
 
