@@ -116,7 +116,8 @@ def race(nodes, name, where, version, clean=True, props=None):
     return stay[0]
 
 
-three = Nodes(3, "sys_interval 1")
+# This process may need longer than the broker waits, until it has said all CONNECTs.
+three = Nodes(3, "sys_interval 1\nconnect_timeout 120")
 
 
 @s.scenario
