@@ -344,7 +344,10 @@ class WillRules:
             unheard = bool(killed) or alone
             return 0, int(unheard), "it left, and its node could not say so" if unheard else None
         if left:
-            unsure = conn.how != "lost" or alone or self.came_again(left[0][0] - 1, left[0][1])
+            asked, gone = left[0]
+            unheard = any(faults.during(key, asked, gone) for other in range(self.story.nodes) if other != self.home
+                          for key in (("cut", *sorted((self.home, other))), ("down", other), ("stopped", other)))
+            unsure = conn.how != "lost" or alone or unheard or self.came_again(asked - 1, gone)
             return 0, int(unsure), LEFT if unsure else None
         if killed:
             return self.of_killed(killed[0])

@@ -619,6 +619,12 @@ def _():
                  .fault("up", node=1), 1)
 
 
+@case("but another one that could not hear that may not know", excused=True)
+def _():
+    tale = mortal().fault("cut", a=1, b=2).fault("term", node=1).end("x").fault("dead", node=1)
+    return after(tale.fault("mended", a=1, b=2).wait(2).fault("launch", node=1).fault("up", node=1), 1)
+
+
 def alone(tale):
     return tale.fault("cut", a=0, b=1).fault("cut", a=1, b=2).wait(12)
 
