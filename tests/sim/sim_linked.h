@@ -32,6 +32,38 @@ sim_linked_dial(struct sim_node *node)
     return out;
 }
 
+static inline struct cluster_figures
+sim_linked_figures(struct sim_node *node)
+{
+    struct cluster_figures ret;
+    node->cluster->ops->figures(node->cluster, &ret); // the shard is to look
+    sim_settle(node->sim);
+    node->cluster->ops->figures(node->cluster, &ret);
+    return ret;
+}
+
+// What a word of TOPIC_ROUTES begins with.
+static inline struct sim_word
+sim_linked_word(void)
+{
+    struct sim_word word = {0};
+    sim_word_int(&word, 1, 8);
+    sim_word_int(&word, 0, 8);
+    return word;
+}
+
+// How many of its clients' filters this topic meets: so many messages wait for it.
+static inline bool
+sim_linked_wants(struct sim_node *node, const char *topic)
+{
+    uint64_t before = sim_linked_figures(node).waiting;
+    struct sim_conn *client = sim_connect(node->sim, &(struct sim_connect){.id = "asker"});
+    publish_text(client, topic, 1, "x");
+    sim_settle(node->sim);
+    sim_close(client, 0);
+    return sim_linked_figures(node).waiting > before;
+}
+
 // All connections end, all sessions expire, and nothing may be left.
 static inline void
 sim_linked_free(struct sim_node *node)

@@ -48,57 +48,26 @@ is_refused(void)
     expect_packet(other, MQTT_CONNACK);
 }
 
-static struct cluster_figures
-figures(void)
-{
-    struct cluster_figures ret;
-    node.cluster->ops->figures(node.cluster, &ret); // the shard is to look
-    sim_settle(sim);
-    node.cluster->ops->figures(node.cluster, &ret);
-    return ret;
-}
-
-static struct sim_word
-routes_head(void)
-{
-    struct sim_word word = {0};
-    sim_word_int(&word, 1, 8);
-    sim_word_int(&word, 0, 8);
-    return word;
-}
-
-// How many of its clients' filters this topic meets: so many messages wait for it.
-static bool
-wants(const char *topic)
-{
-    uint64_t before = figures().waiting;
-    struct sim_conn *client = sim_connect(sim, &(struct sim_connect){.id = "asker"});
-    publish_text(client, topic, 1, "x");
-    sim_settle(sim);
-    sim_close(client, 0);
-    return figures().waiting > before;
-}
-
 // ---- Routes -------------------------------------------------------------------------------------
 
 Test(cluster_link, its_routes_are_in_force_once_it_has_the_acknowledgement)
 {
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_step(&word, ROUTE_CHANGE, 1, "", "a/+");
     says(TOPIC_ROUTES, &word);
     is_taken();
-    cr_assert(wants("a/b") && !wants("a"));
-    cr_assert_eq(figures().routes_theirs, 1);
-    word = routes_head();
+    cr_assert(sim_linked_wants(&node, "a/b") && !sim_linked_wants(&node, "a"));
+    cr_assert_eq(sim_linked_figures(&node).routes_theirs, 1);
+    word = sim_linked_word();
     sim_word_step(&word, ROUTE_CHANGE, 0, "", "a/+");
     says(TOPIC_ROUTES, &word);
     is_taken();
-    cr_assert_not(wants("a/b"));
+    cr_assert_not(sim_linked_wants(&node, "a/b"));
 }
 
 Test(cluster_link, what_a_later_set_lacks_is_gone)
 {
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_step(&word, ROUTE_BEGIN, 0, "", NULL);
     sim_word_step(&word, ROUTE_ENTRY, 1, "", "a");
     sim_word_step(&word, ROUTE_ENTRY, 1, "", "b");
@@ -106,20 +75,22 @@ Test(cluster_link, what_a_later_set_lacks_is_gone)
     sim_word_step(&word, ROUTE_END, 0, "", NULL);
     says(TOPIC_ROUTES, &word);
     is_taken();
-    cr_assert(wants("a") && wants("b"));
-    word = routes_head();
+    cr_assert(sim_linked_wants(&node, "a") && sim_linked_wants(&node, "b"));
+    word = sim_linked_word();
     sim_word_step(&word, ROUTE_BEGIN, 0, "", NULL);
     sim_word_step(&word, ROUTE_ENTRY, 1, "", "b");
     sim_word_step(&word, ROUTE_ENTRY, 1, "", "c");
     says(TOPIC_ROUTES, &word);
     is_taken();
-    cr_assert(wants("a") && wants("b") && wants("c")); // it is not complete yet
-    word = routes_head();
+    cr_assert(sim_linked_wants(&node, "a") && sim_linked_wants(&node, "b") &&
+              sim_linked_wants(&node, "c")); // it is not complete yet
+    word = sim_linked_word();
     sim_word_step(&word, ROUTE_CHANGE, 0, "", "c"); // changed meanwhile
     sim_word_step(&word, ROUTE_END, 0, "", NULL);
     says(TOPIC_ROUTES, &word);
     is_taken();
-    cr_assert(!wants("a") && wants("b") && !wants("c") && !wants("s"));
+    cr_assert(!sim_linked_wants(&node, "a") && sim_linked_wants(&node, "b") &&
+              !sim_linked_wants(&node, "c") && !sim_linked_wants(&node, "s"));
 }
 
 // ---- Limits, and whether what is here is what it has --------------------------------------------
@@ -166,7 +137,7 @@ add_owned(struct sim_word *word, enum route_step step, uint32_t i, uint64_t numb
 static void
 says_its_routes(void)
 {
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_numbered(&word, ROUTE_BEGIN, 10, 0, "", NULL);
     for (uint32_t i = 0; i + 1 < ARRAY_LEN(owned); i++)
         add_owned(&word, ROUTE_ENTRY, i, 0);
@@ -180,7 +151,7 @@ says_its_routes(void)
 static void
 says_its_digest(uint64_t number, uint64_t hash)
 {
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_numbered(&word, ROUTE_DIGEST, number, hash, "", NULL);
     says(TOPIC_ROUTES, &word);
     is_taken();
@@ -207,14 +178,14 @@ Test(cluster_link, a_copy_of_its_routes_that_is_right_is_left_alone)
     says_its_routes();      // after a break, as a whole
     says_its_digest(12, 0); // of what is on its way
     says_its_digest(10, 0); // what came once more
-    cr_assert_eq(figures().divergence, 0);
+    cr_assert_eq(sim_linked_figures(&node).divergence, 0);
     cr_assert_not(its_link()->ask_again || its_link()->scrub.running);
 }
 
 static void
 all_begins_to_be_looked_at(void)
 {
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_numbered(&word, ROUTE_DIGEST, 11, owned_hash(ARRAY_LEN(owned)), "", NULL);
     sim_node_says(other, TOPIC_ROUTES, &word);
     for (unsigned i = 0; i < 10 && its_link()->scrub.place == 0; i++)
@@ -229,7 +200,7 @@ Test(cluster_link, what_comes_once_more_while_all_is_looked_at_is_no_divergence)
     says_its_routes();
     all_begins_to_be_looked_at();
     for (unsigned there = 0; there < 2; there++) { // its last two changes
-        word = routes_head();
+        word = sim_linked_word();
         sim_word_session(&word, "me", there);
         sim_node_says(other, TOPIC_ROUTES, &word);
         sim_settle(sim);
@@ -237,9 +208,9 @@ Test(cluster_link, what_comes_once_more_while_all_is_looked_at_is_no_divergence)
     }
     for (unsigned i = 0; i < 3; i++)
         is_taken();
-    cr_assert_eq(figures().divergence, 0);
+    cr_assert_eq(sim_linked_figures(&node).divergence, 0);
     says_its_digest(11, owned_hash(ARRAY_LEN(owned)));
-    cr_assert_eq(figures().divergence, 0);
+    cr_assert_eq(sim_linked_figures(&node).divergence, 0);
 }
 
 Test(cluster_link, a_link_that_comes_and_goes_while_all_is_looked_at_is_no_divergence)
@@ -249,23 +220,24 @@ Test(cluster_link, a_link_that_comes_and_goes_while_all_is_looked_at_is_no_diver
     all_begins_to_be_looked_at();
     sim_feed(out, "\x20\3\0\0\0", 5);
     sim_settle(sim);
-    cr_assert_eq(figures().divergence, 0);
+    cr_assert_eq(sim_linked_figures(&node).divergence, 0);
     all_begins_to_be_looked_at();
     sim_close(out, 0);
     sim_settle(sim);
-    cr_assert_eq(figures().divergence, 0);
+    cr_assert_eq(sim_linked_figures(&node).divergence, 0);
 }
 
 static void
 is_asked_again(struct sim_conn *out)
 {
-    cr_assert_eq(figures().divergence, 1);
+    cr_assert_eq(sim_linked_figures(&node).divergence, 1);
     cr_assert_not_null(memmem(out->to_peer.data, out->to_peer.len, TOPIC_AGAIN, 13));
     says_its_routes();
     says_its_digest(11, owned_hash(ARRAY_LEN(owned)));
-    cr_assert_eq(figures().divergence, 1);
-    cr_assert(wants("a") && wants("b/x") && its_link()->sessions.count == 1);
-    cr_assert_eq(figures().routes_theirs, 3);
+    cr_assert_eq(sim_linked_figures(&node).divergence, 1);
+    cr_assert(sim_linked_wants(&node, "a") && sim_linked_wants(&node, "b/x") &&
+              its_link()->sessions.count == 1);
+    cr_assert_eq(sim_linked_figures(&node).routes_theirs, 3);
 }
 
 // What is damaged is found by looking, although nothing is told but the digest.
@@ -274,7 +246,7 @@ Test(cluster_link, a_damaged_copy_of_its_routes_is_found_and_repaired)
     struct sim_conn *out = sim_linked_dial(&node);
     says_its_routes();
     cr_assert(session_unsubscribe(its_session(), slice_str("b/+"), (struct slice){0}));
-    cr_assert_not(wants("b/x"));
+    cr_assert_not(sim_linked_wants(&node, "b/x"));
     says_its_digest(11, owned_hash(ARRAY_LEN(owned)));
     is_asked_again(out);
 }
@@ -292,7 +264,7 @@ Test(cluster_link, a_session_that_is_lost_from_the_copy_is_found)
 Test(cluster_link, routes_that_never_came_are_found)
 {
     struct sim_conn *out = sim_linked_dial(&node);
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_numbered(&word, ROUTE_BEGIN, 11, 0, "", NULL);
     add_owned(&word, ROUTE_ENTRY, 0, 0);
     sim_word_numbered(&word, ROUTE_END, 11, owned_hash(ARRAY_LEN(owned)), "", NULL);
@@ -306,17 +278,17 @@ Test(cluster_link, who_asks_is_told_all_routes_again)
     struct sim_conn *client = sim_connect(sim, &(struct sim_connect){.id = "c"});
     subscribed(sim, client, "mine/#", 0);
     (void)sim_linked_dial(&node);
-    cr_assert_eq(figures().routes_told, 1);
+    cr_assert_eq(sim_linked_figures(&node).routes_told, 1);
     struct sim_word word = {0};
     sim_word_int(&word, 0, 1);
     says(TOPIC_AGAIN, &word);
     is_taken();
-    cr_assert_eq(figures().routes_told, 2);
-    uint64_t waiting = figures().waiting;
+    cr_assert_eq(sim_linked_figures(&node).routes_told, 2);
+    uint64_t waiting = sim_linked_figures(&node).waiting;
     atomic_fetch_add(&nodes_of(node.cluster)->digest_round, 1);
     sim_settle(sim);
-    cr_assert_eq(figures().waiting, waiting + 1); // the digest alone
-    cr_assert_eq(figures().routes_told, 2);
+    cr_assert_eq(sim_linked_figures(&node).waiting, waiting + 1); // the digest alone
+    cr_assert_eq(sim_linked_figures(&node).routes_told, 2);
 }
 
 Test(cluster_link, who_tells_more_than_it_may_is_not_listened_to)
@@ -324,24 +296,25 @@ Test(cluster_link, who_tells_more_than_it_may_is_not_listened_to)
     struct key_limits *limits = &nodes_of(node.cluster)->limits;
     limits->keys = 2;
     limits->slack = 1;
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     add_owned(&word, ROUTE_CHANGE, 0, 1);
     add_owned(&word, ROUTE_CHANGE, 1, 2);
     add_owned(&word, ROUTE_CHANGE, 3, 3);
     says(TOPIC_ROUTES, &word);
     is_taken();
-    word = routes_head();
+    word = sim_linked_word();
     add_owned(&word, ROUTE_CHANGE, 2, 4);
     says(TOPIC_ROUTES, &word);
     is_refused();
-    cr_assert_eq(figures().routes_refused, 1);
-    cr_assert(wants("a") && wants("b/x") && !wants("s"));
-    word = routes_head();
+    cr_assert_eq(sim_linked_figures(&node).routes_refused, 1);
+    cr_assert(sim_linked_wants(&node, "a") && sim_linked_wants(&node, "b/x") &&
+              !sim_linked_wants(&node, "s"));
+    word = sim_linked_word();
     sim_word_numbered(&word, ROUTE_CHANGE, 4, 0, "", "a");
     add_owned(&word, ROUTE_CHANGE, 2, 5);
     says(TOPIC_ROUTES, &word);
     is_taken();
-    cr_assert(wants("s") && !wants("a"));
+    cr_assert(sim_linked_wants(&node, "s") && !sim_linked_wants(&node, "a"));
 }
 
 Test(cluster_link, what_other_nodes_cannot_be_told_of_is_refused)
@@ -358,173 +331,35 @@ Test(cluster_link, what_other_nodes_cannot_be_told_of_is_refused)
     sim_settle(sim);
     cr_assert_eq(expect_packet(durable, MQTT_CONNACK).reason, 0x97);
     sim_close(sim_connect(sim, &(struct sim_connect){.id = "e"}), 0); // it goes with its connection
-    cr_assert_eq(figures().routes_refused, 2);
-    cr_assert_eq(figures().routes_ours, 1);
+    cr_assert_eq(sim_linked_figures(&node).routes_refused, 2);
+    cr_assert_eq(sim_linked_figures(&node).routes_ours, 1);
 }
 
 Test(cluster_link, routes_that_are_none_end_the_connection)
 {
     static const char *const bad[] = {"", "a/#/b", "a+", "$TERNMQ/#", "$TERNMQ/routes", "\xff"};
     for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
-        struct sim_word word = routes_head();
+        struct sim_word word = sim_linked_word();
         sim_word_step(&word, ROUTE_CHANGE, 1, "", bad[i]);
         says(TOPIC_ROUTES, &word);
         is_refused();
     }
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_step(&word, ROUTE_CHANGE, UINT64_C(1) << 40, "", "a");
     says(TOPIC_ROUTES, &word);
     is_refused();
-    word = routes_head();
+    word = sim_linked_word();
     sim_word_step(&word, (enum route_step)9, 1, "", "a");
     says(TOPIC_ROUTES, &word);
     is_refused();
-    word = routes_head();
+    word = sim_linked_word();
     sim_word_step(&word, ROUTE_CHANGE, 1, "", "a");
     for (uint32_t len = word.len - 1; len > 16; len--) { // cut off anywhere
         word.len = len;
         says(TOPIC_ROUTES, &word);
         is_refused();
     }
-    cr_assert_not(wants("a"));
-}
-
-// ---- Nodes that are gone ------------------------------------------------------------------------
-
-// All places have links.
-static void
-fill(struct nodes *nodes)
-{
-    char id[NODE_ID_LEN + 1];
-    (void)nodes_link(nodes, SIM_OTHER);
-    for (unsigned i = 1; i < CLUSTER_NODES_MAX; i++) {
-        (void)snprintf(id, sizeof id, "%032x", i);
-        cr_assert_not_null(nodes_link(nodes, id));
-    }
-    cr_assert_null(nodes_link(nodes, "ffffffffffffffffffffffffffffffff"));
-}
-
-static bool
-another_finds_a_place(struct nodes *nodes)
-{
-    sim_settle(sim);
-    const struct link *link = nodes_link(nodes, "ffffffffffffffffffffffffffffffff");
-    cr_assert(!link || strcmp(link->id, "ffffffffffffffffffffffffffffffff") == 0);
-    cr_assert(!link || nodes_link(nodes, link->id) == link);
-    sim_settle(sim);
-    return link != NULL;
-}
-
-// With what waits for it.
-static void
-other_subscribes_and_goes(void)
-{
-    struct sim_word word = routes_head();
-    sim_word_step(&word, ROUTE_CHANGE, 1, "", "a/+");
-    sim_word_session(&word, "roams", true);
-    says(TOPIC_ROUTES, &word);
-    is_taken();
-    cr_assert(wants("a/b"));
-    sim_close(other, 0);
-    sim_settle(sim);
-}
-
-Test(cluster_link, the_place_of_a_node_that_is_forgotten_is_another_ones)
-{
-    struct nodes *nodes = nodes_of(node.cluster);
-    fill(nodes);
-    nodes_gone(nodes, "0000000000000000000000000000000f", LINK_FORGOTTEN);
-    cr_assert(another_finds_a_place(nodes));
-    cr_assert_null(nodes_link(nodes, "0000000000000000000000000000000f"));
-    cr_assert_null(nodes->replaced, "it is freed");
-    cr_assert_eq(atomic_load(&nodes->link_count), CLUSTER_NODES_MAX);
-}
-
-Test(cluster_link, what_waits_for_a_node_that_is_forgotten_waits_for_its_day)
-{
-    struct nodes *nodes = nodes_of(node.cluster);
-    fill(nodes);
-    other_subscribes_and_goes();
-    nodes_gone(nodes, SIM_OTHER, LINK_FORGOTTEN);
-    cr_assert_not(another_finds_a_place(nodes));
-    cr_assert_gt(figures().waiting, 0);
-    sim_tick(sim, NODE_EXPIRY_S * UINT64_C(1000) + 1000);
-    cr_assert(another_finds_a_place(nodes));
-    cr_assert_eq(figures().waiting, 0);
-}
-
-Test(cluster_link, nothing_waits_for_a_node_that_is_gone_for_good)
-{
-    struct nodes *nodes = nodes_of(node.cluster);
-    char found[NODE_ID_LEN + 1];
-    fill(nodes);
-    other_subscribes_and_goes();
-    cr_assert(node.cluster->ops->elsewhere(node.cluster, slice_str("roams"), found));
-    nodes_gone(nodes, SIM_OTHER, LINK_FOR_GOOD);
-    sim_settle(sim);
-    cr_assert_eq(figures().waiting, 0);
-    cr_assert_not(node.cluster->ops->elsewhere(node.cluster, slice_str("roams"), found));
-    cr_assert_eq(stat_get(&sim->broker->shards[0]->stats.sessions), 0);
-    cr_assert(another_finds_a_place(nodes));
-}
-
-Test(cluster_link, who_is_here_is_not_gone)
-{
-    struct nodes *nodes = nodes_of(node.cluster);
-    fill(nodes);
-    nodes_gone(nodes, SIM_OTHER, LINK_FOR_GOOD);
-    sim_settle(sim);
-    cr_assert(other->open);
-    cr_assert_not(another_finds_a_place(nodes));
-    cr_assert_not_null(nodes_link(nodes, SIM_OTHER)); // it is dialled again
-    cr_assert_eq(atomic_load(&nodes_link(nodes, SIM_OTHER)->gone), LINK_KEPT);
-}
-
-Test(cluster_link, who_comes_again_before_its_place_is_taken_has_it)
-{
-    struct nodes *nodes = nodes_of(node.cluster);
-    fill(nodes);
-    struct link *link = nodes_link(nodes, SIM_OTHER);
-    other_subscribes_and_goes();
-    nodes_gone(nodes, SIM_OTHER, LINK_FOR_GOOD);
-    sim_settle(sim);
-    cr_assert(atomic_load(&link->retired));
-    other = sim_node_comes(&node);
-    sim_settle(sim);
-    expect_packet(other, MQTT_CONNACK);
-    struct sim_word word = routes_head();
-    sim_word_step(&word, ROUTE_CHANGE, 1, "", "b");
-    says(TOPIC_ROUTES, &word);
-    is_taken();
-    cr_assert(wants("b") && !wants("a/b"));
-    cr_assert(nodes_link(nodes, SIM_OTHER) == link && !atomic_load(&link->retired));
-    cr_assert_not(another_finds_a_place(nodes));
-}
-
-static bool
-hears_of(struct sim_conn *out, const char *client_id)
-{
-    sim_feed(out, "\x20\3\0\0\0", 5);
-    for (uint16_t id = 1; id <= 20; id++) { // as it takes what it is told, there is more
-        sim_settle(sim);
-        sim_ack(out, MQTT_PUBACK, id);
-    }
-    return memmem(out->to_peer.data, out->to_peer.len, client_id, strlen(client_id)) != NULL;
-}
-
-Test(cluster_link, who_takes_the_place_of_another_is_told_as_much)
-{
-    struct nodes *nodes = nodes_of(node.cluster);
-    fill(nodes);
-    sim_connect(sim, &(struct sim_connect){.id = "claimant"});
-    struct sim_conn *out = sim_node_dials(&node);
-    cr_assert(hears_of(out, "claimant"));
-    sim_close(out, 0);
-    sim_close(other, 0);
-    sim_settle(sim);
-    nodes_gone(nodes, SIM_OTHER, LINK_FOR_GOOD);
-    sim_settle(sim);
-    cr_assert(hears_of(sim_node_dials_to(&node, "fedcba9876543210fedcba9876543210"), "claimant"));
+    cr_assert_not(sim_linked_wants(&node, "a"));
 }
 
 // ---- What is retained ---------------------------------------------------------------------------
@@ -614,7 +449,7 @@ Test(cluster_link, another_node_counts_in_a_group_by_its_members_there)
     (void)sim_linked_dial(&node);
     static const uint32_t weights[] = {6, 2, 4095, 1};
     for (unsigned w = 0; w < ARRAY_LEN(weights); w++) {
-        struct sim_word word = routes_head();
+        struct sim_word word = sim_linked_word();
         sim_word_step(&word, ROUTE_CHANGE, weights[w] << GROUP_ID_BITS | 5, "g", "s");
         says(TOPIC_ROUTES, &word);
         is_taken();
@@ -645,7 +480,7 @@ Test(cluster_link, another_node_counts_in_a_group_by_its_members_there)
     uint32_t first = count_publish(members[0]), second = count_publish(members[1]);
     cr_assert(first + second == 100 && first >= 45 && second >= 45, "%u, %u", first, second);
     // It leaves the group; its members are ours alone.
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_step(&word, ROUTE_CHANGE, 0, "g", "s");
     says(TOPIC_ROUTES, &word);
     is_taken();
@@ -688,22 +523,22 @@ Test(cluster_link, it_is_told_of_routes_and_of_what_is_retained_once_it_answers)
     subscribed(sim, client, "mine/#", 0);
     struct sim_conn *out = sim_node_dials(&node);
     sim_settle(sim);
-    cr_assert_eq(figures().links_up, 0);
+    cr_assert_eq(sim_linked_figures(&node).links_up, 0);
     sim_feed(out, "\x20\3\0\0\0", 5);
     sim_settle(sim);
-    cr_assert_eq(figures().links_up, 1);
-    cr_assert_eq(figures().routes_ours, 1);
-    cr_assert_eq(figures().routes_told, 1);
+    cr_assert_eq(sim_linked_figures(&node).links_up, 1);
+    cr_assert_eq(sim_linked_figures(&node).routes_ours, 1);
+    cr_assert_eq(sim_linked_figures(&node).routes_told, 1);
     // That what is retained is told anew, that this was all, of our client, no Wills.
-    cr_assert_eq(figures().waiting, 6);
+    cr_assert_eq(sim_linked_figures(&node).waiting, 6);
     cr_assert_not_null(memmem(out->to_peer.data, out->to_peer.len, "mine/#", 6));
     for (uint16_t id = 1; id <= 6; id++)
         sim_ack(out, MQTT_PUBACK, id);
-    cr_assert_eq(figures().waiting, 0);
+    cr_assert_eq(sim_linked_figures(&node).waiting, 0);
     struct nodes *nodes = nodes_of(node.cluster);
     cr_assert(node.cluster->ops->routes_known(node.cluster, atomic_load(&nodes->changes)));
     sim_close(out, 0);
-    cr_assert_eq(figures().links_up, 0);
+    cr_assert_eq(sim_linked_figures(&node).links_up, 0);
 }
 
 // ---- What a client could not say, or a node -----------------------------------------------------
@@ -711,7 +546,7 @@ Test(cluster_link, it_is_told_of_routes_and_of_what_is_retained_once_it_answers)
 static void
 wants_as_well(const char *filter)
 {
-    struct sim_word word = routes_head();
+    struct sim_word word = sim_linked_word();
     sim_word_step(&word, ROUTE_CHANGE, 1, "", filter);
     says(TOPIC_ROUTES, &word);
     is_taken();
@@ -767,7 +602,7 @@ Test(cluster_link, who_is_dialled_only_answers)
     subscribed(sim, client, "t", 0);
     for (unsigned i = 0; i < ARRAY_LEN(said); i++) {
         struct sim_conn *out = sim_linked_dial(&node);
-        cr_assert_eq(figures().links_up, 1);
+        cr_assert_eq(sim_linked_figures(&node).links_up, 1);
         sim_feed(out, said[i].bytes, said[i].len);
         sim_settle(sim);
         cr_assert_not(out->open, "%u", i);
@@ -794,7 +629,7 @@ Test(cluster_link, the_longest_filter_is_a_route)
     memcpy(group, "$share/g/", 9);
     subscribed(sim, client, name, 0);
     subscribed(sim, client, group, 0);
-    cr_assert_eq(figures().routes_ours, 2);
+    cr_assert_eq(sim_linked_figures(&node).routes_ours, 2);
     mem_free(name);
     mem_free(group);
 }
