@@ -63,13 +63,20 @@ link_by_id(struct nodes *nodes, struct slice id)
     return NULL;
 }
 
-// The link of a session of either kind. NULL: there are too many nodes.
-static struct link *
-link_of(struct nodes *nodes, const struct session *session)
+// The identifier of the node, in that of its session of either kind.
+static struct slice
+node_of(const struct session *session)
 {
     struct slice id = session_id(session);
     must(id.len > NODE_ID_LEN);
-    id = slice_of(id.data + id.len - NODE_ID_LEN, NODE_ID_LEN);
+    return slice_of(id.data + id.len - NODE_ID_LEN, NODE_ID_LEN);
+}
+
+// NULL: there are too many nodes.
+static struct link *
+link_of(struct nodes *nodes, const struct session *session)
+{
+    struct slice id = node_of(session);
     struct link *link = link_by_id(nodes, id);
     return link ? link : nodes_link(nodes, (const char *)id.data); // the identifier ends with a NUL
 }
@@ -627,14 +634,9 @@ told(struct cluster *cluster, struct client *client, struct slice topic, struct 
 
 // It gets our routes as a whole, whatever it knows, and what is retained.
 static void
-linked(struct cluster *cluster, struct session *session, bool up)
+link_changed(struct nodes *nodes, struct link *link, struct session *session, bool up)
 {
-    struct nodes *nodes = nodes_of(cluster);
-    struct link *link = link_of(nodes, session);
     struct shard *shard = session->shard;
-    if (!link)
-        return;
-    must(link->shard == shard->index && session->node);
     retained_walk_free(link->walk, shard->rcu);
     link->walk = NULL;
     link->telling_cleared = false;
@@ -657,6 +659,21 @@ linked(struct cluster *cluster, struct session *session, bool up)
         wills_unlinked(link, session);
     atomic_store_explicit(&link->up, up, memory_order_release);
     nodes_wake_all(nodes);
+}
+
+static void
+linked(struct cluster *cluster, struct session *session, bool up)
+{
+    struct nodes *nodes = nodes_of(cluster);
+    struct link *link = up ? link_of(nodes, session) : link_by_id(nodes, node_of(session));
+    if (!link)
+        return;
+    must(link->shard == session->shard->index && session->node);
+    if (session->client->link == LINK_OUT)
+        link_changed(nodes, link, session, up);
+    else
+        link->comes = up;
+    wills_note_ways(nodes, link, session, up);
 }
 
 static void

@@ -80,6 +80,8 @@ struct link {
     unsigned shard;
     // Of that shard's worker.
     struct session *session; // while the link is up
+    bool comes;              // it has a connection to us
+    bool parted;             // since one of the two came, one ended otherwise than without a word
     struct route_reader reader;
     struct retained_walk *walk; // our retained messages on their way; NULL = all have been told
     struct stamps_walk cleared; // then what was cleared
@@ -128,13 +130,14 @@ struct link {
     _Atomic bool orphans;
     // The Wills, and by client identifier their places, from 1 on; with nodes->wills_mutex, as what
     // follows: the first place that may be free; what it tells now; the highest claim of a Will of
-    // its that was published.
+    // its that was published; when both connections had ended without a word, 0: it has told all
+    // since.
     struct route_set wills;
     struct held_will *held;
     uint32_t held_count, held_cap, held_free;
     uint64_t wills_incarnation, wills_round;
     uint32_t wills_told; // shards that have told all
-    uint64_t willed;
+    uint64_t willed, lost_ms;
     uint64_t said_seq, said_hash; // its own digest, as it came last. Of its shard's worker
     struct node_link seen;        // as that shard looked last; with nodes->roster_mutex
 };

@@ -86,7 +86,7 @@ struct claim_record {
 // There is a new one. The session's shard, as the next ones.
 void wills_tell(struct nodes *nodes, const struct session *session);
 void wills_gone(struct cluster *cluster, const struct session *session);
-// This client comes: its Will of before is published if its node is held dead.
+// This client comes: its Will of before is published if its node is held dead, or lost.
 void wills_takeover(struct nodes *nodes, const struct session *session);
 // The client has come to that node, or is there still. ON_ANY.
 void wills_superseded(struct nodes *nodes, const struct link *by, struct slice client_id,
@@ -100,6 +100,9 @@ void wills_send(struct nodes *nodes, const struct link *link, struct shard *shar
 // The link's shard.
 NODISCARD err_t wills_linked(struct link *link, struct session *session);
 void wills_unlinked(struct link *link, struct session *session);
+// The link, or that node's to us, which that session is of, is up, or down again.
+void wills_note_ways(struct nodes *nodes, struct link *link, const struct session *session,
+                     bool up);
 NODISCARD err_t wills_heard(struct nodes *nodes, struct link *link, struct shard *shard,
                             struct slice word);
 // A word that a Will was published: what it says, for the shard of the client. Borrows from word.

@@ -7,8 +7,12 @@
 // publishes (home.h), and tells all; the next ones do if that is not told in time. A node that is
 // back waits for NODE_WILL_HOLD_MS with those that it has kept, and is told by then.
 //
-// A client that comes to a living node while its own is held dead: that node publishes its Will
-// before it lets it in, as one node does at a takeover.
+// A client that comes to a living node while its own is held dead, or is lost: that node publishes
+// its Will before it lets it in, as one node does at a takeover. Lost: both connections have ended
+// without a word, as when a process is killed; gossip knows it some seconds later. Should the node
+// live, it is told `willed` before the claim of that client, since both wait for it in one queue:
+// so it ends the old connection without publishing once more. A Will that came too late is dropped:
+// it would say of a client that is back that it is gone.
 //
 //   wills     u64 incarnation, then any number of
 //               u8 1, u64 claim, u16 client identifier, u8 flags, u16 port, u32 delay (s),
@@ -38,6 +42,7 @@
 #include "core/topic.h"
 
 #define WILLS_AFTER_MS 10000u // a node is held dead for so long, and no link to it stands
+#define LOST_MS        10000u // by then gossip holds it dead, or it lives
 #define WILLS_NEXT_MS  5000u  // until the next node publishes, if the one before has not
 #define WILLS_IN_LOOK  64u    // published in one go
 #define WORD_HEAD      8u
@@ -281,7 +286,29 @@ wills_unlinked(struct link *link, struct session *session)
     (void)session_unsubscribe(session, slice_str(topic), none);
 }
 
+// The connections of a process that is killed end without a word. One that lives says DISCONNECT
+// when it ends one, and where the network is cut they are given up here.
+void
+wills_note_ways(struct nodes *nodes, struct link *link, const struct session *session, bool up)
+{
+    must(session->node && session->client && session->shard->index == link->shard);
+    link->parted = !up && (link->parted || session->client->want_close);
+    if (up || link->session || link->comes || link->parted)
+        return;
+    pthread_mutex_lock(&nodes->wills_mutex);
+    link->lost_ms = max_u64(session->shard->now_ms, 1);
+    pthread_mutex_unlock(&nodes->wills_mutex);
+}
+
 // ---- What is held: with nodes->wills_mutex ------------------------------------------------------
+
+// Is it held dead, or was it lost, and gossip may not know yet?
+static bool
+is_away(const struct link *link, uint64_t now_ms)
+{
+    bool lost = link->lost_ms != 0 && now_ms < link->lost_ms + LOST_MS;
+    return atomic_load(&link->dead_ms) != 0 || (lost && !atomic_load(&link->left));
+}
 
 static struct held_will *
 find(struct link *link, struct slice id)
@@ -382,6 +409,7 @@ static void
 sweep(struct nodes *nodes, struct link *link, uint64_t now_ms)
 {
     must(link->held || link->held_count == 0);
+    link->lost_ms = 0;
     for (uint32_t i = 0; i < link->held_count; i++) {
         struct held_will *held = &link->held[i];
         struct entry e;
@@ -535,7 +563,7 @@ wills_takeover(struct nodes *nodes, const struct session *session)
             continue;
         pthread_mutex_lock(&nodes->wills_mutex);
         struct held_will *held = find(link, session_id(session));
-        bool due = held && (held->orphan || atomic_load(&link->dead_ms) != 0);
+        bool due = held && (held->orphan || is_away(link, session->shard->now_ms));
         if (due && held->superseded) // it was back before that, and this is a later end
             drop_place(nodes, link, held);
         else if (due)
@@ -586,7 +614,8 @@ wills_willed(struct nodes *nodes, struct shard *shard, struct slice word,
         if (memcmp(link->id, ret_record->node, NODE_ID_LEN) != 0)
             continue;
         struct held_will *held = find(link, *ret_id);
-        link->willed = max_u64(link->willed, ret_record->claim);
+        if (is_away(link, shard->now_ms)) // else older ones may still be told, and hold
+            link->willed = max_u64(link->willed, ret_record->claim);
         if (held && held->claim <= ret_record->claim)
             drop_place(nodes, link, held);
     }

@@ -1,6 +1,7 @@
 // client.c - the protocol side of one network connection: framing, dispatch, timers, the end.
 #include "core/client.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "core/base/mem.h"
@@ -565,7 +566,7 @@ client_detach(struct client *client)
     if (!session)
         return;
     must(session->client == client);
-    if (unlikely(client->link == LINK_OUT)) {
+    if (unlikely(client->link == LINK_OUT || client->link == LINK_IN)) {
         struct cluster *cluster = client->shard->broker->cluster;
         cluster->ops->linked(cluster, session, false);
     }
@@ -625,6 +626,7 @@ client_on_closed(struct client *client, int error)
     if (client->session || client->version == 0)
         log_end(client, error);
     client->state = CLIENT_CLOSING;
+    client->want_close |= error == ETIMEDOUT; // given up here, as by client_close
     client_detach(client);
     if (unlikely(client->link == LINK_RELAY))
         client_relay_closed(client);

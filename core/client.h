@@ -71,7 +71,8 @@ struct client {
     bool problem_info : 1;    // Request Problem Information [MQTT5 3.1.2.11.7]
     bool traced : 1;          // its packets are recorded (trace.h)
     bool recorded : 1;        // the packet that waits in `in` is
-    bool rate_paused;         // read_paused because of a rate of its listener
+    bool rate_paused : 1;     // read_paused because of a rate of its listener
+    bool visits : 1;          // LINK_RELAY: a LINK_VISIT that waits
     uint8_t close_reason;     // err_t: why core closes; OK = the peer went
     uint8_t link;             // enum client_link
     uint8_t listener_index;   // in shard->config->listeners; a reload keeps the order

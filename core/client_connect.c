@@ -44,6 +44,12 @@ listener_of(const struct client *client)
     return &config->listeners[client->listener_index];
 }
 
+static bool
+is_node(const struct client *client)
+{
+    return client->link == LINK_IN || client->link == LINK_OUT;
+}
+
 // ---- May it? ------------------------------------------------------------------------------------
 
 static err_t
@@ -168,10 +174,13 @@ find_elsewhere(struct client *client, const struct connect_view *view)
     struct cluster *cluster = shard->broker->cluster;
     char node[NODE_ID_LEN + 1];
     bool looked = client->replayed && client->access; // before it was asked about
-    if (likely(!cluster) || client->link != LINK_NONE || looked || view->clean ||
-        view->client_id.len == 0 ||
-        registry_find(shard->registry, view->client_id,
-                      registry_hash(shard->registry, view->client_id)))
+    if (likely(!cluster) || is_node(client) || looked || view->client_id.len == 0)
+        return OK;
+    const struct session *here = registry_find(shard->registry, view->client_id,
+                                               registry_hash(shard->registry, view->client_id));
+    if (here && here->will_due_ms) // others may have published it, and are to say so first
+        return client_relay_await(client);
+    if (here || view->clean || client->link != LINK_NONE)
         return OK;
     client->packet_max = view->packet_max; // what we say may be all that it hears
     if (cluster->ops->elsewhere(cluster, view->client_id, node))
@@ -364,12 +373,6 @@ log_others(const struct client *client, const struct session *session)
                 session->id, session->user);
 }
 
-static bool
-is_node(const struct client *client)
-{
-    return client->link == LINK_IN || client->link == LINK_OUT;
-}
-
 // Other nodes know of each session that outlives its connection.
 static err_t
 check_cluster_limit(struct client *client, const struct connect_view *view)
@@ -416,7 +419,7 @@ find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
     c->session_present = session != NULL;
     if (!session)
         return session_new(shard, id, hash, 0);
-    session_drop_will(session); // reconnected in time [MQTT-3.1.3-9]
+    session_reclaim_will(session);
     return session;
 }
 
@@ -556,7 +559,7 @@ admit(struct client *client, struct connecting *c)
     if (unlikely(cluster != NULL) && !is_node(client))
         cluster->ops->came(cluster, session, c->view.clean);
     session_resume(session);
-    if (client->link == LINK_OUT)
+    if (is_node(client))
         cluster->ops->linked(cluster, session, true);
     return OK;
 }

@@ -19,7 +19,8 @@ struct node_dialled;
 void client_relay_join(struct client *client, struct client *dialled,
                        const struct node_dialled *introduction);
 void client_relay_fail(struct client *client);
-// It may be that another node has its session. OK: no; ERR_WAIT: client_relay_retry follows.
+// It may be that another node has its session, or has published its Will. OK: what is known here
+// holds; ERR_WAIT: client_relay_retry follows.
 NODISCARD err_t client_relay_await(struct client *client);
 void client_relay_retry(struct client *client);
 void client_relay_bytes(struct client *client, struct slice bytes);

@@ -76,6 +76,7 @@ listener_mark(const struct listener_config *listener)
 static err_t
 wait(struct client *client)
 {
+    client->visits = client->link == LINK_VISIT;
     client->link = LINK_RELAY;
     client->mate = NULL;
     client->suspended = client->read_paused = true;
@@ -98,7 +99,7 @@ err_t
 client_relay_await(struct client *client)
 {
     struct cluster *cluster = client->shard->broker->cluster;
-    must(client->link == LINK_NONE && !client->suspended);
+    must((client->link == LINK_NONE || client->link == LINK_VISIT) && !client->suspended);
     return unlikely(cluster->ops->too_early(cluster, client)) ? wait(client) : OK;
 }
 
@@ -107,7 +108,7 @@ void
 client_relay_retry(struct client *client)
 {
     must(client->link == LINK_RELAY && !client->mate && client->suspended);
-    client->link = LINK_NONE;
+    client->link = client->visits ? LINK_VISIT : LINK_NONE;
     client->suspended = client->read_paused = false;
     if (client->state == CLIENT_CLOSING)
         return;

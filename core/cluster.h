@@ -115,8 +115,9 @@ struct cluster_ops {
     // The connection for that client came to nothing after all: it is dialled again soon. Its
     // shard's.
     void (*astray)(struct cluster *cluster, struct shard *shard, uint64_t token);
-    // This node has just started, and does not know yet which sessions the others have: the client
-    // waits, and client_relay_retry follows, unless it goes before. False: it knows.
+    // This node has just started, and does not know yet which sessions the others have, and which
+    // of the Wills that are kept here they have published: the client waits, and client_relay_retry
+    // follows, unless it goes before. False: it knows.
     bool (*too_early)(struct cluster *cluster, struct client *client);
     // Who wanted it. NULL: it has gone.
     struct client *(*reached)(struct cluster *cluster, struct shard *shard, uint64_t token);
@@ -127,7 +128,8 @@ struct cluster_ops {
     // are borrowed from, for mem_free. NULL: it has no member here, or none any more. ON_ANY.
     void *(*group)(struct cluster *cluster, uint32_t id, struct slice *ret_filter,
                    struct slice *ret_group);
-    // The link to that session's node is up, or down again. Its shard's.
+    // The link to that session's node is up, or down again; or, if it is one of NODE_FROM, that
+    // node's to us. It went without a word unless its client's want_close is set. Its shard's.
     void (*linked)(struct cluster *cluster, struct session *session, bool up);
     // That node has taken the message. Its shard's.
     void (*taken)(struct cluster *cluster, struct session *session, const struct msg *msg);

@@ -121,7 +121,7 @@ restore_done(struct session *session, const struct record *record, uint64_t wall
                                    ? max_u64(now + (uint64_t)session->will->delay_s * 1000, 1)
                                    : mono_ms(record->will_due_ms, now, wall_ms);
     if (session->will && session->shard->broker->cluster)
-        session->will_due_ms = max_u64(session->will_due_ms, now + NODE_WILL_HOLD_MS);
+        session->will->hold_ms = now + NODE_WILL_HOLD_MS;
     session_arm_timer(session);
 }
 

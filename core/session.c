@@ -142,6 +142,16 @@ publish_will(struct session *session)
     session_drop_will(session); // published once [MQTT-3.1.2-10]
 }
 
+void
+session_reclaim_will(struct session *session)
+{
+    must(!session->client && (!session->will || session->will_due_ms != 0));
+    if (session->will && session->will_due_ms <= session->shard->now_ms)
+        publish_will(session);
+    else
+        session_drop_will(session); // reconnected in time [MQTT-3.1.3-9]
+}
+
 // ---- The end ------------------------------------------------------------------------------------
 
 // What a share group may still give to another member: not what was sent at QoS 2 [MQTT-4.8.2-5].
@@ -219,12 +229,20 @@ session_end(struct session *session)
 
 // ---- Left and found again -----------------------------------------------------------------------
 
+// UINT64_MAX: it has none that waits.
+static uint64_t
+will_at(const struct session *session)
+{
+    if (!session->will_due_ms)
+        return UINT64_MAX;
+    must(session->will);
+    return max_u64(session->will_due_ms, session->will->hold_ms);
+}
+
 void
 session_arm_timer(struct session *session)
 {
-    uint64_t due = session->expires_ms;
-    if (session->will_due_ms)
-        due = min_u64(due, session->will_due_ms);
+    uint64_t due = min_u64(session->expires_ms, will_at(session));
     if (due == UINT64_MAX)
         wheel_disarm(session->shard->wheel, &session->timer);
     else
@@ -298,7 +316,7 @@ session_on_timer(struct session *session)
         session_end(session); // [MQTT-4.1.0-2]; a Will that still waits goes out [MQTT-3.1.2-8]
         return;
     }
-    if (session->will_due_ms && session->will_due_ms <= shard->now_ms) {
+    if (will_at(session) <= shard->now_ms) {
         publish_will(session);
         session_journal(session); // it must not be published again
     }

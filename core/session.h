@@ -31,7 +31,8 @@ struct shard;
 struct will {
     struct msg *msg;
     uint32_t delay_s;
-    uint16_t port; // of the listener; 0 = not known
+    uint16_t port;    // of the listener; 0 = not known
+    uint64_t hold_ms; // kept over a restart, in a cluster: not before this, unless its client comes
 };
 
 // The session's side of one subscription.
@@ -109,6 +110,8 @@ void session_resume(struct session *session);
 void session_journal(struct session *session);
 void session_set_will(struct session *session, const struct will_view *view);
 void session_drop_will(struct session *session);
+// Its client is back: publishes a Will whose delay is over, and drops one that waits.
+void session_reclaim_will(struct session *session);
 
 // What it may do from now on, also with what it has already: subscriptions, and messages that wait
 // (session_rights.c). Takes rights; NULL = everything.

@@ -174,6 +174,102 @@ def who_comes_again_elsewhere_leaves_its_will_at_once_and_once():
         watch.close()
 
 
+def movers(nodes, i, name, count):
+    """Clients of a node with Wills at once and delayed, whose sessions end with their connections."""
+    clients = [nodes.client(i, f"{name}-{n}", will=will(f"{name}/{n}", retain=True, delay=n % 2 * 600)) for n in range(count)]
+    for other in range(len(nodes.all)):
+        if other != i:
+            nodes.figure(other, "wills/held", lambda x: x == count)
+    return clients
+
+
+def come_again(nodes, among, name, count, **kw):
+    """Each says at once that it is here. Returns them, and after how many seconds all were let in."""
+    begin, clients = time.monotonic(), []
+    for n in range(count):
+        clients.append(nodes.client(among[n % len(among)], f"{name}-{n}", **kw))
+        clients[-1].pub(f"{name}/{n}", b"here again", 1, retain=True)
+    return clients, time.monotonic() - begin
+
+
+def are(watch, among, name, count, payloads):
+    for i in among:
+        for n in range(count):
+            got = [p.payload for p in watch.got[i].get(f"{name}/{n}", []) if not p.dup]
+            assert got == payloads, f"node {i}, {name}/{n}: {got}"
+
+
+@s.scenario
+def nor_does_it_have_to_wait_until_its_node_is_held_dead():
+    """The Will comes before all that its client says now, on each node."""
+    with Nodes(3, "sys_interval 1") as nodes:
+        before = movers(nodes, 2, "quick", 12)
+        watch = Watch(nodes, (0, 1), "quick/#")
+        nodes.kill(2)
+        time.sleep(0.1)  # what the kernel does on its behalf
+        again, took = come_again(nodes, (0, 1), "quick", 12)
+        assert took < 0.4, took
+        watch.look(AFTER_S + 8)
+        are(watch, (0, 1), "quick", 12, [b"gone", b"here again"])
+        nodes[2].start()
+        nodes.wait_linked()
+        watch.look(8)
+        are(watch, (0, 1), "quick", 12, [b"gone", b"here again"])
+        for i in range(3):
+            assert set(retained_on(nodes, i, "quick/#").values()) == {b"here again"}
+        for c in again:
+            c.ping()
+        watch.close()
+
+
+@s.scenario
+def nor_if_that_was_cut_off_and_lives():
+    """It hears that the Wills were published before it hears that their clients are elsewhere."""
+    with Nodes(2, "sys_interval 1", proxies=True) as nodes:
+        before = movers(nodes, 1, "lives", 8)
+        watch = Watch(nodes, (0, 1), "lives/#")
+        for proxy in nodes.proxies:
+            proxy.cut()
+        for proxy in nodes.proxies:
+            proxy.reset()
+        time.sleep(0.1)
+        again, took = come_again(nodes, (0,), "lives", 8)
+        assert took < 0.4, took
+        watch.look(1)
+        are(watch, (0,), "lives", 8, [b"gone", b"here again"])
+        assert not watch.got[1], watch.got[1]
+        for proxy in nodes.proxies:
+            proxy.heal(reset=True)
+        nodes.wait_linked()
+        for c in before:
+            c.expect_closed(0x98)
+        watch.look(AFTER_S)
+        are(watch, (0, 1), "lives", 8, [b"gone", b"here again"])
+        for c in again:
+            c.ping()
+        watch.close()
+
+
+@s.scenario
+def who_is_back_at_its_restarted_node_leaves_its_will_first():
+    with Nodes(3, "sys_interval 1") as nodes:
+        before = [nodes.client(1, f"back-{n}", will=will(f"back/{n}", delay=n // 2 % 2 * 600), clean=False, props=KEEP)
+                  for n in range(8)]
+        watch = Watch(nodes, (0, 2), "back/#")
+        time.sleep(0.5)  # told
+        nodes.kill(1)
+        nodes[1].start()
+        again, took = come_again(nodes, (1, 0), "back", 8, clean=False, props=KEEP)
+        assert took < 5, took
+        assert all(c.connack.session_present for c in again)
+        watch.look(AFTER_S + 4)
+        for n in range(8):
+            want = [b"here again"] if n // 2 % 2 else [b"gone", b"here again"]
+            for i in (0, 2):
+                assert [p.payload for p in watch.got[i][f"back/{n}"] if not p.dup] == want, watch.got[i]
+        watch.close()
+
+
 @s.scenario
 def a_node_that_stands_still_keeps_its_clients_and_their_wills():
     """Its connections stand, those to other nodes as well: it is held dead, and not taken for dead."""
@@ -232,6 +328,23 @@ def who_leaves_in_order_leaves_no_will():
         nodes[1].wait_exit()
         watch.once([], AFTER_S + 4)
         nodes.figure(0, "wills/held", lambda x: x == 0)
+        nodes[1].start()
+        watch.close()
+
+
+@s.scenario
+def nor_of_clients_that_are_elsewhere_at_once():
+    with Nodes(3, "sys_interval 1") as nodes:
+        before = movers(nodes, 1, "sent", 20)
+        watch = Watch(nodes, (0, 2), "sent/#")
+        nodes[1].signal(signal.SIGTERM)
+        for n, c in enumerate(before):
+            c.expect_closed(0x8B)
+            before[n] = nodes.client(n % 2 * 2, f"sent-{n}")
+        nodes[1].wait_exit()
+        more, _ = come_again(nodes, (2, 0), "sent", 20)
+        watch.look(AFTER_S)
+        are(watch, (0, 2), "sent", 20, [b"here again"])
         nodes[1].start()
         watch.close()
 

@@ -141,6 +141,21 @@ was_told(const void *bytes, size_t len)
     return memmem(out->to_peer.data, out->to_peer.len, bytes, len) != NULL;
 }
 
+// NULL: nowhere.
+static const uint8_t *
+told_at(const struct sim_word *word)
+{
+    return memmem(out->to_peer.data, out->to_peer.len, word->bytes, word->len);
+}
+
+static struct session *
+session_of(const char *id)
+{
+    struct shard *shard = sim->broker->shards[broker_home(sim->broker, slice_str(id))];
+    return registry_find(shard->registry, slice_str(id),
+                         registry_hash(shard->registry, slice_str(id)));
+}
+
 // ---- Held, and published -----------------------------------------------------------------------
 
 Test(cluster_wills, a_dead_nodes_will_is_published_once)
@@ -365,6 +380,155 @@ Test(cluster_wills, who_was_back_before_its_node_was_held_dead_leaves_it_no_late
     expect_nothing(watch);
 }
 
+// ---- Who comes when the connections to its node have ended --------------------------------------
+
+static const char disconnect[] = "\xe0\2\x8b\0"; // it shuts down
+
+// One of two connections to its node, or both; error: as the transport has it.
+static void
+is_lost(int error)
+{
+    sim_close(other, error);
+    sim_close(out, error);
+    sim_settle(sim);
+}
+
+static void
+is_back(void)
+{
+    other = sim_node_comes(&node);
+    out = sim_linked_dial(&node);
+    expect_packet(other, MQTT_CONNACK);
+}
+
+static void
+links(void)
+{
+    out = sim_linked_dial(&node);
+    says_will(&(struct told_will){.claim = 1, .id = "c", .topic = "w", .delay_s = 600});
+}
+
+// Does a client that comes leave its Will first?
+static bool
+leaves(void)
+{
+    (void)sim_connect(sim, &(struct sim_connect){.id = "c"});
+    sim_settle(sim);
+    if (held() > 0) {
+        expect_nothing(watch);
+        return false;
+    }
+    expect_publish(watch, 0, "gone");
+    return true;
+}
+
+Test(cluster_wills, who_comes_when_its_node_was_killed_leaves_its_will_first)
+{
+    links();
+    is_lost(ECONNRESET);
+    cr_assert(leaves());
+    passes(AFTER_MS + 700000, GOSSIP_DEAD);
+    expect_nothing(watch);
+    out = sim_linked_dial(&node);
+    for (uint16_t id = 1; id < 32; id++)
+        sim_ack(out, MQTT_PUBACK, id);
+    sim_settle(sim);
+    struct sim_word willed = {0}, came = {0};
+    sim_word_int(&willed, 1, 8);
+    sim_word_put(&willed, SIM_OTHER "c", NODE_ID_LEN + 1);
+    sim_word_int(&came, session_of("c")->claim, 8);
+    sim_word_int(&came, 1, 2);
+    sim_word_put(&came, "c", 1);
+    const uint8_t *first = told_at(&willed), *then = told_at(&came);
+    cr_assert(first && then && first < then, "it would publish its own");
+}
+
+Test(cluster_wills, and_when_it_just_ended)
+{
+    links();
+    is_lost(0);
+    cr_assert(leaves());
+}
+
+Test(cluster_wills, a_node_that_still_hears_us_does_it_itself)
+{
+    links();
+    sim_close(other, ECONNRESET);
+    cr_assert_not(leaves());
+}
+
+Test(cluster_wills, or_that_we_still_hear)
+{
+    links();
+    sim_close(out, ECONNRESET);
+    cr_assert_not(leaves());
+}
+
+Test(cluster_wills, or_that_said_that_it_ends)
+{
+    links();
+    sim_feed(out, disconnect, sizeof disconnect - 1);
+    sim_settle(sim);
+    sim_close(other, 0);
+    sim_settle(sim);
+    cr_assert_not(leaves());
+}
+
+Test(cluster_wills, or_of_which_nothing_is_known_but_that_it_is_silent)
+{
+    links();
+    is_lost(ETIMEDOUT);
+    cr_assert_not(leaves());
+}
+
+Test(cluster_wills, or_that_has_left)
+{
+    links();
+    is_lost(ECONNRESET);
+    atomic_store(&theirs->left, true); // and what is held of it was not looked at yet
+    cr_assert_not(leaves());
+}
+
+Test(cluster_wills, or_that_gossip_holds_alive_all_the_same)
+{
+    links();
+    is_lost(ECONNRESET);
+    passes(9900, GOSSIP_ALIVE);
+    cr_assert_eq(held(), 1);
+    passes(200, GOSSIP_ALIVE);
+    cr_assert_not(leaves());
+}
+
+Test(cluster_wills, a_node_that_is_back_does_it_again_when_it_has_told_all)
+{
+    links();
+    is_lost(ECONNRESET);
+    is_back();
+    struct sim_word word = head(1);
+    put_mark(&word, false, 2, 1);
+    put_will(&word, &(struct told_will){.claim = 1, .id = "c", .topic = "w"});
+    put_will(&word, &(struct told_will){.claim = 1, .id = "d", .topic = "w"});
+    says(TOPIC_WILLS, &word);
+    cr_assert_eq(held(), 2);
+    (void)sim_connect(sim, &(struct sim_connect){.id = "d"});
+    expect_publish(watch, 0, "gone");
+    word = head(1);
+    put_mark(&word, true, 2, 1);
+    says(TOPIC_WILLS, &word);
+    cr_assert_not(leaves());
+}
+
+Test(cluster_wills, what_one_of_a_node_that_lives_left_is_no_end_of_the_others)
+{
+    struct sim_word word = {0};
+    links();
+    sim_word_int(&word, 100, 8);
+    sim_word_put(&word, SIM_OTHER "x", NODE_ID_LEN + 1);
+    says(TOPIC_WILLED, &word); // a third node had lost it
+    says_will(&(struct told_will){.claim = 50, .id = "d", .topic = "w"});
+    cr_assert_eq(held(), 2);
+}
+
 // ---- Ours ---------------------------------------------------------------------------------------
 
 static struct sim_word
@@ -373,14 +537,6 @@ told_gone(uint64_t claim, const char *id)
     struct sim_word want = head(nodes_of(node.cluster)->identity.incarnation);
     put_gone(&want, claim, id);
     return want;
-}
-
-static struct session *
-session_of(const char *id)
-{
-    struct shard *shard = sim->broker->shards[broker_home(sim->broker, slice_str(id))];
-    return registry_find(shard->registry, slice_str(id),
-                         registry_hash(shard->registry, slice_str(id)));
 }
 
 static struct sim_conn *

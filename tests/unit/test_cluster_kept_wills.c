@@ -1,0 +1,190 @@
+// test_cluster_kept_wills.c - Wills that a node has kept over its restart, and clients that are
+// back before it knows whether others have published them.
+#include "core/cluster.h"
+#include "tests/sim/expect.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_node.h"
+
+static struct sim_node node;
+static struct sim *sim;
+static struct sim_disk *disk;
+static struct sim_conn *other; // comes to us
+static struct sim_conn *watch; // a client of ours
+
+static struct config *
+make_config(void)
+{
+    struct config *config = sim_config();
+    config->session_expiry_max_s = 86400;
+    return config;
+}
+
+static void
+keep_all(void)
+{
+    sim_settle_kept(sim, disk);
+    sim_tick(sim, 50); // what nobody waits for as well
+    sim_settle_kept(sim, disk);
+}
+
+static struct sim_connect
+kept(uint32_t delay_s)
+{
+    return (struct sim_connect){.id = "c",
+                                .keep = true,
+                                .expiry_s = 1000,
+                                .will_topic = "w",
+                                .will_payload = "gone",
+                                .will_delay_s = delay_s};
+}
+
+// Its node is killed, and back with what the disk had. It does not know yet what the others know.
+static void
+restarts(uint32_t delay_s)
+{
+    struct sim_connect c = kept(delay_s);
+    (void)sim_connect(sim, &c);
+    keep_all();
+    sim_node_free(&node);
+    sim_disk_forget(disk);
+    node = sim_node_make(1, make_config(), true);
+    sim = node.sim;
+    atomic_store(&sim->broker->next_session_number, disk->next_session);
+    for (uint32_t i = 0; i < disk->count; i++)
+        sim_restore_session(sim, disk, i);
+    atomic_store(&nodes_of(node.cluster)->settling, true);
+    watch = sim_connect(sim, &(struct sim_connect){.id = "watch"});
+    subscribed(sim, watch, "#", 1);
+    other = sim_node_comes(&node);
+    keep_all();
+    expect_packet(other, MQTT_CONNACK);
+    expect_nothing(watch);
+}
+
+static void
+set_up(void)
+{
+    disk = sim_disk_new();
+    node = sim_node_make(1, make_config(), true);
+    sim = node.sim;
+}
+
+static void
+tear_down(void)
+{
+    sim_close_all(sim);
+    sim_tick(sim, UINT64_C(172800000));
+    sim_settle_kept(sim, disk);
+    sim_must_be_empty(sim);
+    sim_node_free(&node);
+    sim_disk_free(disk);
+}
+
+TestSuite(cluster_kept_wills, .init = set_up, .fini = tear_down);
+
+static struct sim_conn *
+comes(bool clean)
+{
+    struct sim_connect c = kept(0);
+    c.will_topic = NULL;
+    c.keep = !clean;
+    struct sim_conn *conn = sim_open(sim, 0);
+    sim_send_connect(conn, &c);
+    keep_all();
+    return conn;
+}
+
+static void
+all_have_told(void)
+{
+    atomic_store(&nodes_of(node.cluster)->settling, false);
+    keep_all();
+}
+
+static void
+is_let_in(struct sim_conn *conn)
+{
+    cr_assert_eq(expect_packet(conn, MQTT_CONNACK).reason, 0);
+    sim_tick(sim, 60000);
+    keep_all();
+    expect_nothing(watch);
+}
+
+Test(cluster_kept_wills, who_is_back_at_once_leaves_it_when_it_is_let_in)
+{
+    restarts(0);
+    struct sim_conn *conn = comes(false);
+    expect_nothing(conn);
+    expect_nothing(watch);
+    all_have_told();
+    expect_publish(watch, 0, "gone");
+    is_let_in(conn);
+}
+
+Test(cluster_kept_wills, so_does_who_is_back_without_its_session)
+{
+    restarts(100);
+    struct sim_conn *conn = comes(true);
+    expect_nothing(conn);
+    all_have_told();
+    expect_publish(watch, 0, "gone");
+    is_let_in(conn);
+}
+
+Test(cluster_kept_wills, but_not_while_its_delay_is_not_over)
+{
+    restarts(100);
+    struct sim_conn *conn = comes(false);
+    all_have_told();
+    is_let_in(conn);
+}
+
+Test(cluster_kept_wills, nor_when_another_node_has_published_it)
+{
+    restarts(0);
+    struct sim_conn *conn = comes(false);
+    struct slice id = slice_str("c");
+    struct shard *shard = sim->broker->shards[0];
+    const struct session *session =
+        registry_find(shard->registry, id, registry_hash(shard->registry, id));
+    struct sim_word word = {0};
+    sim_word_int(&word, session->claim, 8);
+    sim_word_put(&word, node.cluster->id, NODE_ID_LEN);
+    sim_word_put(&word, "c", 1);
+    sim_node_says(other, TOPIC_WILLED, &word);
+    keep_all();
+    expect_nothing(conn);
+    all_have_told();
+    is_let_in(conn);
+}
+
+Test(cluster_kept_wills, who_does_not_wait_any_longer_is_gone)
+{
+    restarts(0);
+    sim_close(comes(false), 0);
+    all_have_told();
+    expect_nothing(watch);
+    sim_tick(sim, NODE_WILL_HOLD_MS);
+    keep_all();
+    expect_publish(watch, 0, "gone");
+}
+
+Test(cluster_kept_wills, whom_another_node_brings_waits_as_well)
+{
+    restarts(0);
+    struct sim_conn *conn = sim_node_brings(&node, "c", "0 0\n1.2.3.4:5\n");
+    sim_settle(sim);
+    conn->client.listener_index = 0; // by whatever mark
+    struct sim_connect c = kept(0);
+    sim_send_connect(conn, &c);
+    keep_all();
+    expect_nothing(conn);
+    expect_nothing(watch);
+    all_have_told();
+    expect_publish(watch, 0, "gone");
+    cr_assert_eq(conn->client.link, LINK_VISIT);
+    is_let_in(conn);
+    sim_close(conn, 0);
+    keep_all();
+    expect_publish(watch, 0, "gone"); // it has a new one
+}
