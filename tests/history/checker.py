@@ -13,10 +13,13 @@ import sys
 from story import FOREVER, Story, load, matches
 
 TOLD_S = 0.5        # "the milliseconds" in which a Will is not known elsewhere yet, on a machine that has other work
+SEEN_S = 0.1        # until other nodes have seen the connections of one that was killed end (0.09 is enough beside other work)
 LINK_S = 2.0        # until nodes that hear each other again are linked (0.1 to 1.0 s, where nothing else runs)
-BACK_S = 5.0 + 1.5  # who is back at its restarted node so soon takes its Will back
+BACK_S = 5.0 + 1.5  # NODE_WILL_HOLD_MS, and the start
 HELD_S = 6.5        # a node that died is held dead by then (cluster/README.md: 6.1 s at most, of three)
+LOST_S = 10.0       # whose connections have ended without a word is taken for dead for so long, unless it is back
 HELD_BOTH_S = 12.0  # one of two that died together: who is left doubts itself first (9 s seen)
+DUE_S = HELD_BOTH_S + 10.0 + 5.0  # it is published by then, by the second node in order if the first does not have it
 TELL_S = 5.0        # NODE_REACH_MS
 NOTE_S = LINK_S + 1  # until a node that hears another one has on its disk which sessions that keeps
 STAMP_S = 0.005     # clocks of nodes are this machine's; two changes in a moment may be either way
@@ -341,7 +344,7 @@ class WillRules:
         left = [(asked, gone) for asked, gone in self.ends_in_order()
                 if conn.accepted < gone and asked - 0.1 <= ended and conn.end <= gone + 0.5]
         if conn.how == "bye":
-            unheard = bool(killed) or alone
+            unheard = bool(killed) or alone or self.was_lost()
             return 0, int(unheard), "it left, and its node could not say so" if unheard else None
         if left:
             asked, gone = left[0]
@@ -353,7 +356,17 @@ class WillRules:
             return self.of_killed(killed[0])
         if alone and conn.goodbye != 0x98:
             return 1, 2, "it ended at its node while others held that for dead: once for each end"
+        if self.was_lost() and conn.goodbye != 0x98:
+            return 1, 2, "it ended at its node, and came to one that had lost that: once for each end"
         return 1, 1, None
+
+    def was_lost(self):
+        """Both connections between its node, which lived, and the one it came to next may have broken just before."""
+        if not self.next or self.next.node == self.home:
+            return False
+        begin, end, nodes = self.next.accepted - LOST_S, self.next.accepted, (self.home, self.next.node)
+        return bool(self.faults.during(("cut", *sorted(nodes)), begin, end)) or all(
+            self.faults.during(("bitten", node), begin, end) for node in nodes)
 
     def ends_in_order(self):
         """When its node was asked to end, and when it had ended."""
@@ -377,17 +390,29 @@ class WillRules:
             least, why = 0, "its client came in the moment before its node was killed"
         elif not self.conn.life.durable and not self.is_known(killed):
             least, why = 0, "no node that lived had heard of it"
-        elif any(c.node == self.home and back <= c.accepted <= back + BACK_S
-                 for c in self.story.conns_of(self.conn.client) if c.accepted and not c.reason):
+        elif not self.conn.life.durable and any(
+                c.node == self.home and back <= c.accepted <= back + BACK_S
+                for c in self.story.conns_of(self.conn.client) if c.accepted and not c.reason):
             least, why = 0, "its client was back at its restarted node at once"
-        elif self.next and self.next.node != self.home and killed < self.next.accepted < killed + self.held_s(killed):
-            least, why = 0, "its client came to another node before its own was held dead"
-        elif self.next and any(killed < t <= self.next.accepted <= t + BACK_S
-                               for t in self.faults.launches[self.next.node]):
-            least, why = 0, "its client came to a node that had just started and did not have it"
+        elif self.next and self.next.node != self.home and killed < self.next.accepted and self.is_unfelt(killed):
+            least, why = 0, "its client came to another node that had not seen its own die"
+        elif self.next and self.next.node != self.home and self.next.accepted <= killed + DUE_S and any(
+                killed < t <= self.next.accepted for t in self.faults.launches[self.next.node]):
+            least, why = 0, "its client came to a node that had started meanwhile and did not have it"
         if self.may_be_twice(killed):
             most, why = 2, why or "a node died in the moment of publishing, or a split lasted"
         return least, most, why
+
+    def is_unfelt(self, killed):
+        """Whether that node may not have had the Will, or not seen connections end, nor held its own dead."""
+        begin, end, other = killed - LINK_S, self.next.accepted, self.next.node
+        if not self.had_time(other, killed):
+            return True
+        if end >= killed + self.held_s(killed):
+            return False
+        return end < killed + SEEN_S or any(self.faults.during(key, begin, end) for key in (
+            ("cut", *sorted((self.home, other))), ("stopped", other), ("slow", other), ("bitten", other),
+            ("slow", self.home), ("bitten", self.home)))
 
     def held_s(self, killed):
         others = [i for i in range(self.story.nodes) if i not in (self.home, self.next.node)]
@@ -401,8 +426,8 @@ class WillRules:
                    for other in others)
 
     def had_time(self, other, killed):
-        """TOLD_S in one piece in which the two were linked."""
-        begin = self.conn.accepted
+        """TOLD_S in one piece in which the two were linked, since that one started."""
+        begin = max([self.conn.accepted] + [t for t in self.faults.launches[other] if t < killed])
         while begin + TOLD_S <= killed:
             if not self.faults.apart(self.home, other, begin - LINK_S, begin + TOLD_S):
                 return True

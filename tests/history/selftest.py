@@ -582,23 +582,64 @@ def _():
     return after(tale, 0)
 
 
-@case("nor of one that is back at its restarted node at once", excused=True)
+@case("nor of one without a session that is back at its restarted node at once", excused=True)
+def _():
+    tale = mortal().fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1).wait(1)
+    return end(tale.come("x", 1).wait(20))
+
+
+@case("but of one that has a session", "Will lost")
 def _():
     tale = mortal(True).fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1).wait(1)
     return end(tale.come("x", 1).wait(20))
 
 
-@case("nor of one that came elsewhere before its node was held dead", excused=True)
-def _():
-    tale = mortal().fault("kill", node=1).end("x").come("x", 2).wait(12)
-    return end(tale.fault("launch", node=1).fault("up", node=1))
+def moves(wait_s, tale=None):
+    tale = (tale or mortal()).fault("kill", node=1).end("x").wait(wait_s).come("x", 2).wait(12)
+    return tale.fault("launch", node=1).fault("up", node=1)
 
 
-@case("nor of one that came to a node that had just started", excused=True)
+@case("nor of one that came elsewhere in the moment in which its node died", excused=True)
 def _():
+    return end(moves(-0.25))
+
+
+@case("nor of one that came to where that could not be seen", excused=True)
+def _():
+    return end(moves(2, mortal().fault("cut", a=1, b=2)))
+
+
+@case("nor of one that came to where it was not known yet", excused=True)
+def _():
+    tale = Tale().client("w", 0, ["h/will/#"]).client("x", 1, durable=False, will=True).wait(2)
+    tale = tale.fault("kill", node=2).wait(2).fault("launch", node=2).fault("up", node=2)
+    return end(moves(8, tale))
+
+
+@case("but of one that came elsewhere a moment later", "Will lost")
+def _():
+    return end(moves(0))
+
+
+@case("which is enough", None)
+def _():
+    return end(willed(moves(0)))
+
+
+def starts_since(wait_s):
     tale = mortal().fault("kill", node=1).fault("kill", node=2).end("x").wait(8).fault("launch", node=2)
-    tale = tale.fault("up", node=2).wait(1).come("x", 2).wait(12)
+    tale = tale.fault("up", node=2).wait(wait_s).come("x", 2).wait(12)
     return end(tale.fault("launch", node=1).fault("up", node=1))
+
+
+@case("nor of one that came to a node that had started since", excused=True)
+def _():
+    return starts_since(10)
+
+
+@case("but when it was due long ago", "Will lost")
+def _():
+    return starts_since(20)
 
 
 @case("but of one that came elsewhere when it was", "Will lost")
@@ -637,6 +678,27 @@ def _():
 @case("but not if a third node hears both", "Will twice")
 def _():
     return after(mortal().fault("cut", a=0, b=1).wait(12).end("x", "kill").fault("mended", a=0, b=1), 2)
+
+
+def parted(how, apart_s=0.5):
+    """x moves from a node that lives to one that has just lost it."""
+    tale = mortal().fault("cut", a=1, b=2).wait(apart_s).fault("mended", a=1, b=2)
+    return tale.end("x", how).come("x", 2).wait(12)
+
+
+@case("who moves while the two nodes have lost each other may be held for gone as well", excused=True)
+def _():
+    return end(willed(parted("kill"), 2))
+
+
+@case("also if it said that it goes", excused=True)
+def _():
+    return end(willed(parted("bye")))
+
+
+@case("but not if they had not", "Will twice")
+def _():
+    return end(willed(mortal().end("x", "kill").come("x", 2).wait(12), 2))
 
 
 @case("not three times", "Will twice", excused=True)
