@@ -4,6 +4,7 @@
 #include "cluster/wire_int.h"
 #include "core/advertised.h"
 #include "core/broker.h"
+#include "core/cluster.h"
 #include "core/shard.h"
 
 _Static_assert(ABOUT_META_MAX <= GOSSIP_META_MAX, "metadata fit");
@@ -11,6 +12,7 @@ _Static_assert(ABOUT_DIGEST_LEN <= GOSSIP_DIGEST_MAX, "a digest fits");
 
 #define FLAG_NO_STORE   1u
 #define FLAG_DRAINS     2u
+#define FLAG_GIVEN_UP   4u
 #define KIND_VERSION    1u
 #define KIND_ADVERTISED 2u
 #define FORM            1u
@@ -32,7 +34,8 @@ about_write_meta(const struct about_self *self, uint8_t ret[ABOUT_META_MAX])
 {
     must(self->advertised_len <= NODE_ADVERTISED_MAX);
     struct slice version = slice_of(self->version, strnlen(self->version, NODE_VERSION_LEN));
-    ret[0] = (self->no_store ? FLAG_NO_STORE : 0) | (self->draining ? FLAG_DRAINS : 0);
+    ret[0] = (self->no_store ? FLAG_NO_STORE : 0) | (self->draining ? FLAG_DRAINS : 0) |
+             (self->given_up ? FLAG_GIVEN_UP : 0);
     uint32_t len = 1 + put_field(ret + 1, KIND_VERSION, version);
     if (self->advertised_len > 0)
         len +=
@@ -52,15 +55,19 @@ about_begin(const struct config *config, struct about_self *ret)
 bool
 about_follow(struct about_self *self, const struct broker *broker)
 {
-    bool before = self->draining;
+    bool drained = self->draining, given_up = self->given_up;
+    struct move_view view = {.state = ""};
+    if (broker->cluster)
+        broker->cluster->ops->move_view(broker->cluster, &view);
     self->draining = drain_is_on(&broker->drain);
-    return self->draining != before;
+    self->given_up = strcmp(view.state, "done") == 0;
+    return self->draining != drained || self->given_up != given_up;
 }
 
 bool
-about_has_no_store(struct slice meta)
+about_has_nothing(struct slice meta)
 {
-    return meta.len > 0 && (meta.data[0] & FLAG_NO_STORE);
+    return meta.len > 0 && (meta.data[0] & (FLAG_NO_STORE | FLAG_GIVEN_UP));
 }
 
 bool

@@ -6,10 +6,10 @@
 // Limits: gossip's. What a later version adds behind these fields is left alone; what an earlier
 //         one does not say is not known.
 //
-// Metadata: u8 flags (1: no store, 2: it drains), then fields: u8 kind, u8 length, bytes. Kind 1 is
-// the version as a text, kind 2 how clients reach its listeners (core/advertised.h).
-// Digest: u8 form, which is 1, then u32 each, big-endian: seconds since the start, clients that are
-// connected, messages from and to clients a second.
+// Metadata: u8 flags (1: no store, 2: it drains, 4: it has given up its sessions), then fields: u8
+// kind, u8 length, bytes. Kind 1 is the version as a text, kind 2 how clients reach its listeners
+// (core/advertised.h). Digest: u8 form, which is 1, then u32 each, big-endian: seconds since the
+// start, clients that are connected, messages from and to clients a second.
 #ifndef TERN_CLUSTER_ABOUT_H
 #define TERN_CLUSTER_ABOUT_H
 
@@ -30,7 +30,7 @@ void about_measure(struct about_meter *meter, const struct broker *broker, uint6
 
 struct config;
 struct about_self {
-    bool no_store, draining;
+    bool no_store, draining, given_up;
     const char *version; // cut to NODE_VERSION_LEN bytes
     uint32_t advertised_len;
     uint8_t advertised[NODE_ADVERTISED_MAX];
@@ -43,7 +43,8 @@ bool about_follow(struct about_self *self, const struct broker *broker);
 uint32_t about_write_meta(const struct about_self *self, uint8_t ret[ABOUT_META_MAX]);
 void about_write_digest(const struct node_load *load, uint8_t ret[ABOUT_DIGEST_LEN]);
 
-bool about_has_no_store(struct slice meta); // its uuid is of one process
+// Once it has left, nothing can wait for it: its uuid is of one process, or it has given up all.
+bool about_has_nothing(struct slice meta);
 bool about_drains(struct slice meta);
 struct slice
 about_advertised(struct slice meta); // borrows; len 0: nothing, or more than there may be

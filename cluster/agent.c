@@ -45,8 +45,8 @@ struct peer {
     enum gossip_state state;
     struct link *link; // NULL: none yet, or it was said to be gone
     char name[GOSSIP_NAME_MAX + 1];
-    bool no_store; // its uuid is of one process
-    bool left_out; // beyond CLUSTER_NODES_MAX links
+    bool has_nothing; // for which something could wait, once it has left (about.h)
+    bool left_out;    // beyond CLUSTER_NODES_MAX links
     struct attempt attempt;
     uint32_t sockets; // of errands, in this turn
 };
@@ -130,15 +130,14 @@ say_gone(struct agent *agent, struct peer *peer, enum link_gone gone)
     nodes_gone(agent->nodes, id, gone);
 }
 
-// A node without a store is another one at each start. It is gone for good when it has left, or
-// when it is dead and its name or address has come back with another uuid; and its clients' Wills
-// have been published.
+// One for which nothing can wait is gone for good when it has left, or is dead and its name or
+// address has come back with another uuid; and its clients' Wills have been published.
 static void
 find_gone(struct agent *agent)
 {
     for (uint32_t i = 0; i < agent->peer_count; i++) {
         struct peer *old = &agent->peers[i];
-        if (!old->no_store || is_here(old))
+        if (!old->has_nothing || is_here(old))
             continue;
         bool gone = old->state == GOSSIP_LEFT;
         for (uint32_t n = 0; n < agent->peer_count && !gone; n++) {
@@ -196,7 +195,7 @@ on_member(struct agent *agent, const struct gossip_uuid *uuid)
     peer->incarnation = view.incarnation;
     peer->address = view.address;
     peer->state = view.state;
-    peer->no_store = about_has_no_store(view.meta);
+    peer->has_nothing = about_has_nothing(view.meta);
     (void)snprintf(peer->name, sizeof peer->name, "%.*s", (int)view.name.len,
                    (const char *)view.name.data);
     note_away(agent, peer);
@@ -654,6 +653,7 @@ turn(struct agent *agent)
         atomic_fetch_add(&agent->nodes->digest_round, 1);
         nodes_wake_links(agent->nodes);
     }
+    move_wake(agent->nodes);
     return true;
 }
 

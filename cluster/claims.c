@@ -15,6 +15,7 @@
 #include "core/base/mem.h"
 #include "core/base/utf8.h"
 
+#include "cluster/move.h"
 #include "cluster/nodes_parts.h"
 #include "cluster/wire_int.h"
 #include "core/client_handlers.h"
@@ -93,9 +94,8 @@ one_topic(const char *node, char ret_topic[TOPIC_MAX])
     must(len == (int)TOPIC_MAX - 1);
 }
 
-// That node has made a lower one, and may not have heard of ours.
-static void
-answer(const struct session *session, const char *node)
+void
+claims_tell(const struct session *session, const char *node)
 {
     char topic[TOPIC_MAX];
     uint8_t *bytes = mem_alloc(ENTRY_HEAD + session->id_len);
@@ -105,12 +105,25 @@ answer(const struct session *session, const char *node)
     mem_free(bytes);
 }
 
+void
+claims_moved(struct session *session)
+{
+    struct nodes *nodes = nodes_of(session->shard->broker->cluster);
+    uint8_t *bytes = mem_alloc(ENTRY_HEAD + session->id_len);
+    uint32_t len = (uint32_t)(put_entry(bytes, session, false) - bytes);
+    raise_to(nodes, session->claim);
+    link_publish(session->shard, TOPIC_CAME, slice_of(bytes, len), 1);
+    mem_free(bytes);
+    if (session->will)
+        wills_tell(nodes, session);
+}
+
 static void
 add_to_word(struct session *session)
 {
     struct nodes *nodes = nodes_of(session->shard->broker->cluster);
     struct inbox *inbox = &nodes->inboxes[session->shard->index];
-    if (session->node)
+    if (session->node || session->hidden || session->untold)
         return;
     uint32_t len = inbox->word_len + ENTRY_HEAD + session->id_len;
     inbox->word = mem_grow(inbox->word, &inbox->word_cap, len, 1);
@@ -237,10 +250,13 @@ settle(struct shard *shard, const struct claim_record *theirs, struct slice clie
         return;
     }
     must(order != 0);
+    if (!theirs->clean &&
+        move_out_claimed(nodes_of(shard->broker->cluster), session, theirs->claim))
+        return;
     if (theirs->claim > session->claim || (theirs->claim == session->claim && order > 0))
         end_ours(shard, session, client_id, theirs);
-    else
-        answer(session, theirs->node);
+    else if (!session->untold)
+        claims_tell(session, theirs->node); // it may not have heard of ours
 }
 
 void

@@ -18,8 +18,9 @@ struct log;
 
 #define CLUSTER_NODES_MAX   64u
 #define CLUSTER_PROBLEM_MAX 600u
-// Settings of the store (core/record.h) with this prefix are the cluster's.
+// Settings of the store (core/record.h) with these prefixes are the cluster's.
 #define CLUSTER_SETTINGS "kept/"
+#define CLUSTER_MOVES    "move/"
 
 // Before privileges go: reads the secret, opens the socket. Returns new. ERR_CONFIG, ERR_IO: the
 // problem says which key or file, and why.
@@ -28,9 +29,10 @@ NODISCARD err_t cluster_new(const struct config *config, struct cluster **ret_cl
 // Afterwards: who we are. The broker has no shards yet. folder: where that is kept; NULL: nowhere.
 NODISCARD err_t cluster_join(struct cluster *cluster, struct broker *broker, const char *folder,
                              char ret_problem[CLUSTER_PROBLEM_MAX]);
-// What the store has under CLUSTER_SETTINGS, one by one. Before there are shards. Returns OK.
+// What the store has under them, one by one. Before there are shards. Returns OK.
 struct record;
 err_t cluster_recall(void *cluster, const struct record *setting);
+err_t cluster_recall_move(void *cluster, const struct record *setting);
 // The workers run.
 NODISCARD err_t cluster_start(struct cluster *cluster);
 // We leave; the workers still run, and say no more to other nodes.

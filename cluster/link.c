@@ -11,6 +11,7 @@
 //             message was cleared. With RETAINED_ANEW, RETAINED_ALL no more than that: all is
 //             being told, all has been
 //   came      claims.c
+//   move      move.h
 //   wills, willed   wills.c
 //   again     u8 0: its routes are to be told as a whole
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include "core/base/rcu.h"
 #include "core/base/utf8.h"
 
+#include "cluster/move.h"
 #include "cluster/nodes_parts.h"
 #include "cluster/wire_int.h"
 #include "core/client.h"
@@ -148,7 +150,7 @@ session_of(struct shard *shard, const struct link *link)
     must(session->node && link->shard == shard->index);
     session->version = MQTT_5;
     session->expiry_s = NODE_EXPIRY_S;
-    session->durable = true;
+    session_keep(session);
     session->expires_ms = shard->now_ms + NODE_EXPIRY_S * UINT64_C(1000);
     session_journal(session);
     session_arm_timer(session);
@@ -219,10 +221,16 @@ next_routes(struct nodes *nodes, struct link *link, uint8_t *bytes)
     return (uint32_t)(at - bytes);
 }
 
+static uint64_t
+link_waiting(const struct session *session)
+{
+    return deliveries_waiting(&session->out) + session->out.inflight;
+}
+
 bool
 link_has_room(const struct session *session)
 {
-    return deliveries_waiting(&session->out) + session->out.inflight < WORDS_MAX;
+    return link_waiting(session) < WORDS_MAX;
 }
 
 // A new link begins with all of it: what is lost before it is on the disk is told anew.
@@ -627,6 +635,8 @@ told(struct cluster *cluster, struct client *client, struct slice topic, struct 
         return claims_willed(nodes, client->shard, payload);
     if (slice_begins(topic, TOPIC_CAME))
         return claims_heard(nodes, link, client->shard, payload);
+    if (slice_begins(topic, TOPIC_MOVE))
+        return move_heard(nodes, link, client->shard, payload);
     return ERR_PROTOCOL;
 }
 
@@ -649,6 +659,8 @@ link_changed(struct nodes *nodes, struct link *link, struct session *session, bo
             err = wills_linked(link, session);
         if (err == OK)
             err = claims_linked(link, session); // which tells of both
+        if (err == OK)
+            err = move_linked(link, session);
         must(err == OK || err == ERR_FULL);
         tell_one_retained(session, &(struct pub){0}, &(struct stamp){0}, RETAINED_ANEW);
         tell_anew(nodes, link);
@@ -729,6 +741,9 @@ tick(struct cluster *cluster, struct shard *shard)
         }
         tell_routes(nodes, link);
         tell_retained(nodes, link);
+        if (unlikely(atomic_load_explicit(&nodes->move->active, memory_order_relaxed)))
+            atomic_store(&link->waiting,
+                         (uint32_t)min_u64(link_waiting(link->session), UINT32_MAX));
     }
     stamps_tick(nodes, shard);
     if (unlikely(atomic_load_explicit(&nodes->replaced, memory_order_relaxed) != NULL))
@@ -737,6 +752,7 @@ tick(struct cluster *cluster, struct shard *shard)
     claims_tick(nodes, shard);
     reach_tick(nodes, shard);
     remember_tick(nodes, shard);
+    move_tick(nodes, shard);
 }
 
 static bool
@@ -748,7 +764,8 @@ has_news(struct cluster *cluster, const struct shard *shard)
         atomic_load_explicit(&inbox->look, memory_order_relaxed) ||
         atomic_load_explicit(&nodes->news, memory_order_acquire) != inbox->news ||
         atomic_load_explicit(&inbox->look_at_wills, memory_order_relaxed) ||
-        claims_has_news(nodes, shard) || remember_has_news(nodes, shard))
+        claims_has_news(nodes, shard) || remember_has_news(nodes, shard) ||
+        move_has_news(nodes, shard))
         return true;
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
@@ -763,25 +780,6 @@ has_news(struct cluster *cluster, const struct shard *shard)
     return false;
 }
 
-static bool
-dialled(struct cluster *cluster, unsigned shard, struct node_dialled *ret)
-{
-    struct inbox *inbox = &nodes_of(cluster)->inboxes[shard];
-    if (likely(!atomic_load_explicit(&inbox->full, memory_order_acquire)))
-        return false;
-    pthread_mutex_lock(&inbox->mutex);
-    struct list *node = list_pop(&inbox->dialled);
-    atomic_store_explicit(&inbox->full, !list_empty(&inbox->dialled), memory_order_release);
-    pthread_mutex_unlock(&inbox->mutex);
-    if (!node)
-        return false;
-    struct dialled_node *item = container_of(node, struct dialled_node, node);
-    *ret = item->dialled;
-    mem_wipe(item, sizeof *item);
-    mem_free(item);
-    return true;
-}
-
 const struct cluster_ops cluster_ops = {
     .told = told,
     .linked = linked,
@@ -789,5 +787,4 @@ const struct cluster_ops cluster_ops = {
     .retained = retained,
     .tick = tick,
     .has_news = has_news,
-    .dialled = dialled,
 };

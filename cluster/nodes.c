@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/secret_file.h"
 
+#include "cluster/move.h"
 #include "cluster/nodes_parts.h"
 #include "cluster/seal.h"
 #include "core/config.h"
@@ -399,6 +400,7 @@ cluster_new(const struct config *config, struct cluster **ret_cluster,
         pthread_mutex_init(&nodes->stripes[i].mutex, NULL);
         list_init(&nodes->stripes[i].oldest);
     }
+    nodes->move = move_new();
     pthread_mutex_init(&nodes->mutex, NULL);
     list_init(&nodes->recalled);
     pthread_mutex_init(&nodes->roster_mutex, NULL);
@@ -422,6 +424,25 @@ cluster_new(const struct config *config, struct cluster **ret_cluster,
     }
     *ret_cluster = &nodes->cluster;
     return OK;
+}
+
+static bool
+dialled(struct cluster *cluster, unsigned shard, struct node_dialled *ret)
+{
+    struct inbox *inbox = &nodes_of(cluster)->inboxes[shard];
+    if (likely(!atomic_load_explicit(&inbox->full, memory_order_acquire)))
+        return false;
+    pthread_mutex_lock(&inbox->mutex);
+    struct list *node = list_pop(&inbox->dialled);
+    atomic_store_explicit(&inbox->full, !list_empty(&inbox->dialled), memory_order_release);
+    pthread_mutex_unlock(&inbox->mutex);
+    if (!node)
+        return false;
+    struct dialled_node *item = container_of(node, struct dialled_node, node);
+    *ret = item->dialled;
+    mem_wipe(item, sizeof *item);
+    mem_free(item);
+    return true;
 }
 
 static struct cluster_ops ops;
@@ -466,6 +487,11 @@ cluster_join(struct cluster *cluster, struct broker *broker, const char *folder,
     ops.astray = reach_astray;
     ops.too_early = reach_too_early;
     ops.reached = reach_find;
+    ops.dialled = dialled;
+    ops.moving = move_record;
+    ops.read = move_out_read;
+    ops.decommission = move_decommission;
+    ops.move_view = move_look;
     cluster->ops = &ops;
     nodes->broker = broker;
     broker->cluster = cluster;
@@ -503,13 +529,14 @@ cluster_free(struct cluster *cluster)
         nodes_link_free(link);
     }
     remember_free(nodes);
+    move_free(nodes->move);
     groups_free(&nodes->groups);
     stamps_free(nodes);
     route_set_free(&nodes->counts);
     route_log_free(nodes->log);
     for (unsigned i = 0; i < TRIE_SHARDS_MAX; i++) {
         struct node_dialled unheard; // that no worker has taken
-        while (cluster_ops.dialled(cluster, i, &unheard))
+        while (dialled(cluster, i, &unheard))
             (void)close(unheard.fd);
         mem_wipe(&unheard, sizeof unheard);
         pthread_mutex_destroy(&nodes->inboxes[i].mutex);

@@ -36,7 +36,7 @@
 // others must know of; what they may leave alone is a feature, and unknown ones are none.
 #define VERSION        1u
 #define VERSION_OLDEST 1u
-#define FEATURES       UINT64_C(0)
+#define FEATURES       UINT64_C(1) // FEATURE_MOVE
 
 struct version {
     uint32_t speaks, oldest;
@@ -80,8 +80,7 @@ struct link {
     unsigned shard;
     // Of that shard's worker.
     struct session *session; // while the link is up
-    bool comes;              // it has a connection to us
-    bool parted;             // since one of the two came, one ended otherwise than without a word
+    bool comes, parted; // it has a connection to us; one of both ended with a word since they came
     struct route_reader reader;
     struct retained_walk *walk; // our retained messages on their way; NULL = all have been told
     struct stamps_walk cleared; // then what was cleared
@@ -110,6 +109,7 @@ struct link {
     // Sessions that outlive their connections there. Its shard changes them, with nodes->mutex.
     struct route_set sessions;
     _Atomic bool up;
+    _Atomic uint32_t waiting;  // messages for it, while sessions move
     _Atomic uint64_t features; // that both have
     _Atomic bool known_yet;    // there is a session of it: what is for it waits
     _Atomic bool copied;       // since we started, a whole set of its routes and sessions has come
@@ -130,8 +130,7 @@ struct link {
     _Atomic bool orphans;
     // The Wills, and by client identifier their places, from 1 on; with nodes->wills_mutex, as what
     // follows: the first place that may be free; what it tells now; the highest claim of a Will of
-    // its that was published; when both connections had ended without a word, 0: it has told all
-    // since.
+    // its that was published; when both connections had ended without a word, 0: it told all since.
     struct route_set wills;
     struct held_will *held;
     uint32_t held_count, held_cap, held_free;
@@ -209,6 +208,7 @@ struct nodes {
     _Atomic(struct link *) replaced; // by link->next; with mutex
     _Atomic uint32_t link_count, recalled_count;
     struct list recalled; // remember.c; with mutex
+    struct move *move;    // move.h
     _Atomic uint64_t tokens, doubled;
     _Atomic uint64_t claim;      // the highest that was made here or heard of
     pthread_mutex_t wills_mutex; // of what is held of links

@@ -16,10 +16,10 @@ extern const struct cluster_ops cluster_ops;
 struct session *link_session(const struct shard *shard, const struct link *link, const char *root);
 // That node gets what we say of the topic.
 NODISCARD err_t link_subscribe(struct session *session, const char *topic, uint8_t qos);
-// What we say to a node ourselves: TOPIC_RETAINED, TOPIC_CAME twice, TOPIC_WILLED, and while the
-// link is up TOPIC_WILLS twice. None of these is a filter of its.
-#define OWN_FILTERS 4u
-#define OWN_LINKED  6u
+// What we say to a node ourselves: TOPIC_RETAINED, TOPIC_CAME twice, TOPIC_WILLED, TOPIC_MOVE
+// twice, and while the link is up TOPIC_WILLS twice. None of these is a filter of its.
+#define OWN_FILTERS 6u
+#define OWN_LINKED  8u
 bool link_has_room(const struct session *session); // for words
 // Returns the other shards that journal it.
 uint64_t link_publish(struct shard *shard, const char *topic, struct slice payload, uint8_t qos);
@@ -131,6 +131,9 @@ NODISCARD err_t claims_linked(struct link *link, struct session *session);
 // Once a tick; whether there is something to do for it.
 void claims_tick(struct nodes *nodes, struct shard *shard);
 bool claims_has_news(const struct nodes *nodes, const struct shard *shard);
+// One of ours, to that node, which has a lower one, or to all: it has moved here.
+void claims_tell(const struct session *session, const char *node);
+void claims_moved(struct session *session);
 NODISCARD err_t claims_willed(struct nodes *nodes, struct shard *shard, struct slice word);
 void claims_free(struct inbox *inbox);
 
@@ -147,6 +150,10 @@ void remember_no_longer(struct nodes *nodes, struct link *link);
 void remember_tick(struct nodes *nodes, struct shard *shard);
 bool remember_has_news(struct nodes *nodes, const struct shard *shard);
 void remember_free(struct nodes *nodes);
+
+// ---- move.c (move.h)
+
+void move_wake(struct nodes *nodes); // shards that wait for each other look again. The agent's
 
 // ---- reach.c: clients whose sessions are elsewhere
 

@@ -171,7 +171,7 @@ put_head(uint8_t *at, uint8_t kind, uint64_t number, uint32_t len)
 static uint32_t
 delay_of(const struct session *session)
 {
-    uint64_t now_ms = session->shard->now_ms, due_ms = session->will_due_ms;
+    uint64_t now_ms = session->shard->now_ms, due_ms = session->will->due_ms;
     if (due_ms != 0)
         return due_ms > now_ms ? (uint32_t)((due_ms - now_ms) / 1000) : 0;
     return min_u32(session->will->delay_s, session->expiry_s);

@@ -13,6 +13,7 @@
 #include "core/control.h"
 #include "core/mail.h"
 #include "core/retained.h"
+#include "core/session_move.h"
 #include "core/shard.h"
 
 struct broker *
@@ -117,6 +118,8 @@ node_of(struct slice id)
         if (slice_begins(id, roots[i]))
             return slice_of(id.data + len, id.len - len);
     }
+    if (slice_begins(id, NODE_MOVE) && id.len > MOVE_ID_HEAD)
+        return slice_of(id.data + MOVE_ID_HEAD, id.len - MOVE_ID_HEAD);
     return id;
 }
 

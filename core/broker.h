@@ -68,6 +68,8 @@ struct broker {
     struct rebalance rebalance;
     _Atomic uint32_t orders; // of the two: one more, and lanes have to look
     bool watched;            // somebody looks at the beats; main sets it before there are workers
+    _Atomic uint32_t
+        leaving;             // the move by which sessions leave for good (session_move.h); 0 = none
     struct cluster *cluster; // main's, NULL = there is one node; set before there are shards
     struct control_desk *control; // main's, NULL = nobody may ask; set before there are shards
     struct access_desk *desk;     // main's, NULL = nobody is asked; set before there are shards

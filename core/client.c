@@ -40,7 +40,6 @@ client_init(struct client *client, struct shard *shard, const struct client_orig
     client->last_packet_ms = origin->accepted_ms;
     list_init(&client->dirty);
     list_init(&client->blocked_node);
-    list_init(&client->parked_node);
     outq_init(&client->out);
     timer_init(&client->timer, TIMER_CLIENT);
     (void)snprintf(client->peer, sizeof client->peer, "%s", origin->peer);

@@ -101,10 +101,7 @@ struct client {
             uint32_t relayed_left, relayed_head;
         };
     };
-    struct parked_ack *parked; // acknowledgements whose journal record is not safe yet
-    uint32_t parked_head, parked_count, parked_cap;
-    uint32_t parked_quota;          // of them: PUBACK and PUBCOMP, owed to the client
-    struct list parked_node;        // in shard->parked
+    struct parked *parked;          // acknowledgements that wait (client_out.h); NULL = none
     struct alias_table *aliases_in; // NULL until used
     union {
         struct alias_table *aliases_out; // NULL until used

@@ -178,7 +178,7 @@ find_elsewhere(struct client *client, const struct connect_view *view)
         return OK;
     const struct session *here = registry_find(shard->registry, view->client_id,
                                                registry_hash(shard->registry, view->client_id));
-    if (here && here->will_due_ms) // others may have published it, and are to say so first
+    if (here && here->will && here->will->due_ms) // others may have published it, and say so first
         return client_relay_await(client);
     if (here || view->clean || client->link != LINK_NONE)
         return OK;
@@ -465,11 +465,10 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     session->version = client->version;
     // One that was made to end with its connection never gets here again, and one that was not is
     // kept by the journal until it ends.
-    if (!session->durable && session->expiry_s > 0) {
-        session->durable = true;
-        session_tell_kept(session, true);
-    }
-    session->sent_safe = 0;
+    if (!session->durable && session->expiry_s > 0)
+        session_keep(session);
+    if (session->durable)
+        session->kept->sent_safe = 0;
     session_journal(session);
     uint64_t last = journal_last(shard->journal);
     client->base_position = last == c->journal_before ? 0 : last;

@@ -60,7 +60,7 @@ client_check_drain(struct client *client, const struct connect_view *view)
         return OK;
     struct drain_view now;
     drain_look(drain, shard->now_ms, &now);
-    if (!now.ends || (client->link == LINK_VISIT && !now.last))
+    if (!now.ends || (client->link == LINK_VISIT && !now.all))
         return OK;
     stat_add(&shard->stats.refused_draining, 1);
     client_refused_by(client, now.last ? "drain_time" : "ternmqctl drain");

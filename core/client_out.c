@@ -18,6 +18,7 @@
 // Nor one that sends on though more is unacknowledged than it has identifiers for.
 #define PARKED_PAUSE  65536u
 #define PARKED_RESUME 32768u
+#define PARKED_FIRST  8u
 
 void
 client_mark_dirty(struct client *client)
@@ -26,19 +27,25 @@ client_mark_dirty(struct client *client)
         list_push(&client->shard->dirty, &client->dirty);
 }
 
+static inline uint32_t
+parked_count(const struct client *client)
+{
+    return client->parked ? client->parked->count : 0;
+}
+
 void
 client_check_pause(struct client *client)
 {
     uint64_t bytes = outq_bytes(&client->out);
     if (likely(!client->read_paused)) {
-        if (unlikely(bytes > PAUSE_AT || client->parked_count > PARKED_PAUSE)) {
+        if (unlikely(bytes > PAUSE_AT || parked_count(client) > PARKED_PAUSE)) {
             client->read_paused = true;
             stat_add(&client->shard->stats.reads_paused, 1);
             client_mark_dirty(client);
         }
         return;
     }
-    if (bytes < RESUME_AT && client->parked_count < PARKED_RESUME &&
+    if (bytes < RESUME_AT && parked_count(client) < PARKED_RESUME &&
         list_empty(&client->blocked_node) && !client->suspended && !client->rate_paused) {
         client->read_paused = false;
         client_mark_dirty(client);
@@ -321,13 +328,6 @@ put_ack(struct client *client, const struct ack_out *ack)
     commit(client, codec_put_ack(dst, ack->type, client->version, ack->packet_id, ack->reason));
 }
 
-struct parked_ack {
-    struct ack_wait wait;
-    uint64_t since_ms;
-    uint64_t taken_us;  // of its PUBLISH, if that is timed; else 0
-    struct ack_out ack; // codes are owned
-};
-
 // Does the wait still go on? Notes when to look again.
 static inline bool
 waits(struct shard *shard, const struct ack_wait *wait)
@@ -356,33 +356,50 @@ is_owed(const struct ack_out *ack)
     return ack->type == MQTT_PUBACK || ack->type == MQTT_PUBCOMP;
 }
 
+// Twice the room, and some where there is none. What moves is on no list.
+static COLD NOINLINE struct parked *
+parked_grow(struct client *client)
+{
+    struct parked *parked = client->parked;
+    uint32_t cap = parked ? parked->cap * 2 : PARKED_FIRST;
+    must(cap > 0);
+    if (parked)
+        list_remove(&parked->node);
+    parked = mem_realloc(parked, sizeof *parked + (size_t)cap * sizeof parked->acks[0]);
+    if (!client->parked)
+        *parked = (struct parked){.client = client};
+    parked->cap = cap;
+    list_init(&parked->node);
+    client->parked = parked;
+    return parked;
+}
+
 static void
 park(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
 {
-    if (client->parked_head > 0 &&
-        client->parked_head + client->parked_count == client->parked_cap) {
-        memmove(client->parked, client->parked + client->parked_head,
-                client->parked_count * sizeof *client->parked);
-        client->parked_head = 0;
+    struct parked *parked = client->parked;
+    if (parked && parked->head > 0 && parked->head + parked->count == parked->cap) {
+        memmove(parked->acks, parked->acks + parked->head, parked->count * sizeof parked->acks[0]);
+        parked->head = 0;
     }
-    uint32_t end = client->parked_head + client->parked_count++;
-    client->parked = mem_grow(client->parked, &client->parked_cap, end + 1, sizeof *client->parked);
-    client->parked[end] =
-        (struct parked_ack){.wait = *wait, .since_ms = client->shard->now_ms, .ack = *ack};
+    if (!parked || parked->head + parked->count == parked->cap)
+        parked = parked_grow(client);
+    struct parked_ack *last = &parked->acks[parked->head + parked->count++];
+    *last = (struct parked_ack){.wait = *wait, .since_ms = client->shard->now_ms, .ack = *ack};
     if (ack->count) {
         uint8_t *codes = mem_alloc(ack->count);
         memcpy(codes, ack->codes, ack->count);
-        client->parked[end].ack.codes = codes;
+        last->ack.codes = codes;
     }
-    client->parked_quota += is_owed(ack);
-    if (list_empty(&client->parked_node))
-        list_push(&client->shard->parked, &client->parked_node);
+    parked->quota += is_owed(ack);
+    if (list_empty(&parked->node))
+        list_push(&client->shard->parked, &parked->node);
 }
 
 void
 client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
-    if (unlikely(client->parked_count > 0 || client->base_position > 0)) {
+    if (unlikely(client->parked || client->base_position > 0)) {
         struct ack_out ack = {.type = type, .reason = reason, .packet_id = packet_id};
         client_put_ack_after(client, &(struct ack_wait){0}, &ack);
         return;
@@ -394,7 +411,7 @@ client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t 
 void
 client_put_acks(struct client *client, uint8_t type, uint16_t first, uint32_t count)
 {
-    if (unlikely(count == 0 || client->parked_count > 0 || client->base_position > 0)) {
+    if (unlikely(count == 0 || client->parked || client->base_position > 0)) {
         for (; count > 0; count--, first = deliveries_next_id(first))
             client_put_ack(client, type, first, REASON_SUCCESS);
         return;
@@ -415,7 +432,7 @@ client_put_ack_after(struct client *client, const struct ack_wait *wait, const s
     if (ack->type != MQTT_PUBREL) // which answers nothing that this connection asked for
         full.position = max_u64(full.position, client->base_position);
     // Another shard has never answered yet, so a ticket always parks.
-    if (likely(client->parked_count == 0 && !waits(client->shard, &full)))
+    if (likely(!client->parked && !waits(client->shard, &full)))
         put_ack(client, ack);
     else
         park(client, &full, ack);
@@ -460,45 +477,45 @@ follow_outcome(struct client *client, struct parked_ack *parked, enum outcome ou
 }
 
 static void
-unpark(struct client *client)
+unpark(struct parked *parked, const struct parked_ack *first)
 {
-    must(client->parked_count > 0);
-    const struct ack_out *ack = &client->parked[client->parked_head].ack;
-    if (unlikely(ack->codes != NULL)) // ours since client_put_ack_after copied them
-        mem_free(unconst(ack->codes));
-    client->parked_quota -= is_owed(ack);
-    client->parked_head++;
-    client->parked_count--;
+    must(parked->count > 0);
+    if (unlikely(first->ack.codes != NULL)) // ours since client_put_ack_after copied them
+        mem_free(unconst(first->ack.codes));
+    parked->quota -= is_owed(&first->ack);
+    parked->head++;
+    parked->count--;
 }
 
 void
 client_time_ack(struct client *client, uint64_t taken_us)
 {
-    if (client->parked_count == 0) {
+    struct parked *parked = client->parked;
+    if (!parked)
         samples_acknowledged(&client->shard->samples, taken_us);
-        return;
-    }
-    // In order: it is the last one.
-    client->parked[client->parked_head + client->parked_count - 1].taken_us = taken_us;
+    else // in order: it is the last one
+        parked->acks[parked->head + parked->count - 1].taken_us = taken_us;
 }
 
 void
 client_release_parked(struct client *client)
 {
     struct shard *shard = client->shard;
-    while (client->parked_count > 0) {
-        struct parked_ack *parked = &client->parked[client->parked_head];
-        if (waits(shard, &parked->wait))
+    struct parked *parked = client->parked;
+    if (!parked)
+        return;
+    for (struct parked_ack *first = &parked->acks[parked->head]; parked->count > 0; first++) {
+        if (waits(shard, &first->wait))
             return;
-        uint64_t ticket = parked->wait.awaited.ticket;
+        uint64_t ticket = first->wait.awaited.ticket;
         enum outcome outcome = ticket ? tickets_outcome(shard, ticket) : OUTCOME_TAKEN;
-        if (unlikely(outcome != OUTCOME_TAKEN) && follow_outcome(client, parked, outcome))
+        if (unlikely(outcome != OUTCOME_TAKEN) && follow_outcome(client, first, outcome))
             return;
         if (client->state == CLIENT_CONNECTED)
-            put_ack(client, &parked->ack);
-        if (unlikely(parked->taken_us != 0))
-            samples_acknowledged(&shard->samples, parked->taken_us);
-        unpark(client);
+            put_ack(client, &first->ack);
+        if (unlikely(first->taken_us != 0))
+            samples_acknowledged(&shard->samples, first->taken_us);
+        unpark(parked, first);
     }
     client_drop_parked(client);
     client_check_pause(client);
@@ -507,16 +524,19 @@ client_release_parked(struct client *client)
 void
 client_drop_parked(struct client *client)
 {
-    for (; client->parked_count > 0; unpark(client)) {
-        const struct parked_ack *parked = &client->parked[client->parked_head];
-        if (parked->wait.awaited.ticket)
-            tickets_abandon(client->shard, parked->ack.type == MQTT_PUBREC ? client->session : NULL,
-                            parked->ack.packet_id, &parked->wait.awaited);
+    struct parked *parked = client->parked;
+    if (!parked)
+        return;
+    while (parked->count > 0) {
+        const struct parked_ack *first = &parked->acks[parked->head];
+        if (first->wait.awaited.ticket)
+            tickets_abandon(client->shard, first->ack.type == MQTT_PUBREC ? client->session : NULL,
+                            first->ack.packet_id, &first->wait.awaited);
+        unpark(parked, first);
     }
-    mem_free(client->parked);
+    list_remove(&parked->node);
+    mem_free(parked);
     client->parked = NULL;
-    client->parked_head = client->parked_cap = 0;
-    list_remove(&client->parked_node);
 }
 
 void

@@ -7,6 +7,7 @@
 #define TERN_CORE_CLIENT_OUT_H
 
 #include "core/base/err.h"
+#include "core/base/list.h"
 
 #include "core/codec.h"
 #include "core/msg.h"
@@ -42,6 +43,19 @@ struct ack_out {
     uint16_t packet_id;
     const uint8_t *codes;
     uint32_t count;
+};
+// Acknowledgements that wait, of one client, in order. There is none without them.
+struct parked {
+    struct list node; // in shard->parked, but while they are looked at
+    struct client *client;
+    uint32_t head, count, cap;
+    uint32_t quota; // of them: PUBACK and PUBCOMP, owed to the client
+    struct parked_ack {
+        struct ack_wait wait;
+        uint64_t since_ms;
+        uint64_t taken_us;  // of its PUBLISH, if that is timed; else 0
+        struct ack_out ack; // codes are owned
+    } acks[];               // [head, head + count)
 };
 // One that waits for nothing but those before it, with one reason.
 void client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t reason);

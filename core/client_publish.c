@@ -16,6 +16,7 @@
 #include "core/review.h"
 #include "core/route.h"
 #include "core/session.h"
+#include "core/session_move.h"
 #include "core/shard.h"
 #include "core/topic.h"
 #include "core/trace.h"
@@ -174,8 +175,8 @@ check_pressure(struct client *client)
 static inline err_t
 check_receive_max(const struct client *client)
 {
-    uint32_t max = client->in_receive_max;
-    if (likely(client->session->in_qos2.count + client->parked_quota < max || max == UINT16_MAX))
+    uint32_t max = client->in_receive_max, owed = client->parked ? client->parked->quota : 0;
+    if (likely(max == UINT16_MAX || client->session->in_qos2.count + owed < max))
         return OK;
     return ERR_RECEIVE_MAX_EXCEEDED; // [MQTT-3.3.4-7]
 }
@@ -358,12 +359,16 @@ pub_of(const struct client *client, const struct frame *frame, const struct publ
     };
 }
 
-// Another node has chosen us for a share group.
+// Another node has chosen us for a share group, or says that it has turned.
 static err_t
-route_to_group(struct shard *shard, struct pub *pub, uint32_t id, struct route_result *ret)
+route_by_id(struct shard *shard, struct pub *pub, uint32_t id, struct route_result *ret)
 {
     struct cluster *cluster = shard->broker->cluster;
     struct slice filter, group;
+    if (id >= MOVE_NUMBER_MIN) {
+        pub->turn = id;
+        return route_publish(shard, pub, ret);
+    }
     void *texts = cluster->ops->group(cluster, id, &filter, &group);
     if (texts) {
         route_publish_group(shard, pub, filter, group, ret);
@@ -383,7 +388,7 @@ route_stripped(struct shard *shard, struct pub *pub, uint32_t subscription_id,
     uint8_t *stripped = mem_alloc(pub->props.len);
     pub->props = slice_of(stripped, codec_forward_props(pub->props, stripped));
     err_t err = subscription_id == 0 ? route_publish(shard, pub, ret)
-                                     : route_to_group(shard, pub, subscription_id, ret);
+                                     : route_by_id(shard, pub, subscription_id, ret);
     mem_free(stripped);
     return err;
 }
@@ -475,7 +480,7 @@ static bool
 answers_at_once(const struct client *client, const struct pub *run)
 {
     const struct session *session = client->session;
-    if (client->parked_count > 0 || client->base_position > 0 ||
+    if (client->parked || client->base_position > 0 ||
         (run->qos == 2 && session->durable && journal_is_on(client->shard->journal)))
         return false;
     uint32_t max = client->in_receive_max;
@@ -558,7 +563,7 @@ publish_timed(struct client *client, const struct frame *frame, const struct pub
     struct route_result result;
     err_t err = view->subscription_id == 0
                     ? route_publish(shard, &pub, &result)
-                    : route_to_group(shard, &pub, view->subscription_id, &result);
+                    : route_by_id(shard, &pub, view->subscription_id, &result);
     pub_done(&pub);
     mem_free(stripped);
     err = answer(client, view, before, &result, err);

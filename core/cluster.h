@@ -32,6 +32,7 @@ node_group_members(uint32_t route)
 struct client;
 struct cluster;
 struct connect_view;
+struct page;
 struct msg;
 struct pub;
 struct session;
@@ -76,6 +77,13 @@ struct cluster_figures {
     uint64_t doubled; // sessions that ended here because their clients have later ones elsewhere
 };
 
+// How far a node is that gives up its sessions.
+struct move_view {
+    const char *state;               // "off", "drains", "begins", "turns", "moves", "done"
+    uint64_t left, moved;            // sessions
+    char waits_for[NODE_ID_LEN + 1]; // a node that has not answered yet; "": none
+};
+
 struct cluster_ops {
     // A client's session, no node's, subscribes to the filter, or no longer does. ON_ANY.
     void (*subscribed)(struct cluster *cluster, struct slice filter, struct slice group,
@@ -99,6 +107,14 @@ struct cluster_ops {
     void (*will_gone)(struct cluster *cluster, const struct session *session);
     // A RECORD_CLAIM of another shard's.
     void (*claimed)(struct cluster *cluster, struct shard *shard, struct slice record);
+    // A RECORD_MOVE of another shard's. What session_read_page asked for; borrows. The shard's.
+    void (*moving)(struct cluster *cluster, struct shard *shard, struct slice record);
+    void (*read)(struct cluster *cluster, struct session *session, const struct page *page);
+    // All sessions are to go to other nodes, for good; the broker drains. ERR_SERVER_UNAVAILABLE:
+    // there is no other node that takes them, or not all nodes understand it. ON_ANY, as is how far
+    // it is.
+    err_t (*decommission)(struct cluster *cluster);
+    void (*move_view)(struct cluster *cluster, struct move_view *ret_view);
     // What we said to that session's node at QoS 0 was not sent.
     void (*missed)(struct cluster *cluster, struct session *session, const struct pub *pub);
     // A session that outlives its connection is here, or no longer. ON_ANY.

@@ -260,7 +260,7 @@ static bool
 is_wanted(const struct control_question *question, const struct session *session)
 {
     const struct client *client = session->client;
-    if (session->node || (!client && !question->away) ||
+    if (session->node || session->hidden || (!client && !question->away) ||
         (question->waiting && !has_waiting(session)))
         return false;
     struct slice part = question->text;
@@ -341,7 +341,7 @@ walk_subscriptions(struct control_question *question, const struct session *buck
         if (session->number != place->number)
             place->subs = 0; // the one where the walk was has gone
         place->number = session->number;
-        if (!session->node && !walk_session(question, session, steps))
+        if (!session->node && !session->hidden && !walk_session(question, session, steps))
             return false;
         place->number++;
         place->subs = 0;
@@ -444,7 +444,7 @@ find(const struct control_question *question, const struct shard *shard)
 {
     uint32_t hash = registry_hash(shard->registry, question->id);
     struct session *session = registry_find(shard->registry, question->id, hash);
-    return session && !session->node ? session : NULL;
+    return session && !session->node && !session->hidden ? session : NULL;
 }
 
 // True: the question is done.

@@ -445,6 +445,16 @@ deliveries_skip(struct deliveries *d, uint64_t seq)
 }
 
 void
+deliveries_extend(struct deliveries *d, uint64_t seq)
+{
+    must(seq >= d->tail);
+    bool all_here = d->loaded == d->tail;
+    d->tail = seq;
+    if (all_here)
+        deliveries_skip(d, seq);
+}
+
+void
 deliveries_skip_disk(struct deliveries *d)
 {
     must(d->loaded < d->tail && d->disk_count > 0);

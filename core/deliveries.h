@@ -67,16 +67,16 @@ struct delivery_totals {
 struct deliveries {
     struct delivery_totals *totals;
     struct delivery *ring;
-    uint32_t cap; // power of two, or 0
+    uint32_t cap;      // power of two, or 0
+    uint32_t inflight; // SENT or RELEASED on the present connection
     uint64_t head, sent, loaded, tail;
     uint64_t sent_before;  // entries below this may have gone out on an earlier connection
-    uint32_t disk_count;   // entries in [loaded, tail): at least their number, see deliveries_skip
-    uint64_t disk_bytes;   // about: their sizes as they were queued
     uint64_t oldest;       // no QUEUED entry in [sent, oldest): where dropping the oldest starts
     uint32_t holes;        // DONE entries among the queued ones
-    uint32_t inflight;     // SENT or RELEASED on the present connection
     uint32_t queued;       // QUEUED entries in [sent, loaded)
     uint64_t queued_bytes; // their msg_size
+    uint64_t disk_bytes;   // about: the sizes of those in [loaded, tail) as they were queued
+    uint32_t disk_count;   // of them: at least their number, see deliveries_skip
 };
 
 void deliveries_init(struct deliveries *d, struct delivery_totals *totals); // borrows totals
@@ -162,6 +162,8 @@ void deliveries_unload(struct deliveries *d, uint32_t keep, uint64_t keep_bytes)
 // resend; entries in between do not exist. Takes over as deliveries_push. size: as it was queued.
 void deliveries_load(struct deliveries *d, uint64_t seq, const struct delivery *entry,
                      uint32_t size);
+// Nothing exists in [tail, seq); what is pushed next has this place.
+void deliveries_extend(struct deliveries *d, uint64_t seq);
 // Nothing exists in [loaded, seq).
 void deliveries_skip(struct deliveries *d, uint64_t seq);
 // The first entry that is on the disk alone is dropped.

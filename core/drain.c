@@ -28,15 +28,16 @@ drain_free(struct drain *drain)
 }
 
 bool
-drain_begin(struct drain *drain, uint64_t now_ms, uint32_t delay_s, uint32_t time_s, bool last)
+drain_begin(struct drain *drain, uint64_t now_ms, uint32_t delay_s, uint32_t time_s,
+            enum drain_kind kind)
 {
     must(now_ms > 0);
     lock(drain);
-    bool begins = !drain->last;
+    bool begins = drain->kind != DRAIN_LAST && kind >= drain->kind;
     if (begins) {
         drain->begin_ms = now_ms + delay_s * UINT64_C(1000);
         drain->end_ms = drain->begin_ms + time_s * UINT64_C(1000);
-        drain->last = last;
+        drain->kind = kind;
         drain->round++;
         atomic_store_explicit(&drain->on, true, memory_order_release);
     }
@@ -48,7 +49,7 @@ bool
 drain_undo(struct drain *drain)
 {
     lock(drain);
-    bool undone = drain_is_on(drain) && !drain->last;
+    bool undone = drain_is_on(drain) && drain->kind == DRAIN_STAY;
     if (undone)
         atomic_store_explicit(&drain->on, false, memory_order_release);
     unlock(drain);
@@ -61,7 +62,8 @@ drain_look(const struct drain *drain, uint64_t now_ms, struct drain_view *ret)
     lock(drain);
     *ret = (struct drain_view){
         .on = drain_is_on(drain),
-        .last = drain->last,
+        .last = drain->kind == DRAIN_LAST,
+        .all = drain->kind != DRAIN_STAY,
         .round = drain->round,
         .begin_ms = drain->begin_ms,
         .end_ms = drain->end_ms,

@@ -21,13 +21,19 @@
 #define DRAIN_LOOK_MS 1000u
 #define DRAIN_LANES   64u
 
+enum drain_kind {
+    DRAIN_STAY,     // the node stays, and serves whom other nodes bring
+    DRAIN_FOR_GOOD, // its sessions go as well (cluster.h); not to be undone
+    DRAIN_LAST,     // the broker ends
+};
+
 struct drain {
     _Atomic bool on; // what who has nothing to do with it asks
     pthread_mutex_t mutex;
     // With the mutex: when the first and the last connection end, monotonic.
     uint64_t begin_ms, end_ms;
     uint32_t round; // one more with each beginning: lanes begin anew
-    bool last;      // the broker ends afterwards
+    enum drain_kind kind;
     struct drain_lane {
         uint32_t round; // of which this is
         uint32_t left;
@@ -37,17 +43,18 @@ struct drain {
 // As it is at one moment.
 struct drain_view {
     bool on, ends; // ends: it is time to end connections, and to take none
-    bool last;
+    bool last;     // the broker ends afterwards
+    bool all;      // whom other nodes bring are to go as well
     uint32_t round;
     uint64_t begin_ms, end_ms;
 };
 
 void drain_init(struct drain *drain);
 void drain_free(struct drain *drain);
-// What is under way begins anew, with these times. False: the broker ends already.
+// What is under way begins anew, with these times. False: one of a later kind is under way.
 bool drain_begin(struct drain *drain, uint64_t now_ms, uint32_t delay_s, uint32_t time_s,
-                 bool last);
-// Clients may come again. False: it was not on, or the broker ends.
+                 enum drain_kind kind);
+// Clients may come again. False: it was not on, or is of a later kind.
 bool drain_undo(struct drain *drain);
 static inline bool
 drain_is_on(const struct drain *drain)

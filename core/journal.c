@@ -213,12 +213,18 @@ fill_msg(const struct journal *journal, const struct msg *msg, struct record_msg
     };
 }
 
-uint64_t
-journal_session(struct journal *journal, const struct session *session)
+void
+journal_message_record(const struct journal *journal, const struct msg *msg, struct record *ret)
 {
-    if (!journal->on)
-        return 0;
-    struct record record = {
+    *ret = (struct record){.kind = JOURNAL_MESSAGE};
+    fill_msg(journal, msg, &ret->msg);
+}
+
+void
+journal_session_record(const struct journal *journal, const struct session *session,
+                       struct record *ret)
+{
+    *ret = (struct record){
         .kind = JOURNAL_SESSION,
         .session = session->number,
         .id = session_id(session),
@@ -226,20 +232,28 @@ journal_session(struct journal *journal, const struct session *session)
         .version = session->version,
         .connected = session->client != NULL,
         .expiry_s = session->expiry_s,
-        .sent = session->sent_limit,
+        .sent = session->kept->sent_limit,
         .claim = session->claim,
     };
     if (!session->client)
-        record.expires_ms = session->expires_ms == UINT64_MAX
-                                ? RECORD_NEVER
-                                : wall_ms(journal, session->expires_ms);
+        ret->expires_ms = session->expires_ms == UINT64_MAX ? RECORD_NEVER
+                                                            : wall_ms(journal, session->expires_ms);
     if (session->will) {
-        record.has_will = true;
-        record.will_delay_s = session->will->delay_s;
-        record.will_due_ms = session->will_due_ms ? wall_ms(journal, session->will_due_ms) : 0;
-        fill_msg(journal, session->will->msg, &record.msg);
-        record.msg.expires_ms = session->will->msg->expires_ms; // relative until it is published
+        ret->has_will = true;
+        ret->will_delay_s = session->will->delay_s;
+        ret->will_due_ms = session->will->due_ms ? wall_ms(journal, session->will->due_ms) : 0;
+        fill_msg(journal, session->will->msg, &ret->msg);
+        ret->msg.expires_ms = session->will->msg->expires_ms; // relative until it is published
     }
+}
+
+uint64_t
+journal_session(struct journal *journal, const struct session *session)
+{
+    struct record record;
+    if (!journal->on)
+        return 0;
+    journal_session_record(journal, session, &record);
     return put(journal, &record);
 }
 

@@ -37,6 +37,11 @@ bool journal_is_on(const struct journal *journal);
 // Each returns the record's position, 0 when off. Only sessions that outlive their connection are
 // journaled: the caller sees to that.
 uint64_t journal_session(struct journal *journal, const struct session *session);
+// What the first one journals; what is journaled of a message, but for its number. Borrow.
+void journal_session_record(const struct journal *journal, const struct session *session,
+                            struct record *ret);
+void journal_message_record(const struct journal *journal, const struct msg *msg,
+                            struct record *ret);
 uint64_t journal_session_end(struct journal *journal, uint64_t number);
 // i: index in session->subs.
 uint64_t journal_subscribe(struct journal *journal, const struct session *session, uint32_t i);

@@ -470,6 +470,9 @@ start(struct server *server)
         err = load_store(server);
     if (err == OK && server->store && server->cluster)
         err = store_load_settings(server->store, CLUSTER_SETTINGS, cluster_recall, server->cluster);
+    if (err == OK && server->store && server->cluster)
+        err =
+            store_load_settings(server->store, CLUSTER_MOVES, cluster_recall_move, server->cluster);
     if (err == OK)
         err = start_access(server);
     if (err == OK)
@@ -576,7 +579,7 @@ drain(struct server *server)
              "Draining: clients are served for %u s, then their connections end over %u s.",
              delay_s, time_s);
     process_notify("STATUS=Draining");
-    bool begun = drain_begin(drain, clock_mono_ms(), delay_s, time_s, true);
+    bool begun = drain_begin(drain, clock_mono_ms(), delay_s, time_s, DRAIN_LAST);
     broker_order(server->broker);
     return begun;
 }

@@ -115,6 +115,7 @@ struct pub {
     bool bonded;   // what is journaled for it, on whatever shard, is on the disk at once (keeper.h)
     bool may_wait; // its publisher cannot be refused: a full queue slows it instead (session.h)
     bool from_node;           // another node has sent it, to all nodes that want it
+    uint32_t turn;            // its shard had turned for this move (session_move.h); 0 = for none
     struct pub_packet packet; // as it came, where it may go on so; payload is that of a run's first
     const struct msg_source *source; // borrowed; NULL: it does not matter. Only with retain
     struct msg *msg; // NULL until somebody must keep it; owned by this pub: pub_done releases

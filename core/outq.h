@@ -40,8 +40,9 @@ struct outq_ref {
 struct outq {
     uint8_t *buf;
     uint32_t head, len, cap; // buf[head..len) is unsent
+    uint32_t ref_cap;
     struct outq_ref *refs;
-    uint32_t ref_head, ref_count, ref_cap;
+    uint32_t ref_head, ref_count;
     uint64_t ref_bytes; // payload bytes by reference, unsent
 };
 

@@ -48,7 +48,8 @@ static void
 grow(struct packet_ids *set)
 {
     struct packet_ids old = *set;
-    set->cap = old.cap ? old.cap * 2 : CAP_MIN;
+    must(old.cap <= UINT16_MAX / 2);
+    set->cap = old.cap ? (uint16_t)(old.cap * 2) : CAP_MIN;
     set->blocks = mem_zalloc(set->cap * sizeof *set->blocks);
     for (uint32_t i = 0; i < old.cap; i++)
         if (old.blocks[i].members != 0)
@@ -65,7 +66,7 @@ packet_ids_add(struct packet_ids *set, uint16_t id)
     struct packet_id_block *block = find(set, id / 64);
     if (block->members & bit(id))
         return false;
-    set->used += block->members == 0;
+    set->used = (uint16_t)(set->used + (block->members == 0));
     block->number = id / 64;
     block->members |= bit(id);
     set->count++;
@@ -135,7 +136,7 @@ packet_ids_add_row(struct packet_ids *set, uint16_t first, uint32_t count)
         struct packet_id_block *block = find(set, id / 64);
         uint64_t new = bits((uint16_t)id, end - id);
         must_hot((block->members & new) == 0);
-        set->used += block->members == 0;
+        set->used = (uint16_t)(set->used + (block->members == 0));
         block->number = (uint32_t)id / 64;
         block->members |= new;
         uint32_t n = (uint32_t)__builtin_popcountll(new);

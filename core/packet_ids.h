@@ -17,9 +17,9 @@ struct packet_id_block {
 
 struct packet_ids {
     struct packet_id_block *blocks; // open addressing by number
-    uint32_t cap;                   // power of two, or 0
-    uint32_t used;                  // blocks with members
     uint32_t count;                 // members
+    uint16_t cap;                   // power of two, or 0
+    uint16_t used;                  // blocks with members, at most 1,024
 };
 
 void packet_ids_free(struct packet_ids *set); // empties; reusable

@@ -60,8 +60,7 @@ restore_session(struct shard *shard, const struct record *record,
         session_discard(older);
     }
     struct session *session = session_new(shard, record->id, hash, record->session);
-    session->durable = true;
-    session_tell_kept(session, true);
+    session_keep(session);
     if (session->node)
         shard->broker->cluster->ops->known(shard->broker->cluster, session);
     session->version = record->version;
@@ -116,12 +115,13 @@ restore_done(struct session *session, const struct record *record, uint64_t wall
         session->expires_ms = now + (uint64_t)record->expiry_s * 1000;
     else
         session->expires_ms = mono_ms(record->expires_ms, now, wall_ms);
-    if (session->will)
-        session->will_due_ms = record->connected || record->will_due_ms == 0
-                                   ? max_u64(now + (uint64_t)session->will->delay_s * 1000, 1)
-                                   : mono_ms(record->will_due_ms, now, wall_ms);
-    if (session->will && session->shard->broker->cluster)
-        session->will->hold_ms = now + NODE_WILL_HOLD_MS;
+    struct will *will = session->will;
+    if (will)
+        will->due_ms = record->connected || record->will_due_ms == 0
+                           ? max_u64(now + (uint64_t)will->delay_s * 1000, 1)
+                           : mono_ms(record->will_due_ms, now, wall_ms);
+    if (will && session->shard->broker->cluster)
+        will->hold_ms = now + NODE_WILL_HOLD_MS;
     session_arm_timer(session);
 }
 

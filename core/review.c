@@ -8,6 +8,7 @@
 #include "core/client_out.h"
 #include "core/registry.h"
 #include "core/session.h"
+#include "core/session_move.h"
 #include "core/shard.h"
 
 #define REVIEW_BUCKETS 4096u
@@ -56,7 +57,7 @@ review_client(struct client *client)
     client_fail(client, ERR_NOT_AUTHORIZED);
 }
 
-static void
+void
 review_rights(struct session *session)
 {
     const struct access_rules *rules = session->shard->access;
@@ -68,7 +69,8 @@ review_rights(struct session *session)
     // By which listener a session came that has been away since the last start is not known: what
     // is queued for it is looked at when it comes again.
     struct slice user = session->user ? slice_str(session->user) : slice_of(NULL, 0);
-    session_set_rights(session, acl ? rights_new(acl, user, session_id(session)) : NULL);
+    struct slice id = session->hidden ? move_client_id(session) : session_id(session);
+    session_set_rights(session, acl ? rights_new(acl, user, id) : NULL);
 }
 
 static void

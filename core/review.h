@@ -16,6 +16,9 @@ struct shard;
 void review_continue(struct shard *shard);
 // Is it at work? Then the worker does not sleep.
 bool review_is_busy(const struct shard *shard);
+// A session that is new: those of the rules for all listeners, if there are such.
+struct session;
+void review_rights(struct session *session);
 // One client, which is new or whose rules are.
 void review_client(struct client *client);
 

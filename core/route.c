@@ -11,6 +11,7 @@
 #include "core/route_parts.h"
 #include "core/session.h"
 #include "core/session_ask.h"
+#include "core/session_move.h"
 #include "core/shard.h"
 
 // A session that wants the present publication, with what its overlapping subscriptions add up to.
@@ -90,6 +91,8 @@ is_kept_from(const struct sub *sub, const struct pub *pub)
         return true;
     if (sub->options.node && pub->from_node)
         return true;
+    if (sub->options.moves && session_is_elsewhere(sub->session, pub))
+        return true;
     if (!sub->options.partly || session_may_read(sub->session, pub->topic))
         return false;
     if (pub_is_run(pub)) // one was counted
@@ -100,7 +103,8 @@ is_kept_from(const struct sub *sub, const struct pub *pub)
 static inline bool
 is_for(const struct sub *sub, const struct pub *pub)
 {
-    return likely(!(sub->options.no_local | sub->options.partly | sub->options.node)) ||
+    return likely(!(sub->options.no_local | sub->options.partly | sub->options.node |
+                    sub->options.moves)) ||
            !is_kept_from(sub, pub);
 }
 
@@ -116,14 +120,22 @@ route_fate(const struct shard *shard, const struct sub *sub, const struct pub *p
     return session_fate(sub->session, pub, *ret_qos);
 }
 
+// Another node is told of its turn as of an identifier of its subscription, which has none.
+static const uint32_t *
+id_of(const struct sub *sub, const struct pub *pub)
+{
+    return unlikely(pub->turn != 0) && sub->options.node ? &pub->turn : &sub->subscription_id;
+}
+
 static struct delivery_spec
 spec_of(const struct shard *shard, const struct sub *sub, const struct pub *pub)
 {
+    const uint32_t *id = id_of(sub, pub);
     return (struct delivery_spec){
         .qos = effective_qos(shard, sub, pub),
         .retain = sub->options.retain_as_published && pub->retain,
-        .subscription_ids = &sub->subscription_id,
-        .subscription_id_count = sub->subscription_id ? 1 : 0,
+        .subscription_ids = id,
+        .subscription_id_count = *id ? 1 : 0,
     };
 }
 
@@ -253,11 +265,13 @@ merge_vector(struct shard *shard, struct sub_vector *vector, const struct pub *p
                                         scratch->target_count + 1, sizeof(struct target));
             scratch->targets[scratch->target_count++] =
                 (struct target){.session = session, .ids_at = NONE, .qos = qos};
+            add_id(scratch, &scratch->targets[session->target], *id_of(sub, pub));
+        } else if (!sub->options.node) {
+            add_id(scratch, &scratch->targets[session->target], sub->subscription_id);
         }
         struct target *target = &scratch->targets[session->target];
         target->qos = target->qos > qos ? target->qos : qos;
         target->retain_as_published |= sub->options.retain_as_published;
-        add_id(scratch, target, sub->subscription_id);
     }
 }
 
@@ -565,6 +579,8 @@ route_publish(struct shard *shard, struct pub *pub, struct route_result *ret)
     uint64_t telling = 0;
     *ret = (struct route_result){0};
     shard->outcome = OUTCOME_TAKEN;
+    if (unlikely(shard->turn != 0) && !pub->from_node)
+        pub->turn = shard->turn;
     if (unlikely(pub->retain && !pub->from_node)) {
         err_t err = route_retain(shard, pub, &telling);
         if (err)
@@ -609,6 +625,8 @@ route_begin(struct shard *shard, struct pub *run, struct route_plan *ret)
     const struct match *match = match_cache_get(shard->matches, run->topic);
     uint64_t here = UINT64_C(1) << shard->index, others = match->shards & ~here;
     *ret = (struct route_plan){0};
+    if (unlikely(shard->turn != 0) && !run->from_node)
+        run->turn = shard->turn;
     // Groups choose anew each time, and a shard answers for one message at a time.
     if (unlikely(match->shares || (match->durable & others)))
         return;
@@ -631,7 +649,8 @@ put_run_to_all(struct shard *shard, struct sub_vector *vector, struct pub *run)
     const uint32_t count = subs_count(vector);
     for (uint32_t i = 0; i < count; i++) {
         struct delivery_spec spec = spec_of(shard, &items[i], run);
-        if ((items[i].options.no_local | items[i].options.partly | items[i].options.node) ||
+        if ((items[i].options.no_local | items[i].options.partly | items[i].options.node |
+             items[i].options.moves) ||
             !session_takes_run(items[i].session, run, &spec))
             return false;
     }

@@ -34,8 +34,9 @@ struct record_head {
     bool retain : 1, may_wait : 1, from_node : 1;
     bool bonded : 1; // what is journaled for it reaches the disk together with the publisher's side
     uint32_t taken_us; // of one that is sampled, samples_short; 0: it is not
+    uint32_t turn;     // pub's
 };
-_Static_assert(sizeof(struct record_head) == 96, "handles and body follow, at a multiple of 8");
+_Static_assert(sizeof(struct record_head) == 104, "handles and body follow, at a multiple of 8");
 
 // Posts it, with what of the match is that shard's. ticket: 0 = no answer is wanted.
 void route_post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,

@@ -56,6 +56,7 @@ route_post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,
         .may_wait = pub->may_wait,
         .from_node = pub->from_node,
         .bonded = ticket != 0 && pub->bonded,
+        .turn = pub->turn,
     };
     if (unlikely(pub->msg && pub->msg->sampled))
         head.taken_us = samples_short(pub->msg->taken_us);
@@ -84,6 +85,7 @@ route_record_pub(const struct spsc_record *record, struct record_head *ret_head,
         msg_unref(head->msg); // pub has one of its own
         ret_pub->may_wait = head->may_wait;
         ret_pub->from_node = head->from_node;
+        ret_pub->turn = head->turn;
         return;
     }
     size_t before =
@@ -109,5 +111,6 @@ route_record_pub(const struct spsc_record *record, struct record_head *ret_head,
         .retain = head->retain,
         .may_wait = head->may_wait,
         .from_node = head->from_node,
+        .turn = head->turn,
     };
 }

@@ -10,6 +10,7 @@
 #include "core/journal.h"
 #include "core/registry.h"
 #include "core/route.h"
+#include "core/session_move.h"
 #include "core/session_walks.h"
 #include "core/shard.h"
 #include "core/tickets.h"
@@ -28,7 +29,10 @@ session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number
     session->hash = hash;
     memcpy(session->id, id.data, id.len);
     session->id_len = id.len;
-    session->node = shard->broker->cluster && slice_begins(id, NODE_ROOT);
+    bool clustered = shard->broker->cluster != NULL;
+    session->hidden = clustered && slice_begins(id, NODE_MOVE);
+    session->arrives = session->hidden && move_arrives(id);
+    session->node = clustered && slice_begins(id, NODE_ROOT) && !session->hidden;
     timer_init(&session->timer, TIMER_SESSION);
     list_init(&session->unfinished);
     deliveries_init(&session->out, &shard->totals);
@@ -48,11 +52,12 @@ session_journal(struct session *session)
 {
     if (!session->durable)
         return;
-    struct deliveries *out = &session->out;
-    session->sent_limit = max_u64(max_u64(out->sent, out->sent_before), session->sent_limit);
+    const struct deliveries *out = &session->out;
+    struct session_kept *kept = session->kept;
+    kept->sent_limit = max_u64(max_u64(out->sent, out->sent_before), kept->sent_limit);
     if (session->client)
-        session->sent_limit += SENT_AHEAD(session);
-    session->limit_position = journal_session(session->shard->journal, session);
+        kept->sent_limit += SENT_AHEAD(session);
+    kept->limit_position = journal_session(session->shard->journal, session);
 }
 
 // ---- The Will -----------------------------------------------------------------------------------
@@ -93,7 +98,6 @@ session_drop_will(struct session *session)
     msg_unref(session->will->msg);
     mem_free(session->will);
     session->will = NULL;
-    session->will_due_ms = 0;
 }
 
 static void
@@ -145,8 +149,8 @@ publish_will(struct session *session)
 void
 session_reclaim_will(struct session *session)
 {
-    must(!session->client && (!session->will || session->will_due_ms != 0));
-    if (session->will && session->will_due_ms <= session->shard->now_ms)
+    must(!session->client && (!session->will || session->will->due_ms != 0));
+    if (session->will && session->will->due_ms <= session->shard->now_ms)
         publish_will(session);
     else
         session_drop_will(session); // reconnected in time [MQTT-3.1.3-9]
@@ -176,12 +180,21 @@ redispatch_all(struct session *session)
     }
 }
 
-void
-session_tell_kept(const struct session *session, bool here)
+static void
+tell_kept(const struct session *session, bool here)
 {
     struct cluster *cluster = session->shard->broker->cluster;
-    if (unlikely(cluster != NULL) && !session->node)
+    if (unlikely(cluster != NULL) && !session->node && !session->hidden)
         cluster->ops->kept(cluster, session_id(session), here);
+}
+
+void
+session_keep(struct session *session)
+{
+    must(!session->durable && !session->kept);
+    session->durable = true;
+    session->kept = mem_zalloc(sizeof *session->kept);
+    tell_kept(session, true);
 }
 
 void
@@ -190,13 +203,14 @@ session_discard(struct session *session)
     must(session->magic == SESSION_MAGIC && !session->client);
     struct shard *shard = session->shard;
     if (session->durable)
-        session_tell_kept(session, false);
+        tell_kept(session, false);
     list_remove(&session->unfinished);
     wheel_disarm(shard->wheel, &session->timer);
     session_walks_stop(session, (struct trie_handle){0});
     session_forget_page(session);
     session_unsubscribe_all(session);
     session_drop_will(session);
+    mem_free(session->kept);
     tickets_session_ended(shard, session);
     deliveries_free(&session->out);
     packet_ids_free(&session->in_qos2);
@@ -233,10 +247,10 @@ session_end(struct session *session)
 static uint64_t
 will_at(const struct session *session)
 {
-    if (!session->will_due_ms)
+    if (!session->will || !session->will->due_ms)
         return UINT64_MAX;
     must(session->will);
-    return max_u64(session->will_due_ms, session->will->hold_ms);
+    return max_u64(session->will->due_ms, session->will->hold_ms);
 }
 
 void
@@ -295,12 +309,13 @@ session_disconnected(struct session *session, bool with_will)
     if (session->will && session->will->delay_s == 0)
         publish_will(session);
     else if (session->will)
-        session->will_due_ms = shard->now_ms + (uint64_t)session->will->delay_s * 1000;
+        session->will->due_ms = shard->now_ms + (uint64_t)session->will->delay_s * 1000;
     redispatch_waiting(session);
     session_arm_timer(session);
     if (!journal_is_on(shard->journal))
         return;
-    session->sent_limit = 0;
+    must(session->durable); // or it would have ended
+    session->kept->sent_limit = 0;
     session_journal(session);
     session_forget_page(session); // it would begin where the queue in memory ends now
     deliveries_unload(&session->out, QUEUE_AWAY_MESSAGES, QUEUE_AWAY_BYTES);

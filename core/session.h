@@ -2,8 +2,9 @@
 //
 // Job:    subscriptions, deliveries, QoS 2 identifiers, Will, expiry; the machines of QoS 1 and 2.
 // Owner:  the shard's registry. Thread: the shard's worker.
-// Memory: about 350 bytes and the client identifier; arrays grow with use. With a keeper a queue's
-//         first part is here and the rest on the disk.
+// Memory: 352 bytes and the client identifier: with one of up to 31 bytes malloc's class of 384.
+//         Durable ones 32 more. Arrays grow with use. With a keeper a queue's first part is here
+//         and the rest on the disk.
 // Limits: subscriptions_max, queued_messages_max, queued_bytes_max, inflight_messages_max.
 #ifndef TERN_CORE_SESSION_H
 #define TERN_CORE_SESSION_H
@@ -30,9 +31,19 @@ struct shard;
 
 struct will {
     struct msg *msg;
+    uint64_t due_ms; // while it waits for its delay; 0 = it does not
     uint32_t delay_s;
     uint16_t port;    // of the listener; 0 = not known
     uint64_t hold_ms; // kept over a restart, in a cluster: not before this, unless its client comes
+};
+
+// What a session that is kept tells the journal and has from the disk.
+struct session_kept {
+    // The journal says which entries may have been sent, so that after a crash they are marked as
+    // perhaps sent before. It says so in advance, for many at a time: sent_safe of them on the
+    // disk, sent_limit once limit_position is.
+    uint64_t sent_safe, sent_limit, limit_position;
+    struct page_load *load; // a page of the queue is on its way; NULL = none (session_page.c)
 };
 
 // The session's side of one subscription.
@@ -56,13 +67,14 @@ struct session {
     uint32_t id_len;
     char *user;            // NULL = none
     struct rights *rights; // NULL = it may do everything
-    bool own_rights;       // they came with the client, and are not made anew from the rules
-    bool durable;          // outlives its connection: what it relies on is journaled
-    bool node;             // another node's (cluster.h)
+    bool own_rights : 1;   // they came with the client, and are not made anew from the rules
+    bool durable : 1;      // outlives its connection (session_keep): what it relies on is journaled
+    bool node : 1;         // another node's (cluster.h)
+    // On its way to another node, or from there: session_move.h.
+    bool leaves : 1, left_groups : 1, hidden : 1, arrives : 1, untold : 1;
     uint8_t version;       // of the last connection
     uint32_t next_ordinal; // the last one given to a subscription
     struct will *will;     // NULL = none
-    uint64_t will_due_ms;  // while it waits for its delay
     uint64_t expires_ms;   // while not connected; UINT64_MAX = never
     struct timer timer;    // the earlier of the two
 
@@ -73,11 +85,7 @@ struct session {
     uint64_t dropped; // messages that it did not get: no room, or it reads too slowly
 
     struct deliveries out;
-    // The journal says which entries may have been sent, so that after a crash they are marked as
-    // perhaps sent before. It says so in advance, for many at a time: sent_safe of them on the
-    // disk, sent_limit once limit_position is.
-    uint64_t sent_safe, sent_limit, limit_position;
-    struct page_load *load; // a page of the queue is on its way; NULL = none (session_page.c)
+    struct session_kept *kept; // NULL = not durable
     struct packet_ids in_qos2;
     struct session_walk *walks; // the first of them (session_walks.h)
     struct list unfinished;     // shard->unfinished
@@ -87,13 +95,14 @@ struct session {
     uint8_t remote; // of a node's: its number in the trie (trie_remote.h) and 1; 0 = none yet
     char id[];      // client identifier, NUL-terminated for the log
 };
+_Static_assert(sizeof(struct session) <= 352, "what the README says of an idle connection");
 
 // ---- Life (session.c) ---------------------------------------------------------------------------
 
 // Returns new, in the registry, without a client. number 0: one that was never used.
 struct session *session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number);
-// It is durable, or ends: other nodes send its client here, or no longer.
-void session_tell_kept(const struct session *session, bool here);
+// It is durable from now on: other nodes send its client here.
+void session_keep(struct session *session);
 // Ends it: publishes a waiting Will, drops subscriptions and queue, redispatches what share groups
 // may give to others, leaves the registry. Takes. The client is detached.
 void session_end(struct session *session);

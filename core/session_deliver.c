@@ -318,20 +318,26 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
         session_finish(session, entry);
 }
 
+// sent_is_told, once what is told comes to its end.
+static COLD NOINLINE bool
+tell_sent(struct session *session, uint64_t seq)
+{
+    struct session_kept *kept = session->kept;
+    const uint32_t half = SENT_AHEAD(session) / 2;
+    if (kept->sent_safe < kept->sent_limit &&
+        kept->limit_position <= journal_safe(session->shard->journal))
+        kept->sent_safe = kept->sent_limit;
+    if (kept->sent_safe == kept->sent_limit && seq + half >= kept->sent_safe)
+        session_journal(session);
+    return seq < kept->sent_safe;
+}
+
 // May the entry of this place be called sent? The journal is told long before it matters.
 static bool
 sent_is_told(struct session *session, uint64_t seq)
 {
-    struct journal *journal = session->shard->journal;
-    const uint32_t half = SENT_AHEAD(session) / 2;
-    if (likely(seq + half < session->sent_safe))
-        return true;
-    if (session->sent_safe < session->sent_limit &&
-        session->limit_position <= journal_safe(journal))
-        session->sent_safe = session->sent_limit;
-    if (session->sent_safe == session->sent_limit && seq + half >= session->sent_safe)
-        session_journal(session);
-    return seq < session->sent_safe;
+    return likely(seq + SENT_AHEAD(session) / 2 < session->kept->sent_safe) ||
+           tell_sent(session, seq);
 }
 
 // A QoS 2 message whose identifier the client has seen must not be forgotten: after a crash another

@@ -9,10 +9,12 @@
 
 #include "core/broker.h"
 #include "core/client.h"
+#include "core/cluster.h"
 #include "core/journal.h"
 #include "core/keeper.h"
 #include "core/route.h"
 #include "core/session.h"
+#include "core/session_move.h"
 #include "core/shard.h"
 
 // Asked for when so few are left in memory, and so many at a time.
@@ -25,6 +27,7 @@ struct page_load {
     struct session *session; // NULL: it ended
     struct estate *estate;   // NULL: the page is for a session that lives
     uint64_t tail;           // of the queue when it was asked for
+    bool reads;              // for the cluster's op `read`: nothing is loaded
 };
 
 // What an ended session leaves: messages on the disk that share groups may give to other members.
@@ -80,22 +83,42 @@ session_want_page(struct session *session)
 {
     struct shard *shard = session->shard;
     struct deliveries *out = &session->out;
-    if (session->load || out->queued > PAGE_LOW || out->loaded == out->tail ||
-        !journal_is_on(shard->journal))
+    if (out->loaded == out->tail || out->queued > PAGE_LOW || !journal_is_on(shard->journal))
         return;
-    session->load = ask(shard, session->number, out->loaded, out->tail);
-    if (session->load)
-        session->load->session = session;
+    must(session->durable); // or nothing would be on the disk
+    struct session_kept *kept = session->kept;
+    if (kept->load)
+        return;
+    kept->load = ask(shard, session->number, out->loaded, out->tail);
+    if (kept->load)
+        kept->load->session = session;
     else if (list_empty(&session->unfinished)) // asked again when pages come, which makes room
         list_push(&shard->page_waiters, &session->unfinished);
+}
+
+bool
+session_read_page(struct session *session, uint64_t seq)
+{
+    struct shard *shard = session->shard;
+    must(session->leaves && journal_is_on(shard->journal));
+    if (session->kept->load)
+        return false;
+    session->kept->load = ask(shard, session->number, seq, session->out.tail);
+    if (!session->kept->load)
+        return false;
+    session->kept->load->session = session;
+    session->kept->load->reads = true;
+    return true;
 }
 
 void
 session_forget_page(struct session *session)
 {
-    if (session->load)
-        session->load->session = NULL;
-    session->load = NULL;
+    struct session_kept *kept = session->kept;
+    if (!kept || !kept->load)
+        return;
+    kept->load->session = NULL;
+    kept->load = NULL;
 }
 
 static void
@@ -142,9 +165,9 @@ load_page(struct session *session, struct page *page, uint64_t asked_tail)
 static void
 page_for_session(struct session *session, const struct page_load *load, struct page *page)
 {
-    must(session->magic == SESSION_MAGIC && session->load == load &&
+    must(session->magic == SESSION_MAGIC && session->kept->load == load &&
          session->number == page->session);
-    session->load = NULL;
+    session->kept->load = NULL;
     load_page(session, page, load->tail);
     if (!session->client)
         deliveries_unload(&session->out, QUEUE_AWAY_MESSAGES, QUEUE_AWAY_BYTES);
@@ -230,7 +253,11 @@ session_on_page(struct shard *shard, struct page *page)
     struct page_load *load = (struct page_load *)(uintptr_t)page->token;
     list_remove(&load->node);
     stat_add(&shard->stats.pages_loaded, 1);
-    if (load->session)
+    if (load->session && load->reads) {
+        struct cluster *cluster = shard->broker->cluster;
+        load->session->kept->load = NULL;
+        cluster->ops->read(cluster, load->session, page);
+    } else if (load->session)
         page_for_session(load->session, load, page);
     else if (load->estate)
         page_for_estate(shard, load, page);

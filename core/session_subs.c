@@ -7,6 +7,7 @@
 #include "core/record.h"
 #include "core/session.h"
 #include "core/session_ask.h"
+#include "core/session_move.h"
 #include "core/session_routes.h"
 #include "core/session_walks.h"
 #include "core/shard.h"
@@ -152,7 +153,8 @@ sub_make(struct session *session, const struct filter_view *filter, uint32_t id,
                     .no_local = filter->no_local,
                     .retain_as_published = filter->retain_as_published,
                     .partly = session_reads_partly(session, filter->filter),
-                    .node = session->node},
+                    .node = session->node,
+                    .moves = session->leaves || session->arrives},
     };
 }
 
@@ -218,7 +220,8 @@ static void
 tell_cluster(const struct session *session, struct slice filter, struct slice group, bool added)
 {
     struct cluster *cluster = session->shard->broker->cluster;
-    if (unlikely(cluster != NULL) && !session->node)
+    bool told = group.len > 0 && session->left_groups;
+    if (unlikely(cluster != NULL) && !session->node && !told)
         cluster->ops->subscribed(cluster, filter, group, added);
 }
 
@@ -410,4 +413,34 @@ session_shares_connected(struct session *session, bool connected)
         subs_set_connected(vector, sub->place, connected);
         tell_weight(session->shard, sub->handle);
     }
+}
+
+// ---- On the way to another node -----------------------------------------------------------------
+
+void
+session_leave(struct session *session)
+{
+    must(!session->client && !session->node && !session->hidden);
+    session->leaves = true;
+    for (uint32_t i = 0; i < session->sub_count; i++) {
+        struct sub_vector *vector = subs_find(session->shard->subs, session->subs[i].handle);
+        must(vector);
+        subs_items(vector)[session->subs[i].place].options.moves = 1;
+    }
+}
+
+void
+session_leave_groups(struct session *session)
+{
+    must(session->leaves);
+    if (session->left_groups)
+        return;
+    for (uint32_t i = 0; session->shared_count > 0 && i < session->sub_count; i++) {
+        struct slice group, filter;
+        if (!session->subs[i].shared)
+            continue;
+        filter = trie_filter(session->shard->broker->trie, session->subs[i].handle, &group);
+        tell_cluster(session, filter, group, false);
+    }
+    session->left_groups = true;
 }

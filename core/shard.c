@@ -109,6 +109,11 @@ dispatch(struct shard *shard, unsigned from, const struct spsc_record *record, i
         cluster->ops->claimed(cluster, shard, slice_of(record->data, record->len));
         return;
     }
+    if (unlikely(record->type == RECORD_MOVE)) {
+        struct cluster *cluster = shard->broker->cluster;
+        cluster->ops->moving(cluster, shard, slice_of(record->data, record->len));
+        return;
+    }
     if (likely(record->type < RECORD_IO)) {
         route_on_record(shard, from, record);
         return;
@@ -253,10 +258,10 @@ release_parked(struct shard *shard)
     list_init(&now);
     list_splice(&now, &shard->parked);
     while ((node = list_pop(&now)) != NULL) {
-        struct client *client = container_of(node, struct client, parked_node);
+        struct client *client = container_of(node, struct parked, node)->client;
         client_release_parked(client);
-        if (client->parked_count > 0 && list_empty(&client->parked_node))
-            list_push(&shard->parked, &client->parked_node);
+        if (client->parked && list_empty(&client->parked->node))
+            list_push(&shard->parked, &client->parked->node);
     }
     tickets_settle(shard);
     if (list_empty(&shard->parked) && shard->unsettled == 0)

@@ -39,6 +39,7 @@ enum record_type {
     RECORD_PUBLISH_REF = 2, // the same, message by reference
     RECORD_OUTCOME = 4,     // what became of a publication (tickets.h)
     RECORD_CLAIM = 5,       // what another node says of a client that has come there (cluster.h)
+    RECORD_MOVE = 6,        // of sessions that go from one node to another (cluster.h)
     RECORD_PARCEL = 3,      // a pointer to a record that is too long for the mailbox
     RECORD_HANDOVER = 64,   // RECORD_IO: an accepted connection on its way to its home shard
 };
@@ -53,6 +54,7 @@ struct shard {
     uint64_t now_ms;                   // monotonic, of this tick
     const struct config *config;       // of this tick
     const struct access_rules *access; // of this tick; NULL = everybody may do everything
+    uint32_t turn;                     // it has turned for this move (session_move.h); 0 = for none
     uint64_t reviewed;  // version of those for which the sessions are looked at, or were
     uint32_t review_at; // the next bucket of the registry; UINT32_MAX = all were
     struct log *log;

@@ -21,6 +21,7 @@ struct sub_options {
     uint8_t retain_as_published : 1;
     uint8_t partly : 1; // not all that the filter matches may be read: each message is asked for
     uint8_t node : 1;   // another node's: it gets what comes from here alone
+    uint8_t moves : 1;  // its session moves between nodes: one of both gets a message
 };
 
 struct sub {

@@ -129,6 +129,21 @@ ctl_put_drain(json_t *answer, const struct broker *broker, uint64_t now_ms)
 }
 
 void
+ctl_put_decommission(json_t *answer, const struct broker *broker)
+{
+    struct cluster *cluster = broker->cluster;
+    struct move_view view = {.state = "off"};
+    if (cluster)
+        cluster->ops->move_view(cluster, &view);
+    json_t *object = json_object();
+    put_text(object, "state", view.state);
+    put_number(object, "left", view.left);
+    put_number(object, "moved", view.moved);
+    put(object, "waits_for", view.waits_for[0] ? json_string(view.waits_for) : json_null());
+    put(answer, "decommission", object);
+}
+
+void
 ctl_put_rebalance(json_t *answer, const struct broker *broker)
 {
     static const char *const states[] = {
@@ -176,6 +191,7 @@ ctl_status(const struct broker *broker, const struct listen_set *listeners, uint
     put(answer, "cluster", json_boolean(broker->cluster != NULL));
     ctl_put_drain(answer, broker, now_ms);
     ctl_put_rebalance(answer, broker);
+    ctl_put_decommission(answer, broker);
     put(answer, "listeners", listeners_of(listeners));
     put_number(answer, "memory_limit", figures.memory_limit);
     put(answer, "figures", figures_of(&figures));

@@ -31,6 +31,7 @@ json_t *ctl_text(struct slice text);
 void ctl_put_number(json_t *answer, const char *name, uint64_t number);
 // How far these are, as "drain" and "rebalance".
 void ctl_put_drain(json_t *answer, const struct broker *broker, uint64_t now_ms);
+void ctl_put_decommission(json_t *answer, const struct broker *broker);
 void ctl_put_rebalance(json_t *answer, const struct broker *broker);
 json_t *ctl_status(const struct broker *broker, const struct listen_set *listeners,
                    uint64_t now_ms);

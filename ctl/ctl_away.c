@@ -1,4 +1,4 @@
-// ctl_away.c - clients that are sent to other nodes: drain and rebalance.
+// ctl_away.c - what is sent to other nodes: clients, by drain and rebalance, and all sessions.
 #include "core/base/clock.h"
 #include "core/base/log.h"
 
@@ -11,29 +11,61 @@
 
 // ---- Drain --------------------------------------------------------------------------------------
 
-void
-ctl_away_drain(struct ctl_server *server, struct ctl_conn *conn)
+// False: it is answered.
+static bool
+begin_drain(struct ctl_server *server, struct ctl_conn *conn, enum drain_kind kind)
 {
     struct broker *broker = server->parts.broker;
     rcu_online(server->rcu);
     const struct config *config = ctl_config_in_force(server);
     uint32_t delay_s = config->drain_delay_s, time_s = config->drain_time_s;
     rcu_offline(server->rcu);
-    must(conn->request.op == CTL_DRAIN);
+    must(conn->request.op == CTL_DRAIN || conn->request.op == CTL_DECOMMISSION);
     if (conn->request.for_s > 0 || time_s == 0)
         time_s = conn->request.for_s > 0 ? conn->request.for_s : DRAIN_TIME_S;
-    if (!drain_begin(&broker->drain, clock_mono_ms(), delay_s, time_s, false)) {
-        ctl_conn_answer(conn, ctl_bad("refused", "the broker is ending"));
-        return;
+    if (!drain_begin(&broker->drain, clock_mono_ms(), delay_s, time_s, kind)) {
+        ctl_conn_answer(conn, ctl_bad("refused", "the broker is ending, or gives up its sessions"));
+        return false;
     }
     (void)rebalance_stop(&broker->rebalance); // all are to go now
     broker_order(broker);
     log_line(broker->log, LOG_T_NOTICE,
-             "Draining, by ternmqctl: clients are served for %u s, then their connections end over "
-             "%u s.",
-             delay_s, time_s);
+             "%s, by ternmqctl: clients are served for %u s, then their connections end over %u s.",
+             kind == DRAIN_STAY ? "Draining" : "Giving up this node", delay_s, time_s);
+    return true;
+}
+
+void
+ctl_away_drain(struct ctl_server *server, struct ctl_conn *conn)
+{
+    if (!begin_drain(server, conn, DRAIN_STAY))
+        return;
+    json_t *answer = ctl_good();
+    ctl_put_drain(answer, server->parts.broker, clock_mono_ms());
+    ctl_conn_answer(conn, answer);
+}
+
+void
+ctl_away_decommission(struct ctl_server *server, struct ctl_conn *conn)
+{
+    struct broker *broker = server->parts.broker;
+    struct cluster *cluster = broker->cluster;
+    must(conn->request.op == CTL_DECOMMISSION);
+    if (!cluster) {
+        ctl_conn_answer(conn,
+                        ctl_bad("no_cluster", "this broker is alone: it has no cluster_name"));
+        return;
+    }
+    if (cluster->ops->decommission(cluster) != OK) {
+        ctl_conn_answer(conn, ctl_bad("refused", "no other node takes sessions, or one of an "
+                                                 "earlier version is there"));
+        return;
+    }
+    if (!begin_drain(server, conn, DRAIN_FOR_GOOD))
+        return;
     json_t *answer = ctl_good();
     ctl_put_drain(answer, broker, clock_mono_ms());
+    ctl_put_decommission(answer, broker);
     ctl_conn_answer(conn, answer);
 }
 
@@ -43,7 +75,7 @@ ctl_away_undo(struct ctl_server *server, struct ctl_conn *conn)
     struct broker *broker = server->parts.broker;
     if (!drain_undo(&broker->drain)) {
         ctl_conn_answer(conn, drain_is_on(&broker->drain)
-                                  ? ctl_bad("refused", "the broker is ending")
+                                  ? ctl_bad("refused", "the broker is ending, or is given up")
                                   : ctl_bad("not_found", "the broker does not drain"));
         return;
     }

@@ -277,9 +277,24 @@ is_state(const json_t *answer, const char *of, const char *state)
     return slice_equal(text_in(json_object_get(answer, of), "state"), slice_str(state));
 }
 
+static void
+print_decommission(const json_t *answer)
+{
+    const json_t *object = json_object_get(answer, "decommission");
+    struct slice waits_for = text_in(object, "waits_for");
+    char *state = ctl_escape(text_in(object, "state"));
+    say("decommission", "%s, %" PRIu64 " sessions left, %" PRIu64 " moved%s%.*s", state,
+        number_in(object, "left"), number_in(object, "moved"),
+        waits_for.len > 0 ? "; waits for node " : "", (int)waits_for.len,
+        (const char *)waits_for.data);
+    mem_free(state);
+}
+
 void
 say_away(const json_t *answer)
 {
+    if (json_object_get(answer, "decommission") && !is_state(answer, "decommission", "off"))
+        print_decommission(answer);
     if (json_object_get(answer, "drain") && !is_state(answer, "drain", "off"))
         print_drain(answer);
     if (json_object_get(answer, "rebalance") && !is_state(answer, "rebalance", "none"))
@@ -325,6 +340,42 @@ drain(struct run *run)
         (void)fputc('\n', stdout);
     } else if (state) {
         print_drain(answer);
+    }
+    json_decref(answer);
+    return code;
+}
+
+// Until all sessions have gone. Takes *answer, and gives the last one back.
+static int
+wait_decommissioned(struct run *run, json_t **answer)
+{
+    const struct timespec step = {.tv_nsec = WAIT_STEP_NS};
+    int code = EXIT_DONE;
+    while (code == EXIT_DONE && !is_state(*answer, "decommission", "done")) {
+        (void)nanosleep(&step, NULL);
+        json_decref(*answer);
+        code = ask(run, request_of("status"), ANSWER_MS, answer);
+    }
+    return code;
+}
+
+int
+decommission(struct run *run)
+{
+    const struct ctl_options *options = run->options;
+    json_t *request = request_of("decommission"), *answer;
+    must(!options->undo);
+    if (options->for_s > 0)
+        (void)json_object_set_new(request, "for_s", json_integer((json_int_t)options->for_s));
+    int code = ask(run, request, ANSWER_MS, &answer);
+    if (code == EXIT_DONE && options->wait)
+        code = wait_decommissioned(run, &answer);
+    const json_t *state = json_object_get(answer, "decommission");
+    if (state && options->json) {
+        (void)json_dumpf(state, stdout, JSON_INDENT(2));
+        (void)fputc('\n', stdout);
+    } else if (state) {
+        print_decommission(answer);
     }
     json_decref(answer);
     return code;

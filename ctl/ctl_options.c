@@ -240,6 +240,30 @@ static const struct command {
          "once, in order, and the drain with it.\n"
          "Exit code 1: the broker ends already, or there is nothing to undo; with --wait, clients\n"
          "are left when the time is over, or somebody has undone it.\n"},
+    [CTL_DO_DECOMMISSION] =
+        {"decommission", NULL, ALWAYS | HAS(FOR) | HAS(WAIT), OPERAND_NONE,
+         "ternmqctl decommission [--for TIME] [--wait]\n\n"
+         "Gives up this node for good: it drains, as with drain, and then each session that "
+         "outlives\n"
+         "its connection goes to another node, with what waits for it and what is under way. "
+         "While\n"
+         "that lasts the client of a session is told 0x88, server unavailable, and finds it where "
+         "it\n"
+         "comes again. Nothing is lost or comes twice for it. When status says done, the broker "
+         "may\n"
+         "be stopped, and its disk given up: other nodes then forget it at once.\n\n"
+         "  --for TIME  until all clients have gone, as of drain\n"
+         "  --wait      until all sessions have gone\n\n"
+         "All nodes have to be there: it waits for one that is away, and status says for which. "
+         "It\n"
+         "cannot be undone; a broker that ends before it is done goes on with it at its next "
+         "start.\n"
+         "Of two nodes that are given up one waits for the other. Wills go out as of any "
+         "connection\n"
+         "that ends.\n"
+         "Exit code 1: there is no cluster, no other node that takes sessions, or one of an "
+         "earlier\n"
+         "version.\n"},
     [CTL_DO_REBALANCE] =
         {"rebalance", NULL, ALWAYS | HAS(DRY_RUN) | HAS(RATE) | HAS(ALL) | HAS(UNDO), OPERAND_NONE,
          "ternmqctl rebalance [--dry-run] [--rate N] [--all]\nternmqctl rebalance --undo\n\n"
@@ -341,6 +365,8 @@ static const struct command {
          "  explain pub CLIENT TOPIC     may it, by which rule, and who gets it?\n"
          "  explain sub CLIENT TOPIC     may it, by which rules, and does it get it?\n"
          "  drain [--for TIME] [--wait]  sends all clients elsewhere, and lets none in; --undo\n"
+         "  decommission [--for TIME] [--wait]\n"
+         "                               gives up this node, and moves its sessions to others\n"
          "  rebalance [--dry-run] [--rate N] [--all]\n"
          "                               sends away clients that others have not; --undo\n\n"
          "  trace client [--count N] [--for TIME] ID\n"

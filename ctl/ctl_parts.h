@@ -109,6 +109,7 @@ const struct config *ctl_config_in_force(const struct ctl_server *server);
 // ---- ctl_away.c: clients that are sent to other nodes
 
 void ctl_away_drain(struct ctl_server *server, struct ctl_conn *conn);
+void ctl_away_decommission(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_away_undo(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_away_rebalance(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_away_stop(struct ctl_server *server, struct ctl_conn *conn);

@@ -63,6 +63,7 @@ static const struct op {
                      HAS(FILTER)},
     [CTL_DRAIN] = {"drain", HAS(FOR), 0},
     [CTL_DRAIN_UNDO] = {"drain_undo", 0, 0},
+    [CTL_DECOMMISSION] = {"decommission", HAS(FOR), 0},
     [CTL_REBALANCE] = {"rebalance", HAS(RATE) | HAS(ALL) | HAS(DRY_RUN), 0},
     [CTL_REBALANCE_STOP] = {"rebalance_stop", 0, 0},
     [CTL_TRACE] = {"trace", HAS(ID) | HAS(FILTER) | HAS(FOR) | HAS(LIMIT) | HAS(CURSOR), 0},

@@ -67,8 +67,9 @@ int show_config(struct run *run);
 int check_config(struct run *run);
 int reload_config(struct run *run);
 int drain(struct run *run);
+int decommission(struct run *run);
 int rebalance(struct run *run);
-// How far the two are, of those that were begun.
+// How far they are, of those that were begun.
 void say_away(const json_t *answer);
 void match_row(struct ctl_table *table, const json_t *row);
 // What decides; with json up to the beginning of the list that follows. False: it is not allowed.

@@ -498,6 +498,7 @@ static const struct work {
     [CTL_TOPICS] = {ask_of_trace, true},
     [CTL_DRAIN] = {ctl_away_drain, false},
     [CTL_DRAIN_UNDO] = {ctl_away_undo, false},
+    [CTL_DECOMMISSION] = {ctl_away_decommission, false},
     [CTL_REBALANCE] = {ctl_away_rebalance, false},
     [CTL_REBALANCE_STOP] = {ctl_away_stop, false},
 };

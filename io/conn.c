@@ -240,19 +240,45 @@ stay_here(struct conns *conns, struct conn *conn, struct slice data)
     char peer[PEER_TEXT_MAX];
     peer_of(conns, conn, peer);
     go_live(conns, conn, peer, data);
-    mem_wipe(conn->pre, conn->pre_len);
-    mem_free(conn->pre);
-    conn->pre = NULL;
-    conn->pre_len = conn->pre_cap = 0;
+    conn_pre_free(conn);
+}
+
+// What has arrived of a CONNECT: never nothing, or there is none.
+struct conn_pre {
+    uint32_t len, cap;
+    uint8_t bytes[];
+};
+
+struct slice
+conn_pre_bytes(const struct conn *conn)
+{
+    return conn->pre ? slice_of(conn->pre->bytes, conn->pre->len) : (struct slice){0};
 }
 
 struct slice
 conn_pre_append(struct conn *conn, struct slice bytes)
 {
-    conn->pre = mem_grow(conn->pre, &conn->pre_cap, conn->pre_len + bytes.len, 1);
-    memcpy(conn->pre + conn->pre_len, bytes.data, bytes.len);
-    conn->pre_len += bytes.len;
-    return slice_of(conn->pre, conn->pre_len);
+    struct conn_pre *pre = conn->pre;
+    uint32_t len = pre ? pre->len : 0, cap = pre ? pre->cap : 0;
+    must(bytes.len > 0 && bytes.len <= UINT32_MAX / 2 - len);
+    if (len + bytes.len > cap) {
+        cap = max_u32(len + bytes.len, cap * 2);
+        pre = mem_realloc(pre, sizeof *pre + cap);
+    }
+    memcpy(pre->bytes + len, bytes.data, bytes.len);
+    pre->len = len + bytes.len;
+    pre->cap = cap;
+    conn->pre = pre;
+    return conn_pre_bytes(conn);
+}
+
+void
+conn_pre_free(struct conn *conn)
+{
+    struct slice bytes = conn_pre_bytes(conn);
+    mem_wipe(bytes.data, bytes.len);
+    mem_free(conn->pre);
+    conn->pre = NULL;
 }
 
 // Whose client is it? Usually its CONNECT is here at once and nothing is copied.
@@ -504,14 +530,14 @@ conn_on_timer(struct conns *conns, struct timer *timer)
     struct conn *conn = container_of(timer, struct conn, timer);
     switch (conn->state) {
     case CONN_PRE:
-        if (conn->filter && conn->pre_len == 0) { // not a byte for a client
+        if (conn->filter && !conn->pre) { // not a byte for a client
             stat_add(&conns->shard->stats.handshake_timeouts, 1);
             filter_dial_failed(conns, conn, "no answer");
             conn_doom(conns, conn);
             return;
         }
         // The client counts and logs its time-out itself: it is over when it begins.
-        stay_here(conns, conn, slice_of(conn->pre, conn->pre_len));
+        stay_here(conns, conn, conn_pre_bytes(conn));
         return;
     case CONN_CLOSING:
     case CONN_PARTING:

@@ -2,7 +2,7 @@
 //
 // Job:    accept, find the home shard, receive, hand over, close; io/conn_send.c flushes.
 // Owner:  a worker. Thread: its own.
-// Memory: 448 bytes per connection, in chunks that stay for the next ones; while the CONNECT is
+// Memory: 384 bytes per connection, in chunks that stay for the next ones; while the CONNECT is
 //         incomplete what arrived of it; otherwise no buffer.
 // Limits: descriptors; max_connections; time to CONNECT; CONN_FLUSH_MS and CONN_LINGER_MS at the
 //         end.
@@ -61,14 +61,15 @@ struct conn {
     uint32_t address_place;     // counted by address (admission.h); 0 = not
     struct conn_filter *filter; // TLS, WebSocket, PROXY header; NULL = the bytes are MQTT's
     uint64_t accepted_ms;
-    uint8_t *pre; // while PRE: the incomplete CONNECT
-    uint32_t pre_len, pre_cap;
-    struct list node; // free or doomed
+    struct conn_pre *pre; // while PRE: the incomplete CONNECT; NULL = nothing of it
     struct timer timer;
-    struct client client;
+    union {
+        struct list node; // free or doomed: client is not there
+        struct client client;
+    };
 };
-_Static_assert(sizeof(struct conn) <= 448, "what the README says of an idle connection");
-_Static_assert(offsetof(struct conn, node) <= CACHE_LINE, "the hot fields share one line");
+_Static_assert(sizeof(struct conn) <= 384, "what the README says of an idle connection");
+_Static_assert(offsetof(struct conn, timer) <= CACHE_LINE, "the hot fields share one line");
 
 struct flight {
     struct conn *conn;
@@ -215,6 +216,8 @@ void conn_lost(struct conns *conns, struct conn *conn, int error);
 void conn_doom(struct conns *conns, struct conn *conn);
 // Puts what arrived behind what there is of the CONNECT. Returns all of it, borrowed.
 struct slice conn_pre_append(struct conn *conn, struct slice bytes);
+struct slice conn_pre_bytes(const struct conn *conn); // what there is of it, borrowed
+void conn_pre_free(struct conn *conn);
 // PRE: data is all that has arrived. Reads on, or the client begins, here or at its home.
 void conn_pre_decide(struct conns *conns, struct conn *conn, struct slice data);
 void conn_set_blocked(struct conn *conn, bool blocked);

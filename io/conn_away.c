@@ -22,32 +22,32 @@ next_step(struct conns *conns)
 // ---- A drain ------------------------------------------------------------------------------------
 
 // A client, or one whose session is on another node; not another node. Whom another node brings is
-// that node's to move: here it stays as long as the broker.
+// that node's to move: here it stays as long as its session.
 static bool
-is_drained(const struct conn *conn, const struct config *config, bool last)
+is_drained(const struct conn *conn, const struct config *config, bool all)
 {
     const struct client *client = &conn->client;
     if (conn->state != CONN_LIVE || client->state != CLIENT_CONNECTED)
         return false;
     if (client->link == LINK_VISIT)
-        return last;
+        return all;
     bool dialled = client->link == LINK_RELAY && config->listeners[client->listener_index].node;
     return client->link != LINK_IN && client->link != LINK_OUT && !dialled;
 }
 
 static uint32_t
-count_drained(const struct conns *conns, bool last)
+count_drained(const struct conns *conns, bool all)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < conns->slots; i++)
-        count += is_drained(conn_at(conns, i), conns->shard->config, last);
+        count += is_drained(conn_at(conns, i), conns->shard->config, all);
     return count;
 }
 
 static void
 begin_drain(struct conns *conns, const struct drain_view *view)
 {
-    uint32_t of = count_drained(conns, view->last);
+    uint32_t of = count_drained(conns, view->all);
     conns->away = (struct conn_away){
         .drain_round = view->round,
         .of = of,
@@ -75,7 +75,7 @@ end_some(struct conns *conns, const struct drain_view *view)
     must(away->slots <= conns->slots);
     for (; away->at < away->slots; away->at++) {
         struct conn *conn = conn_at(conns, (away->first + away->at) % away->slots);
-        if (!is_drained(conn, conns->shard->config, view->last))
+        if (!is_drained(conn, conns->shard->config, view->all))
             continue;
         if (away->ended >= share)
             return false;
@@ -91,7 +91,7 @@ end_late(struct conns *conns, const struct drain_view *view)
 {
     for (uint32_t i = 0; i < conns->slots; i++) {
         struct conn *conn = conn_at(conns, i);
-        if (is_drained(conn, conns->shard->config, view->last))
+        if (is_drained(conn, conns->shard->config, view->all))
             end_one(conn, view->last);
     }
 }

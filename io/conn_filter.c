@@ -444,7 +444,7 @@ static void
 go_on_dialled(struct conns *conns, struct conn *conn)
 {
     struct conn_filter *filter = conn->filter;
-    if (conn->pre_len > 0) {
+    if (conn->pre) {
         filter_dial_failed(conns, conn, "it speaks first");
         conn_doom(conns, conn);
     } else if (filter->tls->state != TLS_OPEN) {
@@ -472,8 +472,8 @@ input(struct conns *conns, struct conn *conn, struct slice bytes)
         return;
     }
     check_through(conns, filter);
-    if (conn->pre_len > 0)
-        conn_pre_decide(conns, conn, slice_of(conn->pre, conn->pre_len));
+    if (conn->pre)
+        conn_pre_decide(conns, conn, conn_pre_bytes(conn));
     else
         conn_receive(conns, conn);
 }

@@ -82,10 +82,7 @@ conn_release(struct conns *conns, struct conn *conn)
 {
     must(conn->state != CONN_FREE && !conn->in_flight && conns->open > 0);
     wheel_disarm(conns->wheel, &conn->timer);
-    mem_wipe(conn->pre, conn->pre_len);
-    mem_free(conn->pre);
-    conn->pre = NULL;
-    conn->pre_len = conn->pre_cap = 0;
+    conn_pre_free(conn);
     filter_free(conn->filter, &conns->shard->pool);
     conn->filter = NULL;
     conn->state = CONN_FREE;

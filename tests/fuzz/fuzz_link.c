@@ -1,11 +1,12 @@
 // fuzz_link.c - any bytes as a script for another node, over both connections, and two clients.
 //
-// Whatever the other node says of its routes, of what is retained, of who came and of Wills, and
-// however it answers what it is told: nothing breaks, clients get packets that are right, and in
-// the end nothing is left.
+// Whatever the other node says of its routes, of what is retained, of who came, of Wills and of
+// sessions that come from there, and however it answers what it is told: nothing breaks, clients
+// get packets that are right, and in the end nothing is left.
 #include <errno.h>
 #include <sys/random.h>
 
+#include "cluster/move.h"
 #include "tests/sim/sim_node.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -113,8 +114,8 @@ say(struct fuzz *fuzz, const char *topic, const struct sim_word *word)
 static void
 step_any_word(struct fuzz *fuzz)
 {
-    static const char *const words[] = {TOPIC_ROUTES, TOPIC_RETAINED, TOPIC_CAME,   TOPIC_AGAIN,
-                                        TOPIC_WILLS,  TOPIC_WILLED,   NODE_ROOT "x"};
+    static const char *const words[] = {TOPIC_ROUTES, TOPIC_RETAINED, TOPIC_CAME,    TOPIC_AGAIN,
+                                        TOPIC_WILLS,  TOPIC_WILLED,   NODE_ROOT "x", TOPIC_MOVE};
     const char *topic = words[next_byte(fuzz) % ARRAY_LEN(words)];
     struct slice bytes = next_bytes(fuzz, 255);
     struct sim_word word = {0};
@@ -240,6 +241,106 @@ step_willed(struct fuzz *fuzz)
     sim_word_put(&word, bits & 4 ? SIM_OTHER : fuzz->node.cluster->id, NODE_ID_LEN);
     sim_word_put(&word, id, strlen(id));
     say(fuzz, TOPIC_WILLED, &word);
+}
+
+static void
+put_record(struct sim_word *word, const struct record *record)
+{
+    uint8_t bytes[512];
+    must(record_size(record) <= sizeof bytes);
+    sim_word_put(word, bytes, (size_t)(record_write(bytes, record) - bytes));
+}
+
+static void
+put_moved_session(struct sim_word *word, uint32_t bits, const char *id)
+{
+    static const uint64_t claims[] = {0, 1000, 90000, CLAIM_MAX};
+    put_record(word, &(struct record){.kind = JOURNAL_SESSION,
+                                      .id = slice_str(id),
+                                      .user = bits & 1 ? slice_str("u") : (struct slice){0},
+                                      .version = MQTT_5,
+                                      .expiry_s = bits & 2 ? 3600 : 10,
+                                      .expires_ms = bits & 4 ? RECORD_NEVER : 1,
+                                      .sent = bits & 8 ? 70000 : bits >> 4,
+                                      .claim = claims[bits >> 6 & 3],
+                                      .has_will = bits & 16,
+                                      .msg = {.topic = slice_str(topics[bits % ARRAY_LEN(topics)]),
+                                              .payload = slice_str("moved")}});
+}
+
+static void
+put_moved_entry(struct fuzz *fuzz, struct sim_word *word)
+{
+    uint32_t bits = next_byte(fuzz), at = next_byte(fuzz), id = 1 + (at & 3);
+    sim_word_int(word, bits & 1, 1);
+    put_record(word, &(struct record){.kind = JOURNAL_MESSAGE,
+                                      .message = 1,
+                                      .msg = {.topic = slice_str(topics[at % ARRAY_LEN(topics)]),
+                                              .payload = slice_str("old"),
+                                              .qos = bits >> 1 & 1}});
+    put_record(word, &(struct record){.kind = JOURNAL_ENQUEUE,
+                                      .seq = (uint64_t)at << (bits & 128 ? bits >> 2 & 31 : 0),
+                                      .message = 1,
+                                      .size = 80,
+                                      .qos = (bits >> 3 & 3) % 3,
+                                      .ordinal = bits >> 5 & 1,
+                                      .ids = slice_of(&id, bits & 64 ? sizeof id : 0)});
+    if ((bits & 6) == 6)
+        put_record(word, &(struct record){.kind = JOURNAL_STATE, .state = ENTRY_RELEASED});
+}
+
+// Sessions that come from there, and turns.
+static void
+step_move(struct fuzz *fuzz)
+{
+    struct sim_word word = {0};
+    uint32_t kind = next_byte(fuzz), bits = next_byte(fuzz);
+    const char *id = ids[(kind >> 4) % ARRAY_LEN(ids)];
+    sim_word_int(&word, 1 + kind % 8, 1);
+    sim_word_int(&word, MOVE_NUMBER_MIN + (bits >> 7) - (bits == 255 ? 9 : 0), 4);
+    switch (1 + kind % 8) {
+    case MOVE_BEGIN:
+        put_moved_session(&word, bits, id);
+        for (uint32_t i = next_byte(fuzz); i & 3; i >>= 2)
+            put_record(&word, &(struct record){.kind = JOURNAL_SUBSCRIBE,
+                                               .ordinal = i >> 2 & 3,
+                                               .qos = 2,
+                                               .filter = slice_str(filters[i % 8]),
+                                               .group = slice_str(groups[i % 5])});
+        break;
+    case MOVE_BEGUN:
+        sim_word_int(&word, bits >> 1 & 1, 4);
+        sim_word_int(&word, 1 + (bits & 1), 2);
+        sim_word_put(&word, SIM_OTHER, NODE_ID_LEN);
+        sim_word_put(&word, fuzz->node.cluster->id, bits & 1 ? NODE_ID_LEN : 0);
+        break;
+    case MOVE_TURNED:
+        sim_word_int(&word, bits & 3, 1);
+        sim_word_int(&word, bits >> 2 & 3, 1);
+        sim_word_int(&word, bits >> 4 & 1, 4);
+        break;
+    case MOVE_TURN:
+        sim_word_int(&word, bits & 1, 4);
+        break;
+    case MOVE_ENTRIES:
+        sim_word_int(&word, bits >> 4, 8);
+        sim_word_int(&word, strlen(id), 2);
+        sim_word_put(&word, id, strlen(id));
+        for (uint32_t i = bits & 3; i > 0; i--)
+            put_moved_entry(fuzz, &word);
+        break;
+    case MOVE_LAST:
+        sim_word_int(&word, bits >> 5, 8);
+        sim_word_int(&word, bits >> 1 & 1, 4);
+        put_moved_session(&word, bits, id);
+        sim_word_int(&word, bits, 2);
+        break;
+    default:
+        break;
+    }
+    if (kind == 255 && word.len > 0)
+        word.len--;
+    say(fuzz, TOPIC_MOVE, &word);
 }
 
 // What gossip thinks of it.
@@ -433,6 +534,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             step_figures(&fuzz);
         else if (byte == 253)
             step_willed(&fuzz);
+        else if (byte >= 250)
+            step_move(&fuzz);
         else
             steps[byte & 15](&fuzz);
         if (byte & 128)

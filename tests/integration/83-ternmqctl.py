@@ -372,9 +372,9 @@ def reload_says_what_came_of_it():
         broker.configure(f"max_keepalive 200\npassword_file {broker.dir}/none")
         got = broker.ctl("reload")
         assert got.returncode == 1 and "none" in got.stderr, got
-        broker.configure("max_keepalive 200\nautosave_interval 1\nio epoll")
+        broker.configure("max_keepalive 200\nautosave_interval 1\nworkers 3")
         got = broker.ctl("reload")
-        assert got.returncode == 0 and "OK" in got.stdout and "Warning: " in got.stderr and " io " in got.stderr, got
+        assert got.returncode == 0 and "OK" in got.stdout and "Warning: " in got.stderr and " workers " in got.stderr, got
         broker.wait_log("Config reloaded")
         os.kill(broker.pid, signal.SIGRTMIN + 2)  # nobody has asked
         assert broker.json("status")["figures"]["config/reload failed"] == 0

@@ -19,7 +19,7 @@ Test(about, metadata_come_back)
     uint32_t len = about_write_meta(&self, meta);
     about_version(slice_of(meta, len), version);
     cr_assert_str_eq(version, "0.9.1");
-    cr_assert(about_has_no_store(slice_of(meta, len)));
+    cr_assert(about_has_nothing(slice_of(meta, len)));
     cr_assert_not(about_drains(slice_of(meta, len)));
     cr_assert_eq(about_advertised(slice_of(meta, len)).len, 0);
     self = (struct about_self){.draining = true,
@@ -33,16 +33,16 @@ Test(about, metadata_come_back)
                           slice_of(self.advertised, sizeof self.advertised)));
     about_version(slice_of(meta, len), version);
     cr_assert_str_eq(version, "a version that is longer than an");
-    cr_assert_not(about_has_no_store(slice_of(meta, len)));
+    cr_assert_not(about_has_nothing(slice_of(meta, len)));
 }
 
 Test(about, what_other_versions_say_is_left_alone)
 {
     cr_assert_str_eq(version_of("", 0), "");
     cr_assert_str_eq(version_of("\1", 1), "", "an earlier one has flags alone");
-    cr_assert(about_has_no_store(slice_of("\1", 1)));
-    cr_assert(about_has_no_store(slice_of("\xff", 1)), "flags that are not known");
-    cr_assert_not(about_has_no_store(slice_of("", 0)));
+    cr_assert(about_has_nothing(slice_of("\1", 1)));
+    cr_assert(about_has_nothing(slice_of("\xff", 1)), "flags that are not known");
+    cr_assert_not(about_has_nothing(slice_of("", 0)));
     cr_assert_str_eq(version_of("\0\7\2xy\1\3abc\11\0", 12), "abc", "fields that are not known");
     cr_assert_str_eq(version_of("\0\1\4abc", 6), "", "cut off");
     cr_assert_str_eq(version_of("\0\7\377abc", 6), "", "cut off");

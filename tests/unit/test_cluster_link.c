@@ -529,10 +529,10 @@ Test(cluster_link, it_is_told_of_routes_and_of_what_is_retained_once_it_answers)
     cr_assert_eq(sim_linked_figures(&node).links_up, 1);
     cr_assert_eq(sim_linked_figures(&node).routes_ours, 1);
     cr_assert_eq(sim_linked_figures(&node).routes_told, 1);
-    // That what is retained is told anew, that this was all, of our client, no Wills.
-    cr_assert_eq(sim_linked_figures(&node).waiting, 6);
+    // That what is retained is told anew, that this was all, of our client, no Wills, and no move.
+    cr_assert_eq(sim_linked_figures(&node).waiting, 7);
     cr_assert_not_null(memmem(out->to_peer.data, out->to_peer.len, "mine/#", 6));
-    for (uint16_t id = 1; id <= 6; id++)
+    for (uint16_t id = 1; id <= 7; id++)
         sim_ack(out, MQTT_PUBACK, id);
     cr_assert_eq(sim_linked_figures(&node).waiting, 0);
     struct nodes *nodes = nodes_of(node.cluster);

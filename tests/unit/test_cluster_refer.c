@@ -147,7 +147,8 @@ comes(const struct sim_connect *c)
 static void
 drain(bool last)
 {
-    cr_assert(drain_begin(&sim->broker->drain, sim->now_ms, 0, 1000, last));
+    cr_assert(
+        drain_begin(&sim->broker->drain, sim->now_ms, 0, 1000, last ? DRAIN_LAST : DRAIN_STAY));
 }
 
 static bool

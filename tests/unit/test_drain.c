@@ -52,7 +52,7 @@ Test(drain, none_unless_it_was_begun)
 
 Test(drain, in_even_shares_after_the_delay)
 {
-    cr_assert(drain_begin(&drain, NOW_MS, 5, 20, true));
+    cr_assert(drain_begin(&drain, NOW_MS, 5, 20, DRAIN_LAST));
     cr_assert(drain_is_on(&drain) && !look(NOW_MS + 4999).ends && look(NOW_MS + 4999).on);
     cr_assert(look(NOW_MS + 5000).ends);
     cr_assert_eq(share(1000, NOW_MS + 5000), 0);
@@ -64,7 +64,7 @@ Test(drain, in_even_shares_after_the_delay)
 
 Test(drain, the_last_is_over_with_the_last_lane_or_with_the_time)
 {
-    drain_begin(&drain, NOW_MS, 0, 20, true);
+    drain_begin(&drain, NOW_MS, 0, 20, DRAIN_LAST);
     for (unsigned i = 0; i < 64; i++) {
         cr_assert_not(drain_is_over(&drain, 64, NOW_MS + 1));
         tell(i, 1);
@@ -80,7 +80,7 @@ Test(drain, the_last_is_over_with_the_last_lane_or_with_the_time)
 
 Test(drain, at_once_after_a_delay_alone)
 {
-    drain_begin(&drain, NOW_MS, 1, 0, true);
+    drain_begin(&drain, NOW_MS, 1, 0, DRAIN_LAST);
     cr_assert_not(drain_is_over(&drain, 1, NOW_MS + 999));
     cr_assert_eq(share(7, NOW_MS + 1000), 7);
     cr_assert(drain_is_over(&drain, 1, NOW_MS + 1000));
@@ -89,7 +89,7 @@ Test(drain, at_once_after_a_delay_alone)
 Test(drain, one_that_stays_is_never_over_and_may_be_undone)
 {
     uint64_t left;
-    cr_assert(drain_begin(&drain, NOW_MS, 0, 1, false));
+    cr_assert(drain_begin(&drain, NOW_MS, 0, 1, DRAIN_STAY));
     cr_assert_not(drain_left(&drain, 2, &left), "no lane has looked yet");
     tell(0, 3);
     tell(1, 4);
@@ -106,10 +106,10 @@ Test(drain, one_that_stays_is_never_over_and_may_be_undone)
 Test(drain, another_round_begins_anew)
 {
     uint64_t left;
-    drain_begin(&drain, NOW_MS, 0, 10, false);
+    drain_begin(&drain, NOW_MS, 0, 10, DRAIN_STAY);
     uint32_t before = look(NOW_MS).round;
     drain_tell(&drain, 0, before, 0);
-    cr_assert(drain_begin(&drain, NOW_MS + 5000, 0, 100, false));
+    cr_assert(drain_begin(&drain, NOW_MS + 5000, 0, 100, DRAIN_STAY));
     cr_assert_eq(share(100, NOW_MS + 15000), 10, "of the new times");
     cr_assert_not(drain_left(&drain, 1, &left), "the lane has not looked since");
     drain_tell(&drain, 0, before, 0); // late
@@ -120,9 +120,9 @@ Test(drain, another_round_begins_anew)
 
 Test(drain, the_last_one_is_the_last)
 {
-    drain_begin(&drain, NOW_MS, 0, 10, false);
-    cr_assert(drain_begin(&drain, NOW_MS, 0, 10, true));
-    cr_assert_not(drain_begin(&drain, NOW_MS, 0, 1000, false));
+    drain_begin(&drain, NOW_MS, 0, 10, DRAIN_STAY);
+    cr_assert(drain_begin(&drain, NOW_MS, 0, 10, DRAIN_LAST));
+    cr_assert_not(drain_begin(&drain, NOW_MS, 0, 1000, DRAIN_STAY));
     cr_assert_not(drain_undo(&drain));
     cr_assert(drain_is_on(&drain) && look(NOW_MS).last);
     cr_assert_eq(look(NOW_MS).end_ms, NOW_MS + 10000);

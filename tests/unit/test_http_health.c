@@ -131,7 +131,7 @@ Test(http_health, ready_while_it_serves)
 
 Test(http_health, alive_and_not_ready_while_it_drains)
 {
-    drain_begin(&broker->drain, NOW_MS, 10, 10, true);
+    drain_begin(&broker->drain, NOW_MS, 10, 10, DRAIN_LAST);
     expect_ready(false, "the broker is draining\n");
     expect_live(true, "ok\n");
 }
@@ -153,7 +153,7 @@ Test(http_health, not_ready_before_it_has_caught_up_with_other_nodes)
     expect_live(true, "ok\n");
     synced = true;
     expect_ready(true, "ok\n");
-    drain_begin(&broker->drain, NOW_MS, 10, 10, true);
+    drain_begin(&broker->drain, NOW_MS, 10, 10, DRAIN_LAST);
     expect_ready(false, "the broker is draining\n");
     broker->cluster = NULL;
 }
