@@ -102,7 +102,16 @@ move_setting(struct shard *shard, const char *name, struct slice value)
 err_t
 cluster_recall_move(void *cluster, const struct record *setting)
 {
-    move_recall(nodes_of(cluster), setting->msg.topic, setting->msg.payload);
+    struct nodes *nodes = nodes_of(cluster);
+    struct slice name = setting->msg.topic, value = setting->msg.payload;
+    uint32_t ids = value.len >= 4 ? (value.len - 4) / NODE_ID_LEN : 0;
+    if (ids == 0 || ids > CLUSTER_NODES_MAX)
+        return OK; // it is over
+    struct slice rest = slice_of(value.data + 4, ids * NODE_ID_LEN);
+    if (slice_equal(name, slice_str(SETTING_OUT)))
+        move_recall(nodes, get_u32(value.data), rest);
+    else if (slice_equal(name, slice_str(SETTING_TURN)))
+        turn_recall(nodes, get_u32(value.data), rest);
     return OK;
 }
 
@@ -363,7 +372,7 @@ move_heard(struct nodes *nodes, struct link *link, struct shard *shard, struct s
     };
     if (word.number < MOVE_NUMBER_MIN || word.number > MOVE_NUMBER_MAX)
         return ERR_MALFORMED;
-    if (word.kind == MOVE_END && !atomic_load(&nodes->move->active))
+    if (word.number == MOVE_ANY && !atomic_load(&nodes->move->active))
         return OK; // there is nothing that could end
     atomic_store(&nodes->move->active, true);
     return take(nodes, shard, &word);

@@ -94,7 +94,9 @@ struct move_shard {
     uint32_t turned_count, turned_cap;
     // Out.
     uint64_t phase;            // of move->phase, that it has begun
+    _Atomic uint64_t done;     // the same, for which it has done what was asked
     uint64_t place, after;     // in the registry: a bucket, and a session's number there
+    bool late;                 // one left that was not there at the last count
     bool walked;               // all sessions, in this phase
     uint64_t count_ms;         // when they are counted again
     uint32_t count, connected; // those that are left, and of them with a connection
@@ -144,9 +146,8 @@ struct move {
     // Out.
     _Atomic uint64_t phase; // enum move_phase, and above it how often it was set
     _Atomic uint32_t number, pass;
-    _Atomic uint64_t shards_done; // bit i: shard i has done what the phase asks for
     _Atomic uint64_t left, moved;
-    _Atomic uint64_t links_round; // one more with each link that comes up
+    _Atomic uint64_t links_round; // one more with each link that comes up: a new pass begins
     uint64_t links_seen;
     node_id to[CLUSTER_NODES_MAX]; // where sessions go
     bool ready[CLUSTER_NODES_MAX];
@@ -195,6 +196,8 @@ void move_record(struct cluster *cluster, struct shard *shard, struct slice reco
 void turn_begin(struct nodes *nodes, struct shard *shard, const struct move_word *word);
 void turn_end(struct nodes *nodes, struct shard *shard, const char *id, uint32_t number);
 void turn_tick(struct nodes *nodes, struct shard *shard);
+// The last process had turned. Main's.
+void turn_recall(struct nodes *nodes, uint32_t number, struct slice id);
 // A shard of a node has turned.
 void turn_mark(struct move_shard *mine, const struct move_word *word);
 // Have all of these nodes, as far as this shard has heard?
@@ -213,8 +216,8 @@ bool move_out_has_work(struct nodes *nodes, const struct shard *shard);
 void move_out_read(struct cluster *cluster, struct session *session, const struct page *page);
 // A claim of another node's for this session of ours. True: it has moved there, and has ended.
 bool move_out_claimed(struct nodes *nodes, struct session *session, uint64_t claim);
-// A setting of the store's, with CLUSTER_MOVES before its name. Main's.
-void move_recall(struct nodes *nodes, struct slice name, struct slice value);
+// It was under way when the last process ended; ids: the nodes that get the sessions. Main's.
+void move_recall(struct nodes *nodes, uint32_t number, struct slice ids);
 
 // ---- move_in.c
 

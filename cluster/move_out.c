@@ -381,10 +381,12 @@ leave(struct session *session)
     if (!is_ours(session))
         return;
     mine->count++;
-    if (session->client)
+    if (session->client) {
         mine->connected++; // it is on its way out
-    else if (!session->leaves)
+    } else if (!session->leaves) {
         session_leave(session);
+        mine->late = true;
+    }
 }
 
 static void
@@ -404,6 +406,17 @@ count_left(struct move *move, struct shard *shard)
     registry_each(shard->registry, leave);
     mine->count_ms = shard->now_ms + COUNT_MS;
     atomic_fetch_add(&move->left, mine->count - before);
+}
+
+// Of one that was connected when its turn was the other nodes know nothing: a new pass.
+static void
+count_again(struct move *move, struct shard *shard)
+{
+    struct move_shard *mine = &move->shards[shard->index];
+    mine->late = false;
+    count_left(move, shard);
+    if (mine->late)
+        atomic_fetch_add(&move->links_round, 1);
 }
 
 static struct session *
@@ -448,12 +461,6 @@ step(struct nodes *nodes, struct shard *shard, enum move_phase phase)
 // ---- What a phase asks a shard for --------------------------------------------------------------
 
 static void
-done_here(struct move *move, const struct shard *shard)
-{
-    atomic_fetch_or(&move->shards_done, UINT64_C(1) << shard->index);
-}
-
-static void
 enter(struct move *move, struct shard *shard, enum move_phase phase)
 {
     struct move_shard *mine = &move->shards[shard->index];
@@ -486,13 +493,13 @@ do_phase(struct nodes *nodes, struct shard *shard, enum move_phase phase)
         while (steps++ < STEPS_MAX && step(nodes, shard, phase))
             ;
     if ((phase == PHASE_BEGINS || phase == PHASE_MOVES) && shard->now_ms >= mine->count_ms)
-        count_left(move, shard);
+        count_again(move, shard);
     bool done = phase == PHASE_GROUPS ||
                 (phase == PHASE_BEGINS && mine->walked && mine->connected == 0) ||
                 (phase == PHASE_TURNS && have_turned(move, mine)) ||
                 (phase == PHASE_MOVES && mine->count == 0);
     if (done)
-        done_here(move, shard);
+        atomic_store_explicit(&mine->done, mine->phase, memory_order_release);
 }
 
 // ---- From phase to phase ------------------------------------------------------------------------
@@ -504,7 +511,6 @@ set_phase_of(struct move *move, uint64_t incarnation, enum move_phase phase)
     must(phase <= PHASE_MASK);
     if (phase == PHASE_BEGINS) // what was said in an earlier pass counts no more
         atomic_store(&move->pass, (uint32_t)incarnation << 16 | (uint32_t)(round >> 4 & 0xffff));
-    atomic_store(&move->shards_done, 0);
     atomic_store_explicit(&move->phase, round | phase, memory_order_release);
     move->due_ms = 0;
     memset(move->ready, 0, sizeof move->ready);
@@ -520,7 +526,12 @@ set_phase(struct nodes *nodes, enum move_phase phase)
 static bool
 all_done(const struct nodes *nodes)
 {
-    return atomic_load(&nodes->move->shards_done) == move_all_shards(nodes);
+    const struct move *move = nodes->move;
+    uint64_t phase = atomic_load(&move->phase);
+    for (unsigned i = 0; i < nodes->broker->shard_count; i++)
+        if (atomic_load_explicit(&move->shards[i].done, memory_order_acquire) != phase)
+            return false;
+    return true;
 }
 
 // Everybody who may still have something for us, the lowest first.
@@ -768,27 +779,16 @@ move_out_claimed(struct nodes *nodes, struct session *session, uint64_t claim)
 }
 
 void
-move_recall(struct nodes *nodes, struct slice name, struct slice value)
+move_recall(struct nodes *nodes, uint32_t number, struct slice ids)
 {
     struct move *move = nodes->move;
-    uint32_t ids = value.len >= 4 ? (value.len - 4) / NODE_ID_LEN : 0;
-    if (ids == 0 || ids > CLUSTER_NODES_MAX)
-        return;
-    uint32_t number = get_u32(value.data);
-    if (slice_equal(name, slice_str(SETTING_OUT))) {
-        for (uint32_t i = 0; i < ids; i++)
-            memcpy(move->to[i], value.data + 4 + (size_t)i * NODE_ID_LEN, NODE_ID_LEN);
-        move->to_count = ids;
-        move->saved = true;
-        atomic_store(&nodes->broker->leaving, number);
-        begin(nodes, number);
-        (void)drain_begin(&nodes->broker->drain, clock_mono_ms(), 0, 0, DRAIN_FOR_GOOD);
-        set_phase_of(move, nodes->identity.incarnation, PHASE_BEGINS); // before anything comes
-    } else if (slice_equal(name, slice_str(SETTING_TURN))) {
-        move->turn = number;
-        memcpy(move->turn_id, value.data + 4, NODE_ID_LEN);
-        atomic_store(&move->turn_now, number);
-        atomic_store(&move->round, 1);
-        atomic_store(&move->active, true);
-    }
+    move->to_count = ids.len / NODE_ID_LEN;
+    must(move->to_count > 0 && move->to_count <= CLUSTER_NODES_MAX);
+    for (uint32_t i = 0; i < move->to_count; i++)
+        memcpy(move->to[i], ids.data + (size_t)i * NODE_ID_LEN, NODE_ID_LEN);
+    move->saved = true;
+    atomic_store(&nodes->broker->leaving, number);
+    begin(nodes, number);
+    (void)drain_begin(&nodes->broker->drain, clock_mono_ms(), 0, 0, DRAIN_FOR_GOOD);
+    set_phase_of(move, nodes->identity.incarnation, PHASE_BEGINS); // before anything comes
 }

@@ -48,6 +48,18 @@ turn_begin(struct nodes *nodes, struct shard *shard, const struct move_word *wor
 }
 
 void
+turn_recall(struct nodes *nodes, uint32_t number, struct slice id)
+{
+    struct move *move = nodes->move;
+    must(id.len >= NODE_ID_LEN);
+    move->turn = number;
+    memcpy(move->turn_id, id.data, NODE_ID_LEN);
+    atomic_store(&move->turn_now, number);
+    atomic_store(&move->round, 1);
+    atomic_store(&move->active, true);
+}
+
+void
 turn_end(struct nodes *nodes, struct shard *shard, const char *id, uint32_t number)
 {
     struct move *move = nodes->move;
