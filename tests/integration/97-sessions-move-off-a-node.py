@@ -136,6 +136,68 @@ def without_stores_as_well():
 
 
 @s.scenario
+def long_queues_and_long_messages_go_along():
+    with Moving(config="max_queued_messages 100000") as nodes:
+        pub = nodes.client(1, "pub")
+        for name, filters in (("long", ["many"]), ("wide", ["big/#"])):
+            c = nodes.client(0, name, mqtt.V5, clean=False, props=KEEP)
+            c.sub(*filters, qos=1)
+            c.bye()
+        time.sleep(0.3)
+        for n in range(0, 6000, 50):  # pages of what is on the disk alone
+            pub.send(*(mqtt.publish("many", b"%d" % i, 1, mid=1 + i) for i in range(n, n + 50)))
+            for _ in range(50):
+                pub.expect(mqtt.PUBACK, timeout=30)
+        for n in range(12):
+            pub.pub(f"big/{n}", bytes([n]) * 300_000, 1)
+        nodes.decommission(0)
+        nodes.moved(0, 90)
+        c = comes(nodes, 2, "long")
+        assert [p.payload for p in take(c, 6000, 60)] == [b"%d" % n for n in range(6000)]
+        c.expect_nothing()
+        c.bye()
+        c = comes(nodes, 1, "wide")
+        assert [(p.topic, p.payload) for p in take(c, 12, 60)] == [(f"big/{n}", bytes([n]) * 300_000) for n in range(12)]
+        c.bye()
+        pub.bye()
+
+
+@s.scenario
+def members_of_share_groups_go_along():
+    """A group of which members move, and others stay: each message once in all, and the group goes on."""
+    with Moving(config="max_queued_messages 100000") as nodes:
+        names = [f"member-{n}" for n in range(6)]
+        for n, name in enumerate(names):
+            c = nodes.client(0 if n < 4 else 1, name, mqtt.V5, clean=False, props=KEEP)
+            c.sub("$share/g/work/#", qos=2)
+            c.bye()
+        time.sleep(0.3)
+        publishers = [Publisher(nodes, i, f"pub-{i}", ["work/1", "work/2"]) for i in (1, 2)]
+        for p in publishers:
+            p.start()
+        time.sleep(0.3)
+        nodes.decommission(0)
+        nodes.moved(0, 60)
+        time.sleep(0.3)
+        for p in publishers:
+            p.stop = True
+        for p in publishers:
+            p.join(60)
+            assert not p.is_alive() and not p.problem, p.problem
+        want = sum(sum(p.sent.values()) for p in publishers)
+        got = []
+        for n, name in enumerate(names):
+            c = comes(nodes, 1 + n % 2, name)
+            while True:
+                try:
+                    got += [(p.topic, p.payload) for p in take(c, 1, 1)]
+                except AssertionError:
+                    break
+            c.bye()
+        assert len(got) == len(set(got)) == want, (len(got), len(set(got)), want)
+
+
+@s.scenario
 def what_is_under_way_goes_on():
     with Moving() as nodes:
         pub = nodes.client(1, "pub")
