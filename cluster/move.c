@@ -312,8 +312,6 @@ to_client(struct nodes *nodes, struct shard *shard, const struct move_word *word
     struct slice id = client_of(word);
     if (id.len == 0)
         return ERR_MALFORMED;
-    if (word->kind == MOVE_BEGIN)
-        move_in_more(nodes, word);
     move_pass(nodes, shard, broker_home(nodes->broker, id), word);
     return OK;
 }

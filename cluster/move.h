@@ -82,7 +82,7 @@ struct shown_soon {
 // Told by A to B: when it is ready.
 struct ready_soon {
     char id[NODE_ID_LEN + 1]; // of A
-    uint32_t number;
+    uint32_t pass;
     uint64_t position; // in this shard's journal
     bool told;
 };
@@ -222,8 +222,6 @@ void move_recall(struct nodes *nodes, uint32_t number, struct slice ids);
 // ---- move_in.c
 
 void move_in_begin(struct shard *shard, const struct move_word *word);
-// More begins: we are not ready yet, or not any more.
-void move_in_more(struct nodes *nodes, const struct move_word *word);
 NODISCARD err_t move_in_begun(struct nodes *nodes, struct shard *shard,
                               const struct move_word *word);
 void move_in_begun_here(struct nodes *nodes, struct shard *shard, const struct move_word *word);

@@ -89,23 +89,12 @@ from_of(struct move *move, const char *id, bool create)
     return free_place;
 }
 
-void
-move_in_more(struct nodes *nodes, const struct move_word *word)
-{
-    must(word->kind == MOVE_BEGIN);
-    pthread_mutex_lock(&nodes->move->mutex);
-    struct move_from *from = from_of(nodes->move, word->from, false);
-    if (from)
-        atomic_store(&from->shards, 0);
-    pthread_mutex_unlock(&nodes->move->mutex);
-}
-
 err_t
 move_in_begun(struct nodes *nodes, struct shard *shard, const struct move_word *word)
 {
     struct move *move = nodes->move;
     struct slice body = word->body;
-    const struct move_word here = {word->from, MOVE_BEGUN, word->number, {0}};
+    uint64_t all = move_all_shards(nodes);
     uint32_t count = body.len >= 6 ? get_u16(body.data + 4) : 0;
     if (count == 0 || count > CLUSTER_NODES_MAX + 1 || body.len != 6 + count * NODE_ID_LEN ||
         word->number == MOVE_ANY)
@@ -114,20 +103,21 @@ move_in_begun(struct nodes *nodes, struct shard *shard, const struct move_word *
     pthread_mutex_lock(&move->mutex);
     struct move_from *from = from_of(move, word->from, true);
     if (from) {
-        if (from->number != word->number)
+        uint32_t pass = get_u32(body.data);
+        if (from->number != word->number || from->pass != pass)
             atomic_store(&from->shards, 0);
         from->number = word->number;
-        from->pass = get_u32(body.data);
+        from->pass = pass;
         from->node_count = count;
         for (uint32_t i = 0; i < count; i++)
             memcpy(from->nodes[i], body.data + 6 + (size_t)i * NODE_ID_LEN, NODE_ID_LEN);
         from->wanted = true;
         from->change = 0;
-        look = atomic_load(&from->shards) == 0;
+        look = atomic_load(&from->shards) != all;
     }
     pthread_mutex_unlock(&move->mutex);
     for (unsigned i = 0; look && i < nodes->broker->shard_count; i++)
-        move_pass(nodes, shard, i, &here);
+        move_pass(nodes, shard, i, word);
     return OK;
 }
 
@@ -144,7 +134,7 @@ move_in_begun_here(struct nodes *nodes, struct shard *shard, const struct move_w
     if (!ready)
         ready = &mine->ready[mine->ready_count++];
     *ready = (struct ready_soon){
-        .number = word->number,
+        .pass = get_u32(word->body.data),
         .position = journal_is_on(shard->journal) ? journal_barrier(shard->journal) : 0,
     };
     must(mine->ready_count <= CLUSTER_NODES_MAX);
@@ -161,7 +151,7 @@ look_at_ready(struct move *move, struct move_shard *mine, const struct shard *sh
         ready->told = true;
         pthread_mutex_lock(&move->mutex);
         struct move_from *from = from_of(move, ready->id, false);
-        if (from && from->number == ready->number)
+        if (from && from->pass == ready->pass)
             atomic_fetch_or(&from->shards, UINT64_C(1) << shard->index);
         pthread_mutex_unlock(&move->mutex);
     }
