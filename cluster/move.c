@@ -107,7 +107,7 @@ cluster_recall_move(void *cluster, const struct record *setting)
     uint32_t ids = value.len >= 4 ? (value.len - 4) / NODE_ID_LEN : 0;
     if (ids == 0 || ids > CLUSTER_NODES_MAX)
         return OK; // it is over
-    struct slice rest = slice_of(value.data + 4, ids * NODE_ID_LEN);
+    struct slice rest = slice_of(value.data + 4, (size_t)ids * NODE_ID_LEN);
     if (slice_equal(name, slice_str(SETTING_OUT)))
         move_recall(nodes, get_u32(value.data), rest);
     else if (slice_equal(name, slice_str(SETTING_TURN)))

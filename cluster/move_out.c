@@ -241,7 +241,7 @@ put_entry(struct move_shard *mine, const struct session *session, const struct p
                          .qos = entry->qos & 3u,
                          .retain = entry->retain,
                          .ordinal = entry->ordinal,
-                         .ids = slice_of(entry->ids, entry->id_count * (uint32_t)sizeof(uint32_t)),
+                         .ids = slice_of(entry->ids, entry->id_count * sizeof(uint32_t)),
                      });
     if (entry->released)
         put_record(mine, &(struct record){.kind = JOURNAL_STATE,

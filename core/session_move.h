@@ -72,7 +72,7 @@ struct moved_entry {
 struct session *session_move_part(struct shard *shard, uint32_t number, enum move_part part,
                                   const struct record *from);
 // An entry behind all that is there; what is there already stays.
-void session_take_entry(struct session *session, const struct moved_entry *entry);
+void session_take_entry(struct session *session, const struct moved_entry *from);
 // Entries of the second part go behind the first, `max` at most. True: there are no more.
 bool session_join_parts(struct session *dump, struct session *arrivals, uint32_t max);
 // Both parts become the session; the second one is empty. record: of the session as it was; its
