@@ -53,7 +53,7 @@ try_about(const uint8_t *data, size_t size)
     uint8_t digest[ABOUT_DIGEST_LEN], *copy = mem_alloc(size > 0 ? size : 1);
     memcpy(copy, data, size);
     struct slice bytes = slice_of(copy, size);
-    (void)about_has_no_store(bytes);
+    (void)about_has_nothing(bytes);
     about_version(bytes, version);
     must(memchr(version, '\0', sizeof version) != NULL);
     if (about_load(bytes, &load)) {
