@@ -62,7 +62,7 @@ def a_version_that_does_not_understand_this_one_is_told_of_once_a_minute():
     assert reason == 0x84, hex(reason)
     nodes.figure(0, "versions/refused", lambda x: x == 6)
     nodes[0].wait_log(r'node 0123456789abcdef0123456789abcdef \[127.0.0.1.*\] cannot be talked with: it says '
-                      r'"TERNMQ 2 2 0", this one "TERNMQ 1 1 0"')
+                      r'"TERNMQ 2 2 0", this one "TERNMQ 1 1 1"')
     assert nodes[0].log().count("cannot be talked with") == 1
 
 
