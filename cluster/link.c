@@ -461,7 +461,7 @@ is_first(const struct link *link, const struct session *session)
 {
     const struct trie *trie = session->shard->broker->trie;
     if (link->sessions.count > 0 || session_route_count(session) > 0 ||
-        session->sub_count > OWN_LINKED + 1) // one that stands for its routes
+        session->sub_count > OWN_LINKED + OWN_MOVES + 1) // one that stands for its routes
         return false;
     for (uint32_t i = 0; i < session->sub_count; i++) {
         struct slice group, filter = trie_filter(trie, session->subs[i].handle, &group);
@@ -659,8 +659,6 @@ link_changed(struct nodes *nodes, struct link *link, struct session *session, bo
             err = wills_linked(link, session);
         if (err == OK)
             err = claims_linked(link, session); // which tells of both
-        if (err == OK)
-            err = move_linked(link, session);
         must(err == OK || err == ERR_FULL);
         tell_one_retained(session, &(struct pub){0}, &(struct stamp){0}, RETAINED_ANEW);
         tell_anew(nodes, link);
@@ -685,6 +683,11 @@ linked(struct cluster *cluster, struct session *session, bool up)
         link_changed(nodes, link, session, up);
     else
         link->comes = up;
+    // What it understands it says when it comes to us.
+    if (up && link->session && (atomic_load(&link->features) & FEATURE_MOVE)) {
+        err_t err = move_linked(link, link->session);
+        must(err == OK || err == ERR_FULL);
+    }
     wills_note_ways(nodes, link, session, up);
 }
 

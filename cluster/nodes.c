@@ -187,7 +187,9 @@ group_weight(struct nodes *nodes, struct slice key, uint32_t members)
     if (id == 0) // no number is left, or the group never got one
         return 0;
     if (members == 0) {
-        groups_remove(&nodes->groups, id);
+        // What others have chosen us for before they heard of it may still be for one that leaves.
+        if (atomic_load(&nodes->broker->leaving) == 0)
+            groups_remove(&nodes->groups, id);
         return 0;
     }
     return min_u32(members, MEMBERS_MAX) << GROUP_ID_BITS | id;

@@ -16,10 +16,12 @@ extern const struct cluster_ops cluster_ops;
 struct session *link_session(const struct shard *shard, const struct link *link, const char *root);
 // That node gets what we say of the topic.
 NODISCARD err_t link_subscribe(struct session *session, const char *topic, uint8_t qos);
-// What we say to a node ourselves: TOPIC_RETAINED, TOPIC_CAME twice, TOPIC_WILLED, TOPIC_MOVE
-// twice, and while the link is up TOPIC_WILLS twice. None of these is a filter of its.
-#define OWN_FILTERS 6u
-#define OWN_LINKED  8u
+// What we say to a node ourselves: TOPIC_RETAINED, TOPIC_CAME twice, TOPIC_WILLED, and while the
+// link is up TOPIC_WILLS twice; and TOPIC_MOVE twice, to one that understands it. None of these is
+// a filter of its.
+#define OWN_FILTERS 4u
+#define OWN_LINKED  6u
+#define OWN_MOVES   2u
 bool link_has_room(const struct session *session); // for words
 // Returns the other shards that journal it.
 uint64_t link_publish(struct shard *shard, const char *topic, struct slice payload, uint8_t qos);

@@ -4,6 +4,7 @@
 #include "cluster/about.h"
 #include "cluster/endpoint.h"
 #include "cluster/gossip.h"
+#include "cluster/move.h"
 #include "cluster/nodes_parts.h"
 #include "core/session_routes.h"
 #include "core/shard.h"
@@ -108,7 +109,11 @@ look_at(const struct shard *shard, const struct link *link, struct node_link *re
     const struct session *to = link_session(shard, link, NODE_TO);
     const struct session *from = link_session(shard, link, NODE_FROM);
     uint32_t own = (link->session ? OWN_LINKED : OWN_FILTERS) + (to && to->remote > 0);
+    bool moves = false;
     must(!link->session || link->session == to);
+    if (to)
+        (void)session_subscription(to, slice_str(TOPIC_MOVE), (struct slice){0}, &moves);
+    own += moves ? OWN_MOVES : 0;
     *ret = (struct node_link){
         .from_up = from && from->client,
         .copy = copy_of(link),
