@@ -169,10 +169,10 @@ def members_of_share_groups_go_along():
         names = [f"member-{n}" for n in range(6)]
         for n, name in enumerate(names):
             c = nodes.client(0 if n < 4 else 1, name, mqtt.V5, clean=False, props=KEEP)
-            c.sub("$share/g/work/#", qos=2)
+            c.sub("$share/g/jobs/#", qos=2)
             c.bye()
         time.sleep(0.3)
-        publishers = [Publisher(nodes, i, f"pub-{i}", ["work/1", "work/2"]) for i in (1, 2)]
+        publishers = [Publisher(nodes, i, f"pub-{i}", ["jobs/1", "jobs/2"]) for i in (1, 2)]
         for p in publishers:
             p.start()
         time.sleep(0.3)
