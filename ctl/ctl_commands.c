@@ -323,26 +323,36 @@ wait_drained(struct run *run, json_t **answer)
     return code;
 }
 
-int
-drain(struct run *run)
+// Asks for it, waits where that is wanted, and says what of the answer has that name.
+static int
+send_away(struct run *run, json_t *request, const char *name,
+          int (*wait)(struct run *run, json_t **answer), void (*print)(const json_t *answer))
 {
     const struct ctl_options *options = run->options;
-    json_t *request = request_of(options->undo ? "drain_undo" : "drain"), *answer;
-    must(!options->undo || (options->for_s == 0 && !options->wait));
+    json_t *answer;
     if (options->for_s > 0)
         (void)json_object_set_new(request, "for_s", json_integer((json_int_t)options->for_s));
     int code = ask(run, request, ANSWER_MS, &answer);
     if (code == EXIT_DONE && options->wait)
-        code = wait_drained(run, &answer);
-    const json_t *state = json_object_get(answer, "drain");
+        code = wait(run, &answer);
+    const json_t *state = json_object_get(answer, name);
     if (state && options->json) {
         (void)json_dumpf(state, stdout, JSON_INDENT(2));
         (void)fputc('\n', stdout);
     } else if (state) {
-        print_drain(answer);
+        print(answer);
     }
     json_decref(answer);
     return code;
+}
+
+int
+drain(struct run *run)
+{
+    const struct ctl_options *options = run->options;
+    must(!options->undo || (options->for_s == 0 && !options->wait));
+    return send_away(run, request_of(options->undo ? "drain_undo" : "drain"), "drain", wait_drained,
+                     print_drain);
 }
 
 // Until all sessions have gone. Takes *answer, and gives the last one back.
@@ -352,6 +362,8 @@ wait_decommissioned(struct run *run, json_t **answer)
     const struct timespec step = {.tv_nsec = WAIT_STEP_NS};
     int code = EXIT_DONE;
     while (code == EXIT_DONE && !is_state(*answer, "decommission", "done")) {
+        if (is_state(*answer, "decommission", "off"))
+            return complain(EXIT_REFUSED, "the broker was started again when it was done");
         (void)nanosleep(&step, NULL);
         json_decref(*answer);
         code = ask(run, request_of("status"), ANSWER_MS, answer);
@@ -362,23 +374,9 @@ wait_decommissioned(struct run *run, json_t **answer)
 int
 decommission(struct run *run)
 {
-    const struct ctl_options *options = run->options;
-    json_t *request = request_of("decommission"), *answer;
-    must(!options->undo);
-    if (options->for_s > 0)
-        (void)json_object_set_new(request, "for_s", json_integer((json_int_t)options->for_s));
-    int code = ask(run, request, ANSWER_MS, &answer);
-    if (code == EXIT_DONE && options->wait)
-        code = wait_decommissioned(run, &answer);
-    const json_t *state = json_object_get(answer, "decommission");
-    if (state && options->json) {
-        (void)json_dumpf(state, stdout, JSON_INDENT(2));
-        (void)fputc('\n', stdout);
-    } else if (state) {
-        print_decommission(answer);
-    }
-    json_decref(answer);
-    return code;
+    must(!run->options->undo);
+    return send_away(run, request_of("decommission"), "decommission", wait_decommissioned,
+                     print_decommission);
 }
 
 static void

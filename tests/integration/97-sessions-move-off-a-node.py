@@ -179,11 +179,7 @@ def members_of_share_groups_go_along():
         nodes.decommission(0)
         nodes.moved(0, 60)
         time.sleep(0.3)
-        for p in publishers:
-            p.stop = True
-        for p in publishers:
-            p.join(60)
-            assert not p.is_alive() and not p.problem, p.problem
+        end_all(publishers)
         want = sum(sum(p.sent.values()) for p in publishers)
         got = []
         for n, name in enumerate(names):
@@ -283,6 +279,14 @@ class Publisher(threading.Thread):
         c.close()
 
 
+def end_all(publishers):
+    for p in publishers:
+        p.stop = True
+    for p in publishers:
+        p.join(60)
+        assert not p.is_alive() and not p.problem, p.problem
+
+
 def comes_new(nodes, i, name):
     c = mqtt.Client(nodes[i].address).hello(name, mqtt.V5, clean=False, props=KEEP)
     got = c.recv()
@@ -323,11 +327,7 @@ def under_load(harm=lambda nodes: None, count=30, config=""):
         nodes.moved(0, 90)
         assert not nodes.sessions(0) & set(names)
         time.sleep(0.5)
-        for p in publishers:
-            p.stop = True
-        for p in publishers:
-            p.join(60)
-            assert not p.is_alive() and not p.problem, p.problem
+        end_all(publishers)
         assert sum(sum(p.sent.values()) for p in publishers) > 300
         once_each(nodes, names, publishers)
 
