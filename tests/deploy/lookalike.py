@@ -190,7 +190,7 @@ class Pod(threading.Thread):
     def _variables(self):
         fields = {"status.podIP": self.address, "metadata.name": self.pod_name,
                   "metadata.namespace": self.cluster.namespace}
-        values = {}
+        values = {name: os.environ[name] for name in ("TERNMQ_IO",) if name in os.environ}  # all suites heed it
         for v in self.container.get("env", ()):
             value = fields[v["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in v else v["value"]
             values[v["name"]] = re.sub(r"\$\((\w+)\)", lambda m: values.get(m[1], m[0]), value)
