@@ -16,6 +16,7 @@ struct folder {
     struct window *window;
     struct page_desk *desk;
     uint64_t folded_ms;         // when the last fold ended
+    uint64_t reopened_at;       // of shared.folded
     uint64_t retry_ms, next_ms; // after a failure: the pause, and when to try again; 0 = it works
     uint64_t told_ms;
 };
@@ -156,6 +157,18 @@ wait_ms(const struct folder *f) ON_PERSIST
     return f->retry_ms != 0 ? f->retry_ms : POLL_MS;
 }
 
+// LMDB keeps as many pages as its largest transaction changed until the environment is closed.
+static void
+give_back(struct folder *f) ON_PERSIST
+{
+    uint64_t folded = atomic_load(&f->store->shared.folded);
+    window_release(f->window);
+    if (folded - f->reopened_at < STORE_PAGES_KEPT || f->retry_ms != 0)
+        return;
+    f->reopened_at = folded;
+    (void)state_reopen(&f->store->state); // if that fails, so will the next fold
+}
+
 static void
 round_once(struct folder *f) ON_PERSIST
 {
@@ -171,7 +184,7 @@ round_once(struct folder *f) ON_PERSIST
     if (copy)
         backup(f, copy);
     if (clock_mono_ms() - f->folded_ms >= IDLE_MS)
-        window_release(f->window);
+        give_back(f);
     store_sleep(&f->keeper->state_thread, wait_ms(f), anything_to_do, f);
 }
 

@@ -23,6 +23,7 @@
 #define STORE_LOG_KEEP   ((uint64_t)8 << 20)  // of them stay: what is under way ends there
 #define STORE_LOG_MAX    ((uint64_t)1 << 30)  // beyond it publishers wait
 #define STORE_WINDOW_MAX ((uint64_t)32 << 20) // bytes of log in one fold
+#define STORE_PAGES_KEPT ((uint64_t)4 << 20)  // of log folded: more, and its pages are given back
 #define STORE_COMMIT_MAX ((uint64_t)16 << 20) // bytes gathered for one commit
 #define STORE_FOLD_MS    30000u               // a fold at least so often, if there is anything
 #define STORE_TELL_MS    30000u               // a lasting failure is told again

@@ -577,6 +577,37 @@ Test(persist_store, more_pages_than_the_ring_holds_all_come)
     }
 }
 
+Test(persist_store, the_memory_of_a_large_fold_is_given_back)
+{
+    enum { MESSAGES = 500 };
+    char payload[16384];
+    int mark;
+    memset(payload, 'x', sizeof payload - 1);
+    payload[sizeof payload - 1] = '\0';
+    rig_start(&rig);
+    // Only the environment that is open now has it.
+    cr_assert_eq(mdb_env_set_userctx(rig.store->state.env.mdb, &mark), 0);
+    rig_put(&rig, 1, rec_session(1, "a"));
+    for (unsigned n = 1; n <= MESSAGES; n++) {
+        rig_put(&rig, 1, rec_message(n, payload));
+        rig_put(&rig, 1, rec_enqueue(1, n, n));
+    }
+    rig_commit(&rig);
+    struct page_request request = {1, 1, rig.last[1], 1, 1, 1};
+    ask(1, request); // folds all
+    page_free(take_page(1));
+    (void)poll(NULL, 0, 8000); // five seconds without a fold, and a look each second
+    ask(1, request);
+    struct page *page = take_page(1);
+    cr_assert_eq(page->count, 1);
+    cr_assert(slice_equal(msg_payload(page->entries[0].msg), text(payload)));
+    page_free(page);
+    rig_stop(&rig);
+    cr_assert_not_null(rig.store->state.env.mdb);
+    cr_assert_null(mdb_env_get_userctx(rig.store->state.env.mdb));
+    rig_start(&rig); // as the other tests leave it
+}
+
 // ---- Whole stores -------------------------------------------------------------------------------
 
 static err_t
