@@ -173,10 +173,11 @@ about_measure(struct about_meter *meter, const struct broker *broker, uint64_t n
         const struct shard *shard = broker->shards[i];
         if (!shard)
             continue;
-        const struct stats *stats = &shard->stats;
-        ret_load->clients += stat_get(&stats->clients_connected);
-        in += stat_get(&stats->publish_received);
-        out += stat_get(&stats->publish_sent);
+        ret_load->clients += stat_get(&shard->stats.clients_connected);
+        for (unsigned k = 0; k < ARRAY_LEN(shard->listeners); k++) {
+            in += stat_get(&shard->listeners[k].publish_received);
+            out += stat_get(&shard->listeners[k].publish_sent);
+        }
     }
     ret_load->in_rate = rate(meter->in, in, for_ms);
     ret_load->out_rate = rate(meter->out, out, for_ms);

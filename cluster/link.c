@@ -600,6 +600,8 @@ on_retained(struct link *link, const struct client *client, struct slice payload
     err_t err = route_retain(shard, &pub, &telling);
     must(telling == 0); // others hear of it from that node
     pub_done(&pub);
+    if (err)
+        route_count_unretained(client->counts, err);
     if (err != ERR_FULL && err != ERR_QUOTA_EXCEEDED)
         return err;
     if (shard->now_ms >= link->said_retained_ms) {

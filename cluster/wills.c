@@ -521,13 +521,14 @@ publish(struct nodes *nodes, struct shard *shard, const struct link *link, uint8
             .source = retain && shard->access && !(e.flags & WILL_RIGHTS) ? &source : NULL,
         };
         struct route_result result;
-        if (route_publish(shard, &pub, &result) != OK)
-            stat_add(&shard->stats.dropped_retained_full, 1);
+        err_t err = route_publish(shard, &pub, &result);
+        if (err)
+            route_count_unretained(shard_listener(shard, LISTENER_NONE), err);
         stat_add(&shard->stats.wills_published, 1);
         atomic_fetch_add(&nodes->wills_published, 1);
         pub_done(&pub);
     } else {
-        stat_add(&shard->stats.dropped_not_allowed, 1);
+        stat_add(&shard_listener(shard, LISTENER_NONE)->dropped_not_allowed, 1);
         log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
                     "Client %.*s of node %.8s: its Will is not allowed.",
                     (int)min_u32(e.id.len, 64), (const char *)e.id.data, link->id);

@@ -21,14 +21,21 @@
 #include "core/trace.h"
 
 void
+client_set_listener(struct client *client, uint32_t listener)
+{
+    _Static_assert(LISTENER_NONE <= UINT8_MAX, "an index fits");
+    must(listener < CONFIG_LISTENERS_MAX);
+    client->listener_index = (uint8_t)listener;
+    client->counts = shard_listener(client->shard, listener);
+}
+
+void
 client_init(struct client *client, struct shard *shard, const struct client_origin *origin)
 {
     memset(client, 0, sizeof *client);
     client->magic = CLIENT_MAGIC;
     client->shard = shard;
-    _Static_assert(CONFIG_LISTENERS_MAX <= UINT8_MAX, "an index fits");
-    must(origin->listener_index < CONFIG_LISTENERS_MAX);
-    client->listener_index = (uint8_t)origin->listener_index;
+    client_set_listener(client, origin->listener_index);
     client->name = origin->name;
     client->packet_max = UINT32_MAX;
     uint32_t connect_max = shard->config->connect_packet_size_max;
@@ -89,7 +96,7 @@ static uint32_t
 taken_acks(struct client *client, uint32_t len, err_t err)
 {
     client->last_packet_ms = client->shard->now_ms;
-    stat_add(&client->shard->stats.packets_received, len / PLAIN_ACK_SIZE);
+    stat_add(&client->counts->packets_received, len / PLAIN_ACK_SIZE);
     session_acked(client->session);
     if (unlikely(err))
         client_fail(client, err);
@@ -208,10 +215,9 @@ on_server_packet(struct client *client, const struct frame *frame)
 static bool
 on_frame(struct client *client, const struct frame *frame, struct slice *behind)
 {
-    struct shard *shard = client->shard;
     err_t err;
-    client->last_packet_ms = shard->now_ms;
-    stat_add(&shard->stats.packets_received, 1);
+    client->last_packet_ms = client->shard->now_ms;
+    stat_add(&client->counts->packets_received, 1);
     if (unlikely(client->state != CLIENT_CONNECTED))
         err = client->link == LINK_OUT ? client_on_linked(client, frame)
                                        : client_on_early_packet(client, frame);
@@ -227,7 +233,7 @@ on_frame(struct client *client, const struct frame *frame, struct slice *behind)
         return true;
     }
     must(client->suspended);
-    stat_sub(&shard->stats.packets_received, 1); // it will be counted when it is handled
+    stat_sub(&client->counts->packets_received, 1); // it will be counted when it is handled
     return false;
 }
 

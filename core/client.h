@@ -77,12 +77,13 @@ struct client {
     uint8_t link;             // enum client_link
     uint8_t listener_index;   // in shard->config->listeners; a reload keeps the order
     struct shard *shard;
-    struct session *session;      // NULL before CONNECT and after takeover
-    struct client_access *access; // NULL until something is asked about it
-    struct list dirty;            // in shard->dirty
-    struct list blocked_node;     // in shard->blocked_reads while paused for the outbox or memory
-    struct timer timer;           // time to CONNECT, then keep alive
-    uint64_t last_packet_ms;      // the last complete Control Packet
+    struct listener_stats *counts; // its listener's, of the shard
+    struct session *session;       // NULL before CONNECT and after takeover
+    struct client_access *access;  // NULL until something is asked about it
+    struct list dirty;             // in shard->dirty
+    struct list blocked_node;      // in shard->blocked_reads while paused for the outbox or memory
+    struct timer timer;            // time to CONNECT, then keep alive
+    uint64_t last_packet_ms;       // the last complete Control Packet
     struct outq out;
     uint8_t *in; // incomplete packet
     uint32_t in_len, in_cap;
@@ -122,6 +123,8 @@ struct client_origin {
     uint64_t accepted_ms; // when the socket was accepted, wherever it was read
 };
 
+// It is counted for another listener from now on, and has its rules.
+void client_set_listener(struct client *client, uint32_t listener);
 // Starts the time to CONNECT at origin->accepted_ms.
 void client_init(struct client *client, struct shard *shard, const struct client_origin *origin);
 // The connection is one that was dialled to another node: says CONNECT there.

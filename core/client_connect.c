@@ -443,6 +443,7 @@ adopt(struct client *client, struct session *session, const struct connecting *c
     client->session = session;
     client->state = CLIENT_CONNECTED;
     session->client = client;
+    session->listener = client->listener_index;
     session->expiry_s = is_node(client)
                             ? NODE_EXPIRY_S
                             : min_u32(view->session_expiry_s, shard->config->session_expiry_max_s);

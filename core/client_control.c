@@ -33,11 +33,11 @@ ask(struct client *client, const struct publish_view *view)
     const struct session *session = client->session;
     struct shard *shard = client->shard;
     if (!rights_allow(session->rights, ACL_PUBLISH, view->topic)) {
-        stat_add(&shard->stats.dropped_not_allowed, 1);
+        stat_add(&client->counts->dropped_not_allowed, 1);
         return ERR_NOT_AUTHORIZED;
     }
     if (disk_fails(shard)) {
-        stat_add(&shard->stats.dropped_disk, 1);
+        stat_add(&client->counts->dropped_disk, 1);
         return ERR_QUOTA_EXCEEDED;
     }
     err_t err = client_ask(client, ACCESS_CONTROL,

@@ -70,7 +70,7 @@ static void
 commit(struct client *client, uint32_t len)
 {
     outq_commit(&client->out, len);
-    stat_add(&client->shard->stats.packets_sent, 1);
+    stat_add(&client->counts->packets_sent, 1);
     client_mark_dirty(client);
     if (unlikely(client->traced))
         record(client, len);
@@ -116,11 +116,11 @@ fill_alias(struct client *client, struct publish_out *out)
 static void
 count_publish(struct client *client, uint32_t packets, uint32_t payload_bytes)
 {
-    struct stats *stats = &client->shard->stats;
-    stat_add(&stats->packets_sent, packets);
-    stat_add(&stats->publish_sent, packets);
+    struct listener_stats *counts = client->counts;
+    stat_add(&counts->packets_sent, packets);
+    stat_add(&counts->publish_sent, packets);
     client->session->messages_out += packets;
-    stat_add(&stats->publish_bytes_sent, payload_bytes);
+    stat_add(&counts->publish_bytes_sent, payload_bytes);
     client_mark_dirty(client);
 }
 
@@ -214,7 +214,7 @@ put_publish(struct client *client, struct pub *pub, const struct delivery_spec *
     bool alias = client->alias_max_out > 0, sampled = pub->msg && unlikely(pub->msg->sampled);
     if (unlikely(size + (alias ? ALIAS_PROPERTY_SIZE : 0) > client->packet_max)) {
         if (size > client->packet_max) {
-            stat_add(&client->shard->stats.dropped_too_large, 1);
+            stat_add(&client->counts->dropped_too_large, 1);
             return false;
         }
         alias = false;
@@ -419,7 +419,7 @@ client_put_acks(struct client *client, uint8_t type, uint16_t first, uint32_t co
     uint8_t *dst = reserve(client, CODEC_ACK_MAX * count);
     uint32_t len = codec_put_acks(dst, type, first, count);
     outq_commit(&client->out, len);
-    stat_add(&client->shard->stats.packets_sent, count);
+    stat_add(&client->counts->packets_sent, count);
     client_mark_dirty(client);
     if (unlikely(client->traced))
         record(client, len);
@@ -446,7 +446,7 @@ client_put_message_after(struct client *client, const struct ack_wait *wait, str
         .version = client->version, .topic = topic, .payload_len = payload.len};
     uint32_t size = codec_publish_size(&out);
     if (size > client->packet_max) {
-        stat_add(&client->shard->stats.dropped_too_large, 1);
+        stat_add(&client->counts->dropped_too_large, 1);
         return;
     }
     uint8_t *packet = mem_alloc(size);

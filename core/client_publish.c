@@ -91,7 +91,7 @@ static NOINLINE err_t
 not_allowed(const struct client *client, struct slice topic)
 {
     struct shard *shard = client->shard;
-    stat_add(&shard->stats.dropped_not_allowed, 1);
+    stat_add(&client->counts->dropped_not_allowed, 1);
     log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
                 "Client %.64s [%s] may not publish to %.*s.", client->session->id, client->peer,
                 (int)min_u32(topic.len, 128), (const char *)topic.data);
@@ -112,7 +112,7 @@ refusal(struct client *client, const struct publish_view *view)
     bool told = client->version == MQTT_5 && client->link != LINK_IN;
     if (unlikely(config->payload_size_max && view->payload.len > config->payload_size_max) &&
         client->link != LINK_IN) {
-        stat_add(&shard->stats.dropped_too_large, 1);
+        stat_add(&client->counts->dropped_too_large, 1);
         client_refused_by(client, "message_size_limit");
         return ERR_QUOTA_EXCEEDED;
     }
@@ -121,7 +121,7 @@ refusal(struct client *client, const struct publish_view *view)
     // What clears a retained message is welcome: it makes room.
     if (unlikely(shard->level >= GOVERNOR_FULL && (view->qos == 0 || told)) &&
         !(view->retain && view->payload.len == 0)) {
-        stat_add(&shard->stats.dropped_memory, 1);
+        stat_add(&client->counts->dropped_memory, 1);
         client_refused_by(client, "memory_limit");
         return ERR_QUOTA_EXCEEDED;
     }
@@ -129,13 +129,22 @@ refusal(struct client *client, const struct publish_view *view)
     if (unlikely(journal_is_on(shard->journal) &&
                  atomic_load_explicit(&shard->broker->keeper->failing, memory_order_relaxed) &&
                  (view->qos == 0 ? view->retain : told))) {
-        stat_add(&shard->stats.dropped_disk, 1);
+        stat_add(&client->counts->dropped_disk, 1);
         return ERR_QUOTA_EXCEEDED;
     }
     return OK;
 }
 
-// The HTTP hook is asked about the topic. ERR_WAIT: the packet comes again, and is counted then.
+// The packet waits for an answer: it comes again, and is counted then.
+static void
+uncount(struct client *client, const struct publish_view *view)
+{
+    stat_sub(&client->counts->publish_received, 1);
+    stat_sub(&client->counts->publish_bytes_received, view->payload.len);
+    client->session->messages_in--;
+}
+
+// The HTTP hook is asked about the topic.
 static err_t
 decide_outside(struct client *client, const struct publish_view *view)
 {
@@ -143,13 +152,10 @@ decide_outside(struct client *client, const struct publish_view *view)
     if (!shard->access || !shard->access->listeners[client->listener_index].ask_publish)
         return OK;
     err_t err = client_decide(client, ACCESS_PUBLISH, view->topic, view->qos, view->retain);
-    if (err == ERR_WAIT) {
-        stat_sub(&shard->stats.publish_received, 1);
-        stat_sub(&shard->stats.publish_bytes_received, view->payload.len);
-        client->session->messages_in--;
-    } else if (err) {
-        stat_add(&shard->stats.dropped_not_allowed, 1);
-    }
+    if (err == ERR_WAIT)
+        uncount(client, view);
+    else if (err)
+        stat_add(&client->counts->dropped_not_allowed, 1);
     return err;
 }
 
@@ -460,11 +466,11 @@ gather_run(struct client *client, const struct frame *first, struct slice *behin
     packet->payload_len = payload_len;
     packet->count = (uint16_t)count;
     *behind = slice_of(at, (size_t)(end - at));
-    struct stats *stats = &client->shard->stats;
-    stat_add(&stats->packets_received, packet->count - 1u);
-    stat_add(&stats->publish_received, packet->count - 1u);
+    struct listener_stats *counts = client->counts;
+    stat_add(&counts->packets_received, packet->count - 1u);
+    stat_add(&counts->publish_received, packet->count - 1u);
     client->session->messages_in += packet->count - 1u;
-    stat_add(&stats->publish_bytes_received, packet->payload_len - pub->payload.len);
+    stat_add(&counts->publish_bytes_received, packet->payload_len - pub->payload.len);
 }
 
 static uint16_t
@@ -535,6 +541,7 @@ answer(struct client *client, const struct publish_view *view, uint64_t before,
             accept(client, flow_of(view), before, result);
         return OK;
     }
+    route_count_unretained(client->counts, err);
     client_refused_by(client, err == ERR_FULL ? "max_retained_messages or max_retained_bytes"
                                               : "max_retained_message_size");
     return refuse(client, view, err);
@@ -547,7 +554,7 @@ publish_timed(struct client *client, const struct frame *frame, const struct pub
 {
     struct shard *shard = client->shard;
     uint64_t before = journal_last(shard->journal), taken_us;
-    taken_us = samples_begin(&shard->samples, stat_get(&shard->stats.publish_received));
+    taken_us = samples_begin(client->counts);
     struct msg_source source;
     struct pub pub;
     uint8_t *stripped = NULL;
@@ -602,17 +609,14 @@ publish(struct client *client, const struct frame *frame, const struct publish_v
 static NOINLINE err_t
 control(struct client *client, const struct publish_view *view)
 {
-    struct stats *stats = &client->shard->stats;
     struct ack_wait wait = {0};
     err_t err = client_control(client, view, &wait);
-    if (err == ERR_WAIT) { // the packet comes again, and is counted then
-        stat_sub(&stats->publish_received, 1);
-        stat_sub(&stats->publish_bytes_received, view->payload.len);
-        client->session->messages_in--;
+    if (err == ERR_WAIT) {
+        uncount(client, view);
         return err;
     }
     if (err) {
-        stat_add(&stats->publish_refused, 1);
+        stat_add(&client->shard->stats.publish_refused, 1);
     } else if (view->qos == 2) {
         qos2_received(client->session, view->packet_id);
         wait.position = journal_last(client->shard->journal);
@@ -658,9 +662,9 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
                               : codec_publish_of_node(frame, &view);
     if (unlikely(err))
         return err;
-    struct stats *stats = &client->shard->stats;
-    stat_add(&stats->publish_received, 1);
-    stat_add(&stats->publish_bytes_received, view.payload.len);
+    struct listener_stats *counts = client->counts;
+    stat_add(&counts->publish_received, 1);
+    stat_add(&counts->publish_bytes_received, view.payload.len);
     client->session->messages_in++;
     if (unlikely(node) && slice_begins(view.topic, NODE_ROOT))
         return take_word(client, &view);
@@ -686,7 +690,7 @@ client_on_publish(struct client *client, const struct frame *frame, struct slice
     }
     if (unlikely(err))
         err = refuse(client, &view, err);
-    else if (samples_due(&client->shard->samples, stat_get(&stats->publish_received)))
+    else if (samples_due(client->counts))
         err = publish_timed(client, frame, &view);
     else
         err = publish(client, frame, &view, behind);

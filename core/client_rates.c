@@ -110,9 +110,9 @@ take(struct client *client, struct slice data, bool all)
 {
     struct client_rates *rates = client->rates;
     const struct listener_config *listener = listener_of(client);
-    const struct stats *stats = &client->shard->stats;
+    const struct listener_stats *counts = client->counts;
     while (data.len > 0 && client->state != CLIENT_CLOSING && (all || may_read(rates))) {
-        uint64_t before = stat_get(&stats->publish_received);
+        uint64_t before = stat_get(&counts->publish_received);
         uint32_t taken = client_take_packet(client, one_packet(client, data));
         data = slice_of(data.data + taken, data.len - taken);
         if (unlikely(client->suspended)) {
@@ -123,7 +123,7 @@ take(struct client *client, struct slice data, bool all)
         }
         bucket_take(&rates->bytes_in, listener->bytes_in_rate, taken);
         bucket_take(&rates->messages_in, listener->messages_in_rate,
-                    stat_get(&stats->publish_received) - before);
+                    stat_get(&counts->publish_received) - before);
     }
     return client->state == CLIENT_CLOSING ? slice_of(NULL, 0) : data;
 }

@@ -308,7 +308,7 @@ read_origin(struct client *client, char *text)
         client->name = client_access_of(client)->name = mem_strdup(name);
     if (listener < config->listener_count && !config->listeners[listener].node &&
         listener_mark(&config->listeners[listener]) == mark) {
-        client->listener_index = (uint8_t)listener;
+        client_set_listener(client, (uint32_t)listener);
         return true;
     }
     log_limited(client->shard->log, &client->shard->log_refused, client->shard->now_ms,

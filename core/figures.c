@@ -310,6 +310,15 @@ const uint32_t figure_count = ARRAY_LEN(figure_table);
 // ---- The sums -----------------------------------------------------------------------------------
 
 static void
+add_listener(const struct listener_stats *stats, struct figures *ret)
+{
+#define X(name) ret->name += stat_get(&stats->name);
+    TRAFFIC_TABLE(X)
+    DROPS_TABLE(X)
+#undef X
+}
+
+static void
 add_shards(const struct broker *broker, struct figures *ret)
 {
     for (unsigned i = 0; i < broker->shard_count; i++) {
@@ -319,6 +328,8 @@ add_shards(const struct broker *broker, struct figures *ret)
 #define X(name) ret->name += stat_get(&shard->stats.name);
         STATS_TABLE(X)
 #undef X
+        for (unsigned k = 0; k < ARRAY_LEN(shard->listeners); k++)
+            add_listener(&shard->listeners[k], ret);
         durations_sum(&shard->samples.acknowledged, &ret->acknowledged);
         durations_sum(&shard->samples.delivered, &ret->delivered);
     }

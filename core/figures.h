@@ -18,8 +18,10 @@ struct broker;
 #define FIGURE_NONE UINT64_MAX
 
 struct figures {
-#define X(name) uint64_t name; // all shards'
+#define X(name) uint64_t name; // all shards' and listeners'
     STATS_TABLE(X)
+    TRAFFIC_TABLE(X)
+    DROPS_TABLE(X)
 #undef X
     uint64_t http[ACCESS_HTTP_COUNTS];
     uint64_t retained_count, retained_bytes;

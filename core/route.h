@@ -43,9 +43,11 @@ void route_scratch_free(struct route_scratch *scratch);
 // its limit; nobody got the message.
 NODISCARD err_t route_publish(struct shard *shard, struct pub *pub, struct route_result *ret);
 // Stores a retained message, or clears it, and delivers nothing; other nodes are told of what comes
-// from here. Errors as above, counted. Of another node's the stamp decides: what is here may stay.
+// from here. Errors as above. Of another node's the stamp decides: what is here may stay.
 // *ret_telling, on OK: bit i: shard i, another one, journals it for another node.
 NODISCARD err_t route_retain(struct shard *shard, struct pub *pub, uint64_t *ret_telling);
+// What came of either, with its publisher's listener.
+void route_count_unretained(struct listener_stats *counts, err_t err);
 // Another node has chosen us for a share group: to one of its members, of whatever shard.
 void route_publish_group(struct shard *shard, struct pub *pub, struct slice filter,
                          struct slice group, struct route_result *ret);

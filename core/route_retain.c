@@ -74,9 +74,12 @@ route_retain(struct shard *shard, struct pub *pub, uint64_t *ret_telling)
     err_t err = unlikely(cluster != NULL) && pub->publisher != 0
                     ? retain_stamped(shard, pub, cluster, ret_telling)
                     : retain(shard, pub);
-    if (err)
-        stat_add(err == ERR_FULL ? &shard->stats.dropped_retained_full
-                                 : &shard->stats.dropped_too_large,
-                 1);
     return err;
+}
+
+void
+route_count_unretained(struct listener_stats *counts, err_t err)
+{
+    must(err != OK);
+    stat_add(err == ERR_FULL ? &counts->dropped_retained_full : &counts->dropped_too_large, 1);
 }

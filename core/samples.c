@@ -30,9 +30,9 @@ samples_long(uint32_t taken_us)
 }
 
 uint64_t
-samples_begin(struct samples *samples, uint64_t received)
+samples_begin(struct listener_stats *counts)
 {
-    samples->next = received + SAMPLE_EVERY;
+    counts->sample_next = stat_get(&counts->publish_received) + SAMPLE_EVERY;
     return clock_mono_us();
 }
 

@@ -29,6 +29,7 @@ session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number
     session->hash = hash;
     memcpy(session->id, id.data, id.len);
     session->id_len = id.len;
+    session->listener = LISTENER_NONE;
     bool clustered = shard->broker->cluster != NULL;
     session->hidden = clustered && slice_begins(id, NODE_MOVE);
     session->arrives = session->hidden && move_arrives(id);
@@ -39,6 +40,12 @@ session_new(struct shard *shard, struct slice id, uint32_t hash, uint64_t number
     registry_add(shard->registry, session);
     stat_add(&shard->stats.sessions, 1);
     return session;
+}
+
+struct listener_stats *
+session_counts(const struct session *session)
+{
+    return shard_listener(session->shard, session->listener);
 }
 
 uint64_t
@@ -105,7 +112,7 @@ refuse_will(struct session *session)
 {
     struct shard *shard = session->shard;
     struct slice topic = msg_topic(session->will->msg);
-    stat_add(&shard->stats.dropped_not_allowed, 1);
+    stat_add(&session_counts(session)->dropped_not_allowed, 1);
     log_limited(shard->log, &shard->log_denied, shard->now_ms, LOG_T_NOTICE,
                 "Client %.64s: its Will to %.*s is not allowed.", session->id,
                 (int)min_u32(topic.len, 128), (const char *)topic.data);
@@ -139,8 +146,9 @@ publish_will(struct session *session)
     if (unlikely(shard->watching != NULL))
         trace_will(session, &pub);
     struct route_result result;
-    if (route_publish(shard, &pub, &result) != OK)
-        stat_add(&shard->stats.dropped_retained_full, 1);
+    err_t err = route_publish(shard, &pub, &result);
+    if (err)
+        route_count_unretained(session_counts(session), err);
     stat_add(&shard->stats.wills_published, 1);
     pub_done(&pub);
     session_drop_will(session); // published once [MQTT-3.1.2-10]
@@ -176,7 +184,7 @@ redispatch_all(struct session *session)
         if (may_redispatch(entry))
             route_redispatch(session->shard, entry->msg, entry->share, session->durable);
         else if (entry->state != DELIVERY_DONE)
-            stat_add(&session->shard->stats.dropped_session_end, 1);
+            stat_add(&session_counts(session)->dropped_session_end, 1);
     }
 }
 
@@ -234,7 +242,7 @@ session_end(struct session *session)
         publish_will(session);
     redispatch_all(session);
     if (!later)
-        stat_add(&session->shard->stats.dropped_session_end, session->out.disk_count);
+        stat_add(&session_counts(session)->dropped_session_end, session->out.disk_count);
     // Last: what others were given reaches the disk before this, or with it (bonds).
     if (session->durable && !later)
         journal_session_end(session->shard->journal, session->number);

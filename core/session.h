@@ -2,9 +2,8 @@
 //
 // Job:    subscriptions, deliveries, QoS 2 identifiers, Will, expiry; the machines of QoS 1 and 2.
 // Owner:  the shard's registry. Thread: the shard's worker.
-// Memory: 352 bytes and the client identifier: with one of up to 31 bytes malloc's class of 384.
-//         Durable ones 32 more. Arrays grow with use. With a keeper a queue's first part is here
-//         and the rest on the disk.
+// Memory: 352 bytes and the client identifier, up to 31 bytes: malloc's class of 384. Durable ones
+//         32 more. Arrays grow with use. With a keeper a queue's first part; the rest on the disk.
 // Limits: subscriptions_max, queued_messages_max, queued_bytes_max, inflight_messages_max.
 #ifndef TERN_CORE_SESSION_H
 #define TERN_CORE_SESSION_H
@@ -24,8 +23,7 @@ struct shard;
 #define SESSION_MAGIC 0x53455353u
 // Entries that a session may send, as journaled in one go. A node's is sent many during a commit.
 #define SENT_AHEAD(session) ((session)->node ? UINT32_C(131072) : UINT32_C(4096))
-// Messages of a session without a connection that wait in memory when there is a keeper; more of
-// them wait on the disk alone.
+// With a keeper, of a session without a connection no more waits in memory, the rest on the disk.
 #define QUEUE_AWAY_MESSAGES 256u
 #define QUEUE_AWAY_BYTES    (UINT64_C(256) << 10)
 
@@ -73,6 +71,7 @@ struct session {
     // On its way to another node, or from there: session_move.h.
     bool leaves : 1, left_groups : 1, hidden : 1, arrives : 1, untold : 1;
     uint8_t version;       // of the last connection
+    uint8_t listener;      // by which that came; LISTENER_NONE: not since the broker's start
     uint32_t next_ordinal; // the last one given to a subscription
     struct will *will;     // NULL = none
     uint64_t expires_ms;   // while not connected; UINT64_MAX = never
@@ -111,6 +110,8 @@ void session_discard(struct session *session);
 // Its connection went: keeps it for its expiry interval, or ends it. with_will: the Will is due.
 void session_disconnected(struct session *session, bool with_will);
 void session_on_timer(struct session *session);
+// Of the listener by which its client came last: what is dropped is counted there.
+struct listener_stats *session_counts(const struct session *session);
 // For the earlier of its two deadlines.
 void session_arm_timer(struct session *session);
 // A new connection: everything unacknowledged goes out again.
@@ -237,8 +238,7 @@ void session_estates_continue(struct shard *shard); // there is room for request
 // The shard ends, and pages that come now are not taken.
 void session_loads_free(struct shard *shard);
 
-// What must be safe before the client is told of what the session is: all that was journaled so
-// far; 0 for a session that ends with its connection.
+// What must be safe before the client is told of the session; 0 if it ends with its connection.
 uint64_t session_position(const struct session *session);
 
 static inline struct slice

@@ -108,7 +108,7 @@ reject(struct session *session, const struct pub *pub, size_t size)
         stat_add(&shard->stats.queued_over_limit, 1);
         return true;
     }
-    count_dropped(session, &shard->stats.dropped_queue_full);
+    count_dropped(session, &session_counts(session)->dropped_queue_full);
     return false;
 }
 
@@ -130,7 +130,7 @@ drop_oldest(struct session *session)
     } else {
         return false;
     }
-    count_dropped(session, &shard->stats.dropped_queue_full);
+    count_dropped(session, &session_counts(session)->dropped_queue_full);
     return true;
 }
 
@@ -160,7 +160,7 @@ queue_is_full(struct session *session, const struct pub *pub, size_t size)
         }
         break;
     }
-    count_dropped(session, &shard->stats.dropped_queue_full);
+    count_dropped(session, &session_counts(session)->dropped_queue_full);
     return true;
 }
 
@@ -171,7 +171,7 @@ queue_make_room(struct session *session, const struct pub *pub, size_t size)
     struct shard *shard = session->shard;
     if (unlikely(shard->level >= GOVERNOR_FULL && !session->client &&
                  !journal_is_on(shard->journal))) {
-        count_dropped(session, &shard->stats.dropped_memory);
+        count_dropped(session, &session_counts(session)->dropped_memory);
         tell(session, "memory_limit");
         note_outcome(shard, OUTCOME_REFUSED);
         return false;
@@ -297,12 +297,12 @@ send_entry(struct session *session, struct delivery *entry, uint16_t packet_id)
     bool first = entry->state == DELIVERY_QUEUED;
     if (first && entry->msg->expires_ms && entry->msg->expires_ms <= shard->now_ms) {
         // Onward delivery has not started, so the copy goes [MQTT-3.3.2-5].
-        stat_add(&shard->stats.dropped_expired, 1);
+        stat_add(&session_counts(session)->dropped_expired, 1);
         session_finish(session, entry);
         return;
     }
     if (unlikely(session->rights != NULL) && !session_may_send(session, entry)) {
-        stat_add(&shard->stats.dropped_not_allowed, 1);
+        stat_add(&session_counts(session)->dropped_not_allowed, 1);
         session_finish(session, entry);
         return;
     }
@@ -497,7 +497,7 @@ hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *
     if (client_rates_may_send(session->client))
         return false;
     if (!shard->config->queue_qos0_messages) {
-        count_dropped(session, &shard->stats.dropped_rate);
+        count_dropped(session, &session_counts(session)->dropped_rate);
         tell(session, "max_messages_out_rate or max_bytes_out_rate");
     } else if (queue_make_room(session, pub, pub->topic.len + pub->payload.len)) {
         enqueue(session, pub, spec);
@@ -506,12 +506,12 @@ hold_qos0(struct session *session, struct pub *pub, const struct delivery_spec *
 }
 
 static uint64_t
-dropped_qos0(const struct shard *shard)
+dropped_qos0(const struct session *session)
 {
-    const struct stats *stats = &shard->stats;
-    return stat_get(&stats->dropped_slow_consumer) + stat_get(&stats->dropped_memory) +
-           stat_get(&stats->dropped_queue_full) + stat_get(&stats->dropped_rate) +
-           stat_get(&stats->dropped_too_large);
+    const struct listener_stats *counts = session_counts(session);
+    return stat_get(&counts->dropped_slow_consumer) + stat_get(&counts->dropped_memory) +
+           stat_get(&counts->dropped_queue_full) + stat_get(&counts->dropped_rate) +
+           stat_get(&counts->dropped_too_large);
 }
 
 static void
@@ -528,18 +528,18 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
         return;
     }
     if (!online) {
-        stat_add(&shard->stats.dropped_offline_qos0, 1);
+        stat_add(&session_counts(session)->dropped_offline_qos0, 1);
         return;
     }
     uint64_t max = shard->config->output_bytes_max;
     if (unlikely(max && outq_bytes(&client->out) + pub->payload.len > max &&
                  outq_bytes(&client->out) > 0)) {
-        count_dropped(session, &shard->stats.dropped_slow_consumer);
+        count_dropped(session, &session_counts(session)->dropped_slow_consumer);
         tell(session, "max_output_bytes");
         return;
     }
     if (unlikely(shard->level >= GOVERNOR_TRIM && client->blocked)) {
-        count_dropped(session, &shard->stats.dropped_memory);
+        count_dropped(session, &session_counts(session)->dropped_memory);
         tell(session, "memory_limit");
         return;
     }
@@ -551,9 +551,9 @@ static COLD void
 deliver_to_node_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct cluster *cluster = session->shard->broker->cluster;
-    uint64_t before = dropped_qos0(session->shard);
+    uint64_t before = dropped_qos0(session);
     deliver_qos0(session, pub, spec);
-    if (dropped_qos0(session->shard) != before)
+    if (dropped_qos0(session) != before)
         cluster->ops->missed(cluster, session, pub);
 }
 

@@ -37,6 +37,7 @@ struct estate {
     uint64_t next;    // what its next page begins with
     uint64_t tail;    // of its queue
     uint32_t count;
+    uint8_t listener; // of the session
     struct {
         uint32_t ordinal;
         struct trie_handle share;
@@ -206,6 +207,7 @@ session_leaves_estate(struct session *session)
     struct estate *estate =
         mem_zalloc(sizeof *estate + session->shared_count * sizeof estate->shares[0]);
     estate->number = session->number;
+    estate->listener = session->listener;
     estate->next = out->loaded;
     estate->tail = out->tail;
     for (uint32_t i = 0; i < session->sub_count; i++) {
@@ -227,7 +229,7 @@ give(struct shard *shard, const struct estate *estate, const struct page_entry *
     if (i < estate->count && entry->msg)
         route_redispatch(shard, entry->msg, estate->shares[i].share, true);
     else
-        stat_add(&shard->stats.dropped_session_end, 1);
+        stat_add(&shard_listener(shard, estate->listener)->dropped_session_end, 1);
 }
 
 static void

@@ -332,7 +332,7 @@ session_subscribe_again(struct session *session, const struct filter_view *filte
         return;
     session->next_ordinal = ordinal - 1;
     if (add(session, filter, group, subscription_id, hash) != OK)
-        stat_add(&session->shard->stats.dropped_session_end, 1); // no slot left in the trie
+        stat_add(&session_counts(session)->dropped_session_end, 1); // no slot left in the trie
     session->next_ordinal = max_u32(next, ordinal);
 }
 

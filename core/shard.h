@@ -45,6 +45,10 @@ enum record_type {
 };
 #define RECORD_IO 64
 
+// Stands in place of a listener where there is none: the broker's own messages, and sessions whose
+// client has not come since the broker's start.
+#define LISTENER_NONE CONFIG_LISTENERS_MAX
+
 // Publications with shorter payloads go on as they came where they can.
 #define SHARD_VERBATIM_BELOW (OUTQ_COPY_MAX + 1u)
 
@@ -75,7 +79,7 @@ struct shard {
     struct outq_pool pool;
     struct stats stats;
     struct samples samples;
-    struct listener_stats listeners[CONFIG_LISTENERS_MAX];
+    struct listener_stats listeners[LISTENER_NONE + 1];
     uint64_t stamp;       // of the current publication, for overlapping subscriptions
     uint64_t wake_shards; // bit i: shard i has new mail and may sleep; the transport wakes it
     struct list *outbox;  // per shard: records that did not fit its mailbox
@@ -106,7 +110,7 @@ struct shard {
 static inline struct listener_stats *
 shard_listener(struct shard *shard, uint32_t listener)
 {
-    must_hot(listener < CONFIG_LISTENERS_MAX);
+    must_hot(listener <= LISTENER_NONE);
     return &shard->listeners[listener];
 }
 

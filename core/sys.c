@@ -71,7 +71,7 @@ publish(struct sys *sys, const char *topic, const char *value)
     struct route_result result;
     err_t err = route_publish(shard, &pub, &result);
     if (err != OK)
-        stat_add(&shard->stats.dropped_retained_full, 1);
+        route_count_unretained(shard_listener(shard, LISTENER_NONE), err);
     pub_done(&pub);
     return err == OK;
 }

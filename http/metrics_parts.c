@@ -10,7 +10,8 @@
 #include "http/metrics_page.h"
 #include "io/listener.h"
 
-#define LABELS_MAX (METRICS_LINE_MAX / 2)
+#define LABELS_MAX         (METRICS_LINE_MAX / 2)
+#define LISTENER_LABEL_MAX (LABELS_MAX + 16)
 
 // ---- Listeners ----------------------------------------------------------------------------------
 
@@ -35,6 +36,23 @@ static const struct listener_row listener_rows[] = {
     {LISTENER(COUNTER, "received_bytes", "Bytes that came by each listener."),
      COUNT(bytes_received)},
     {LISTENER(COUNTER, "sent_bytes", "Bytes that went by each listener."), COUNT(bytes_sent)},
+    {LISTENER(COUNTER, "messages_received", "PUBLISH packets from the clients of each listener."),
+     COUNT(publish_received)},
+    {LISTENER(COUNTER, "messages_sent", "PUBLISH packets to the clients of each listener."),
+     COUNT(publish_sent)},
+};
+
+static const struct figure listener_drops = LISTENER(
+    COUNTER, "messages_dropped",
+    "Messages from or for the clients of each listener that were not delivered, by reason.");
+
+static const struct {
+    const char *name;
+    size_t offset;
+} listener_reasons[] = {
+#define X(name) {#name, COUNT(name)},
+    DROPS_TABLE(X)
+#undef X
 };
 
 static uint64_t
@@ -52,20 +70,44 @@ listener_sum(const struct broker *broker, uint32_t listener, size_t offset)
     return sum;
 }
 
+static void
+put_drops(struct page *page, const struct broker *broker, uint32_t listener, const char *label)
+{
+    for (unsigned r = 0; r < ARRAY_LEN(listener_reasons); r++) {
+        char labels[LABELS_MAX + 64];
+        (void)snprintf(labels, sizeof labels, "%s,reason=\"%s\"", label,
+                       listener_reasons[r].name + strlen("dropped_"));
+        page_sample(page, &listener_drops, labels,
+                    listener_sum(broker, listener, listener_reasons[r].offset));
+    }
+}
+
+static void
+write_listener(const struct listen_set *listeners, uint32_t listener, char ret[LISTENER_LABEL_MAX])
+{
+    char text[LABELS_MAX];
+    metrics_escape(listen_text(listeners, listener), text, sizeof text);
+    (void)snprintf(ret, LISTENER_LABEL_MAX, "listener=\"%s\"", text);
+}
+
 void
 page_listeners(struct page *page, const struct broker *broker, const struct listen_set *listeners)
 {
+    char label[LISTENER_LABEL_MAX];
     for (unsigned r = 0; r < ARRAY_LEN(listener_rows); r++) {
         const struct listener_row *row = &listener_rows[r];
         page_head(page, &row->figure);
         for (uint32_t i = 0; i < listen_count(listeners); i++) {
-            char text[LABELS_MAX], labels[LABELS_MAX + 16];
-            metrics_escape(listen_text(listeners, i), text, sizeof text);
-            (void)snprintf(labels, sizeof labels, "listener=\"%s\"", text);
-            page_sample(page, &row->figure, labels,
+            write_listener(listeners, i, label);
+            page_sample(page, &row->figure, label,
                         row->offset == SIZE_MAX ? listen_connections(listeners, i)
                                                 : listener_sum(broker, i, row->offset));
         }
+    }
+    page_head(page, &listener_drops);
+    for (uint32_t i = 0; i < listen_count(listeners); i++) {
+        write_listener(listeners, i, label);
+        put_drops(page, broker, i, label);
     }
 }
 

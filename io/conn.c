@@ -377,11 +377,9 @@ conn_on_recv(struct conns *conns, const struct io_event *event)
         return;
     must_hot(conn->receiving);
     conn->receiving = event->more;
-    if (likely(event->result > 0)) {
-        stat_add(&conns->shard->stats.bytes_received, (uint32_t)event->result);
+    if (likely(event->result > 0))
         stat_add(&shard_listener(conns->shard, conn->listener)->bytes_received,
                  (uint32_t)event->result);
-    }
     if (unlikely(conn->state != CONN_LIVE)) {
         on_recv_unusual(conns, conn, event);
         return;

@@ -60,11 +60,11 @@ struct conn {
     bool rearm;                 // its receive was stopped, or not armed, because the lane moves
     uint32_t address_place;     // counted by address (admission.h); 0 = not
     struct conn_filter *filter; // TLS, WebSocket, PROXY header; NULL = the bytes are MQTT's
-    uint64_t accepted_ms;
-    struct conn_pre *pre; // while PRE: the incomplete CONNECT; NULL = nothing of it
+    struct conn_pre *pre;       // while PRE: the incomplete CONNECT; NULL = nothing of it
     struct timer timer;
     union {
-        struct list node; // free or doomed: client is not there
+        struct list node;     // free or doomed: client is not there
+        uint64_t accepted_ms; // PRE: it is not yet
         struct client client;
     };
 };

@@ -185,7 +185,6 @@ conns_on_failure(struct conns *conns, uint32_t id, int32_t result)
 void
 conns_settle(struct conns *conns)
 {
-    uint64_t total = 0;
     for (uint32_t id = 0; id < conns->flight_count; id++) {
         const struct flight *flight = &conns->flights[id];
         struct conn *conn = flight->conn;
@@ -193,7 +192,6 @@ conns_settle(struct conns *conns)
         conn->in_flight = false;
         if (likely(flight->result > 0)) {
             outq_consume(conn_out(conn), &conns->shard->pool, (uint32_t)flight->result);
-            total += (uint32_t)flight->result;
             stat_add(&shard_listener(conns->shard, conn->listener)->bytes_sent,
                      (uint32_t)flight->result);
         }
@@ -204,7 +202,6 @@ conns_settle(struct conns *conns)
             on_sent_unusual(conns, conn);
     }
     conns->flight_count = 0;
-    stat_add(&conns->shard->stats.bytes_sent, total);
 }
 
 void

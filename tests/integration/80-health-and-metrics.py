@@ -14,7 +14,7 @@ import mqtt
 import scenario as s
 from broker import Broker, free_port as any_port
 from figures import Figures
-from mqtt import CONNACK, PUBACK, V311
+from mqtt import CONNACK, PUBACK, PUBCOMP, PUBREC, PUBREL, V311
 from stopped import Stopped
 
 OPEN = "application/openmetrics-text; version=1.0.0"
@@ -410,6 +410,87 @@ def what_a_listener_refuses_is_its_own():
         s.until(lambda: broker.metrics()[refused] == 1)
         for client in clients:
             client.close()
+
+
+def at_listeners(broker, name, *ports, **labels):
+    """A figure of each of these listeners."""
+    now = broker.metrics()
+    return [now[(f"ternmq_listener_{name}_total", tuple(sorted({"listener": f"127.0.0.1:{port}", **labels}.items())))]
+            for port in ports]
+
+
+def carry(publisher, subscribers, qos, count):
+    """Half of them in one piece, half one by one; all of them to all."""
+    for i in range(count // 2):
+        publisher.pub("t", str(i), qos)
+    publisher.send(*(mqtt.publish("t", str(i), qos, 1000 + i, version=publisher.version) for i in range(count // 2, count)))
+    for i in range(count // 2, count if qos else 0):
+        publisher.check(publisher.recv_type(PUBACK if qos == 1 else PUBREC), dict(mid=1000 + i, reason=0))
+        if qos == 2:
+            publisher.send(mqtt.ack(PUBREL, 1000 + i))
+            publisher.check(publisher.recv_type(PUBCOMP), dict(mid=1000 + i, reason=0))
+    for subscriber in subscribers:
+        for i in range(count):
+            subscriber.msg(str(i), qos=qos)
+
+
+@s.scenario
+def messages_of_two_listeners_are_told_apart():
+    other = free_port()
+    with Served(f"workers 2\nlistener {other} 127.0.0.1") as broker:
+        here, there = broker.address, ("127.0.0.1", other)
+        ports = broker.listens_on, other
+        p, q = mqtt.Client(here).open("p"), mqtt.Client(there).open("q", V311)
+        subs = [mqtt.Client(address).open(name, version) for address, name, version in
+                ((here, "s1", mqtt.V5), (there, "s2", V311), (there, "s3", mqtt.V5))]
+        for sub in subs:
+            sub.sub("t", qos=2)
+        received, sent = [0, 0], [0, 0]
+        for qos, count in ((0, 300), (1, 40), (2, 20)):
+            for publisher in p, q:
+                carry(publisher, subs, qos, count)
+                received[publisher is q] += count
+                sent = [sent[0] + count, sent[1] + 2 * count]
+                assert at_listeners(broker, "messages_received", *ports) == received, (qos, received)
+                assert at_listeners(broker, "messages_sent", *ports) == sent, (qos, sent)
+        now = broker.metrics()
+        for name, wanted in (("received", received), ("sent", sent)):
+            assert now[(f"ternmq_messages_{name}_total", ())] == sum(wanted), name
+        assert not any(n for (name, _), n in now.items() if name == "ternmq_listener_messages_dropped_total")
+
+
+@s.scenario
+def what_is_dropped_is_told_of_its_listener_alone():
+    other = free_port()
+    with Served(f"workers 2\nmessage_size_limit 1000\nqueue_full_action drop_newest\nmax_queued_messages 5\n"
+                f"listener {other} 127.0.0.1") as broker:
+        here, there = broker.address, ("127.0.0.1", other)
+        ports = broker.listens_on, other
+        drops = lambda reason: at_listeners(broker, "messages_dropped", *ports, reason=reason)
+        p = mqtt.Client(here).open("p", V311)
+        small = mqtt.Client(there).open("small", props={"maximum_packet_size": 100})
+        small.sub("large", qos=1)
+        away = mqtt.Client(there).open("away", props={"session_expiry": 600})
+        away.sub("queue", qos=1)
+        away.drop()
+        s.until(lambda: broker.metrics()[("ternmq_clients_connected", ())] == 2)
+        p.pub("large", bytes(500), 1)
+        assert drops("too_large") == [0, 1], "it went to a client of the other one"
+        for i in range(8):
+            p.pub("queue", b"q", 1)
+        s.until(lambda: drops("queue_full") == [0, 3])
+        p.pub("queue", b"q", 0)
+        s.until(lambda: drops("offline_qos0") == [0, 1])
+        p.pub("t", bytes(2000), 1)
+        assert drops("too_large") == [1, 1], "it came by this one"
+        now, sums = broker.metrics(), {}
+        for (name, labels), n in now.items():
+            if name == "ternmq_listener_messages_dropped_total":
+                reason = dict(labels)["reason"]
+                sums[reason] = sums.get(reason, 0) + n
+        assert len(sums) == 11 and {reason: n for reason, n in sums.items() if n} == {"too_large": 2, "queue_full": 3, "offline_qos0": 1}
+        for reason, n in sums.items():
+            assert now[("ternmq_messages_dropped_total", (("reason", reason),))] == n, reason
 
 
 @s.scenario

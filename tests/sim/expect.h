@@ -8,6 +8,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "core/figures.h"
 #include "core/session.h"
 #include "tests/sim/client_packets.h"
 
@@ -107,18 +108,14 @@ id_on(const struct sim *sim, unsigned shard)
     return id;
 }
 
-// Sum over the shards.
-#define stat_sum(sim, name) stat_sum_at((sim), offsetof(struct stats, name))
-static inline uint64_t
-stat_sum_at(const struct sim *sim, size_t offset)
+// Sum over the shards, and over the listeners of each.
+#define stat_sum(sim, name) (figures_of(sim).name)
+static inline struct figures
+figures_of(const struct sim *sim)
 {
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < sim->shard_count; i++) {
-        const struct stats *stats = &sim->broker->shards[i]->stats;
-        const void *counter = (const char *)stats + offset;
-        sum += stat_get(counter);
-    }
-    return sum;
+    struct figures figures;
+    figures_gather(sim->broker, sim->now_ms, &figures);
+    return figures;
 }
 
 // The end of every test: all close, all sessions expire, nothing is left.

@@ -82,7 +82,7 @@ sim_node_comes(struct sim_node *node)
         .password = password,
     };
     struct sim_conn *conn = sim_open(sim, broker_home(sim->broker, slice_str(c.id)));
-    conn->client.listener_index = SIM_NODE_LISTENER;
+    client_set_listener(&conn->client, SIM_NODE_LISTENER);
     sim_send_connect(conn, &c);
     return conn;
 }
@@ -100,7 +100,7 @@ sim_node_dials_to(struct sim_node *node, const char *id)
     (void)nodes_link(nodes_of(node->cluster), id);
     nodes_password(nodes_of(node->cluster), 0, node->cluster->id, id, dialled.password);
     struct sim_conn *conn = sim_open(sim, broker_home(sim->broker, slice_str(to)));
-    conn->client.listener_index = SIM_NODE_LISTENER;
+    client_set_listener(&conn->client, SIM_NODE_LISTENER);
     client_dial(&conn->client, &dialled);
     return conn;
 }
@@ -119,7 +119,7 @@ sim_node_relays(struct sim_node *node, const struct sim_conn *client)
     struct node_dialled dialled = {.fd = -1, .id = SIM_OTHER, .token = atomic_load(&nodes->tokens)};
     nodes_password(nodes, 0, node->cluster->id, SIM_OTHER, dialled.password);
     struct sim_conn *conn = sim_open(node->sim, client->client.shard->index);
-    conn->client.listener_index = SIM_NODE_LISTENER;
+    client_set_listener(&conn->client, SIM_NODE_LISTENER);
     client_dial(&conn->client, &dialled);
     return conn;
 }
@@ -133,7 +133,7 @@ sim_node_brings(struct sim_node *node, const char *id, const char *origin)
     nodes_password(nodes_of(node->cluster), 0, SIM_OTHER, node->cluster->id, password);
     (void)snprintf(text, sizeof text, NODE_FOR "%s", id);
     struct sim_conn *conn = sim_open(sim, broker_home(sim->broker, slice_str(text)));
-    conn->client.listener_index = SIM_NODE_LISTENER;
+    client_set_listener(&conn->client, SIM_NODE_LISTENER);
     conn->client.name = "the key of nodes";
     sim_send_connect(conn, &(struct sim_connect){
                                .id = text, .keep = true, .user = origin, .password = password});

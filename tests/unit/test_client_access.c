@@ -258,7 +258,7 @@ Test(client_access, a_listener_that_asks_nobody_is_no_way_around)
     struct sim_conn *first = come(&ann);
     struct sim_connect nobody = {.id = "a", .keep = true, .expiry_s = 100};
     struct sim_conn *second = sim_open(sim, broker_home(sim->broker, slice_str("a")));
-    second->client.listener_index = 1;
+    client_set_listener(&second->client, 1);
     sim_send_connect(second, &nobody);
     sim_settle(sim);
     cr_assert_eq(expect_packet(second, MQTT_CONNACK).reason, 0x87);

@@ -34,7 +34,7 @@ answer(const char *id, const char *user, bool right_password)
     struct sim_connect c = {
         .id = id, .keep = true, .expiry_s = 60, .user = user, .password = password};
     struct sim_conn *conn = sim_open(node.sim, 0);
-    conn->client.listener_index = SIM_NODE_LISTENER;
+    client_set_listener(&conn->client, SIM_NODE_LISTENER);
     sim_send_connect(conn, &c);
     sim_settle(node.sim);
     uint8_t reason = expect_packet(conn, MQTT_CONNACK).reason;

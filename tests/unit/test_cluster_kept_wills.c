@@ -174,7 +174,7 @@ Test(cluster_kept_wills, whom_another_node_brings_waits_as_well)
     restarts(0);
     struct sim_conn *conn = sim_node_brings(&node, "c", "0 0\n1.2.3.4:5\n");
     sim_settle(sim);
-    conn->client.listener_index = 0; // by whatever mark
+    client_set_listener(&conn->client, 0); // by whatever mark
     struct sim_connect c = kept(0);
     sim_send_connect(conn, &c);
     keep_all();

@@ -87,8 +87,7 @@ Test(cluster_relay, bytes_that_pass_are_no_packets_of_this_node)
     struct sim_conn *there = sim_node_relays(&node, client);
     sim_feed(there, welcome, sizeof welcome);
     sim_settle(sim);
-    const struct stats *stats = &client->client.shard->stats;
-    uint64_t sent = stat_get(&stats->packets_sent), received = stat_get(&stats->packets_received);
+    uint64_t sent = stat_sum(sim, packets_sent), received = stat_sum(sim, packets_received);
     for (unsigned i = 0; i < 100; i++) {
         sim_feed(there, "\x30\5", 2);
         sim_feed(there, "\0\1tyz", 5);
@@ -96,8 +95,8 @@ Test(cluster_relay, bytes_that_pass_are_no_packets_of_this_node)
         sim_settle(sim);
     }
     cr_assert_eq(client->to_peer.len, sizeof welcome + 700);
-    cr_assert_eq(stat_get(&stats->packets_sent), sent);
-    cr_assert_eq(stat_get(&stats->packets_received), received);
+    cr_assert_eq(stat_sum(sim, packets_sent), sent);
+    cr_assert_eq(stat_sum(sim, packets_received), received);
 }
 
 Test(cluster_relay, it_goes_by_the_identifier_that_its_listener_gives_it)
@@ -336,6 +335,7 @@ Test(cluster_relay, there_it_looks_as_if_it_had_come_there)
     cr_assert_str_eq(conn->client.name, "its name");
     cr_assert_str_eq(conn->client.peer, "1.2.3.4:5");
     cr_assert_eq(conn->client.listener_index, 0);
+    cr_assert_eq(conn->client.counts, shard_listener(conn->client.shard, 0));
 }
 
 Test(cluster_relay, who_has_no_name_does_not_get_the_nodes)

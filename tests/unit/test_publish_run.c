@@ -100,10 +100,10 @@ release_all(struct sim_conn *conn)
 
 static const struct counter {
     const char *name;
-    size_t offset;
+    size_t offset; // in struct figures
 } counters[] = {
-#define X(name) {#name, offsetof(struct stats, name)},
-    STATS_TABLE(X)
+#define X(name) {#name, offsetof(struct figures, name)},
+    STATS_TABLE(X) TRAFFIC_TABLE(X) DROPS_TABLE(X)
 #undef X
 };
 
@@ -117,13 +117,13 @@ expect_equal(const char *name, uint64_t a, uint64_t b)
 static void
 expect_same_stats(const struct world *together, const struct world *apart)
 {
+    struct figures a = figures_of(together->sim), b = figures_of(apart->sim);
     for (unsigned i = 0; i < ARRAY_LEN(counters); i++) {
         const struct counter *counter = &counters[i];
         if (strcmp(counter->name, "posted") == 0 || strcmp(counter->name, "posts_taken") == 0)
             continue;
-        uint64_t a = stat_sum_at(together->sim, counter->offset);
-        uint64_t b = stat_sum_at(apart->sim, counter->offset);
-        expect_equal(counter->name, a, b);
+        struct figure figure = {.kind = FIGURE_COUNTER, .offset = counter->offset};
+        expect_equal(counter->name, figure_value(&figure, &a), figure_value(&figure, &b));
     }
 }
 

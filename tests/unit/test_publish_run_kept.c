@@ -214,8 +214,9 @@ only_message(struct world *world)
 Test(publish_run_kept, a_run_is_one_message_until_its_last_part_is_acknowledged)
 {
     struct world world = {.together = true};
-    begin(&world, 6, MQTT_5, 1);                             // one shard, no limits
-    world.sim->broker->shards[0]->samples.next = UINT64_MAX; // what is timed is no part of a run
+    begin(&world, 6, MQTT_5, 1); // one shard, no limits
+    world.sim->broker->shards[0]->listeners[0].sample_next =
+        UINT64_MAX; // what is timed is no part of a run
     hold(&world, world.publisher);
     for (unsigned n = 0; n < 10; n++)
         publish_number(world.publisher, "pair", 1, n);

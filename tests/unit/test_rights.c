@@ -437,19 +437,19 @@ Test(rights, by_which_listener_it_came_decides_whose_rules_hold)
     sim_settle(sim);
     struct sim_conn *p = user(NULL, id(0));
     retain(p, "a", "1");
-    p->client.listener_index = 1;
+    client_set_listener(&p->client, 1);
     retain(p, "b", "2");
     fresh = access_rules_new();
     fresh->listeners[0].acl = open;
     fresh->listeners[1].acl = closed;
     broker_set_access(sim->broker, sim->broker->shards[0]->rcu, fresh);
-    p->client.listener_index = 0;
+    client_set_listener(&p->client, 0);
     sim_settle(sim);
     struct sim_conn *s = user(NULL, id(1));
     subscribed(sim, s, "#", 0);
     expect_publish(s, 0, "1");
     expect_nothing(s);
-    p->client.listener_index = 0;
+    client_set_listener(&p->client, 0);
     sim->config->listeners[1].port = 3;
     cr_assert_eq(ask_subscribe(s, "b", 0), 0);
     expect_publish(s, 0, "2"); // nobody can tell: there is no such listener
