@@ -681,14 +681,18 @@ look_at(struct nodes *nodes, struct shard *shard, struct link *link)
     struct gossip_uuid members[CLUSTER_NODES_MAX + 1];
     uint8_t *entries[WILLS_IN_LOOK];
     uint32_t lens[WILLS_IN_LOOK], n = 0, count = living(nodes, link, members);
-    bool orphans = false;
+    bool orphans = false, left = atomic_load(&link->left);
     pthread_mutex_lock(&nodes->wills_mutex);
     for (uint32_t i = 0; i < link->held_count && n < WILLS_IN_LOOK; i++) {
         struct held_will *held = &link->held[i];
         if (!held->entry)
             continue;
+        // One that leaves has published what it was to, and keeps what waits; but not of a life
+        // before, if it leaves before it has told what it has.
+        bool kept = left && held->incarnation >= atomic_load(&link->left_life);
+        held->orphan |= left;
         orphans |= held->orphan;
-        if (atomic_load(&link->left)) // it has published what it was to, and keeps what waits
+        if (kept)
             drop_place(nodes, link, held);
         else if (is_due(nodes, link, held, shard->now_ms, members, count)) {
             if (held->superseded)

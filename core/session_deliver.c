@@ -546,13 +546,23 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     (void)put(session, pub, spec, 0, false);
 }
 
-// A node is to be told again what does not go out now.
+// A node is to be told again what does not go out now. What nodes say themselves does not overtake
+// what waits: who has ended a client's Will says so before it says that the client came.
 static COLD void
 deliver_to_node_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct cluster *cluster = session->shard->broker->cluster;
+    const struct client *client = session->client;
+    bool online = client && client->state == CLIENT_CONNECTED;
     uint64_t before = dropped_qos0(session);
-    deliver_qos0(session, pub, spec);
+    if (online && session->out.sent != session->out.tail && slice_begins(pub->topic, NODE_ROOT)) {
+        struct delivery_spec behind = *spec;
+        behind.qos = 1;
+        if (queue_make_room(session, pub, sizeof(struct msg) + pub->topic.len + pub->payload.len))
+            enqueue(session, pub, &behind);
+    } else {
+        deliver_qos0(session, pub, spec);
+    }
     if (dropped_qos0(session) != before)
         cluster->ops->missed(cluster, session, pub);
 }

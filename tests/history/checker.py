@@ -327,8 +327,8 @@ class WillRules:
     def __init__(self, story, conn, got):
         self.story, self.faults, self.conn, self.got = story, story.faults, conn, got
         self.home = conn.life.home if conn.life and conn.life.durable else conn.node
-        later = [c for c in story.conns_of(conn.client) if c.number > conn.number and c.accepted and not c.reason]
-        self.next = min(later, key=lambda c: c.accepted, default=None)
+        self.later = [c for c in story.conns_of(conn.client) if c.number > conn.number and c.accepted and not c.reason]
+        self.next = min(self.later, key=lambda c: c.accepted, default=None)
 
     def bounds(self):
         """(at least, at most, why it is not exactly what is usual, or None)"""
@@ -361,10 +361,11 @@ class WillRules:
         return 1, 1, None
 
     def was_lost(self):
-        """Both connections between its node, which lived, and the one it came to next may have broken just before."""
-        if not self.next or self.next.node == self.home:
+        """Both connections between its node, which lived, and the next one that it came to may have broken just before."""
+        moved = min((c for c in self.later if c.node != self.home), key=lambda c: c.accepted, default=None)
+        if not moved:
             return False
-        begin, end, nodes = self.next.accepted - LOST_S, self.next.accepted, (self.home, self.next.node)
+        begin, end, nodes = moved.accepted - LOST_S, moved.accepted, (self.home, moved.node)
         return bool(self.faults.during(("cut", *sorted(nodes)), begin, end)) or all(
             self.faults.during(("bitten", node), begin, end) for node in nodes)
 
@@ -391,7 +392,7 @@ class WillRules:
         elif not self.conn.life.durable and not self.is_known(killed):
             least, why = 0, "no node that lived had heard of it"
         elif not self.conn.life.durable and any(
-                c.node == self.home and back <= c.accepted <= back + BACK_S
+                c.node == self.home and back <= c.accepted and (c.accepted <= back + BACK_S or self.is_untold(killed, c.accepted))
                 for c in self.story.conns_of(self.conn.client) if c.accepted and not c.reason):
             least, why = 0, "its client was back at its restarted node at once"
         elif self.next and self.next.node != self.home and killed < self.next.accepted and self.is_unfelt(killed):
@@ -418,12 +419,18 @@ class WillRules:
         others = [i for i in range(self.story.nodes) if i not in (self.home, self.next.node)]
         return HELD_BOTH_S if any(self.faults.during(("down", i), killed, killed + HELD_S) for i in others) else HELD_S
 
+    def have_it(self, killed, until):
+        """The nodes that heard of it, and lived."""
+        return [i for i in range(self.story.nodes) if i != self.home and self.had_time(i, killed)
+                and not self.faults.during(("down", i), killed, until)]
+
     def is_known(self, killed):
         """A node heard of it, and lived until it was published."""
-        until = min(self.got, default=self.story.rest_at)
-        others = [i for i in range(self.story.nodes) if i != self.home]
-        return any(self.had_time(other, killed) and not self.faults.during(("down", other), killed, until)
-                   for other in others)
+        return bool(self.have_it(killed, min(self.got, default=self.story.rest_at)))
+
+    def is_untold(self, killed, until):
+        """Its node, which is back, cannot have told any of these just before that it has the session no longer."""
+        return all(self.faults.apart(self.home, i, until - BACK_S, until) for i in self.have_it(killed, until))
 
     def had_time(self, other, killed):
         """TOLD_S in one piece in which the two were linked, since that one started."""

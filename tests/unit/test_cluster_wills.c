@@ -422,6 +422,23 @@ leaves(void)
     return true;
 }
 
+// It acknowledges all; then it has heard of that Will before it has heard of the client.
+static void
+expect_willed_first(void)
+{
+    struct sim_word willed = {0}, came = {0};
+    sim_word_int(&willed, 1, 8);
+    sim_word_put(&willed, SIM_OTHER "c", NODE_ID_LEN + 1);
+    sim_word_int(&came, session_of("c")->claim, 8);
+    sim_word_int(&came, 1, 2);
+    sim_word_put(&came, "c", 1);
+    for (uint16_t id = 1; id < 32; id++)
+        sim_ack(out, MQTT_PUBACK, id);
+    sim_settle(sim);
+    const uint8_t *first = told_at(&willed), *then = told_at(&came);
+    cr_assert(first && then && first < then, "it would publish its own");
+}
+
 Test(cluster_wills, who_comes_when_its_node_was_killed_leaves_its_will_first)
 {
     links();
@@ -430,17 +447,34 @@ Test(cluster_wills, who_comes_when_its_node_was_killed_leaves_its_will_first)
     passes(AFTER_MS + 700000, GOSSIP_DEAD);
     expect_nothing(watch);
     out = sim_linked_dial(&node);
-    for (uint16_t id = 1; id < 32; id++)
-        sim_ack(out, MQTT_PUBACK, id);
+    expect_willed_first();
+}
+
+// When it goes on it has both words, whose connection its client's own is: an earlier one.
+Test(cluster_wills, what_says_so_is_not_overtaken_by_what_says_that_the_client_came)
+{
+    links();
+    gossip_says(GOSSIP_DEAD); // it stands still
+    cr_assert_gt(out->client.session->out.inflight, 0);
+    out->client.receive_max = 1; // what is to be acknowledged waits from now on
+    cr_assert(leaves());
+    expect_willed_first();
+}
+
+// Rule 8: its Wills were of the life before, and it did not say whether it has them.
+Test(cluster_wills, a_node_that_was_killed_and_leaves_when_it_is_just_back_leaves_its_wills)
+{
+    out = sim_linked_dial(&node);
+    says_will(&(struct told_will){.claim = CLAIM, .id = "c", .topic = "w"});
+    gossip_says(GOSSIP_DEAD);
+    wills_note_node(nodes_of(node.cluster), theirs, GOSSIP_ALIVE, 2, sim->now_ms);
     sim_settle(sim);
-    struct sim_word willed = {0}, came = {0};
-    sim_word_int(&willed, 1, 8);
-    sim_word_put(&willed, SIM_OTHER "c", NODE_ID_LEN + 1);
-    sim_word_int(&came, session_of("c")->claim, 8);
-    sim_word_int(&came, 1, 2);
-    sim_word_put(&came, "c", 1);
-    const uint8_t *first = told_at(&willed), *then = told_at(&came);
-    cr_assert(first && then && first < then, "it would publish its own");
+    expect_nothing(watch);
+    wills_note_node(nodes_of(node.cluster), theirs, GOSSIP_LEFT, 2, sim->now_ms);
+    sim_tick(sim, 100);
+    sim_settle(sim);
+    expect_publish(watch, 0, "gone");
+    cr_assert_eq(held(), 0);
 }
 
 Test(cluster_wills, and_when_it_just_ended)
