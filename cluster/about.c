@@ -13,6 +13,7 @@ _Static_assert(ABOUT_DIGEST_LEN <= GOSSIP_DIGEST_MAX, "a digest fits");
 #define FLAG_NO_STORE   1u
 #define FLAG_DRAINS     2u
 #define FLAG_GIVEN_UP   4u
+#define FLAG_FORGOTTEN  8u // others say so for it
 #define KIND_VERSION    1u
 #define KIND_ADVERTISED 2u
 #define FORM            1u
@@ -68,6 +69,25 @@ bool
 about_has_nothing(struct slice meta)
 {
     return meta.len > 0 && (meta.data[0] & (FLAG_NO_STORE | FLAG_GIVEN_UP));
+}
+
+bool
+about_is_forgotten(struct slice meta)
+{
+    return meta.len > 0 && (meta.data[0] & FLAG_FORGOTTEN);
+}
+
+uint32_t
+about_forget(struct slice meta, uint8_t ret[GOSSIP_META_MAX])
+{
+    must(meta.len <= GOSSIP_META_MAX);
+    if (meta.len > 0)
+        memcpy(ret, meta.data, meta.len);
+    else
+        ret[0] = 0;
+    ret[0] |= FLAG_GIVEN_UP | FLAG_FORGOTTEN;
+    must(about_is_forgotten(slice_of(ret, 1)) && about_has_nothing(slice_of(ret, 1)));
+    return max_u32(meta.len, 1);
 }
 
 bool

@@ -6,10 +6,11 @@
 // Limits: gossip's. What a later version adds behind these fields is left alone; what an earlier
 //         one does not say is not known.
 //
-// Metadata: u8 flags (1: no store, 2: it drains, 4: it has given up its sessions), then fields: u8
-// kind, u8 length, bytes. Kind 1 is the version as a text, kind 2 how clients reach its listeners
-// (core/advertised.h). Digest: u8 form, which is 1, then u32 each, big-endian: seconds since the
-// start, clients that are connected, messages from and to clients a second.
+// Metadata: u8 flags (1: no store, 2: it drains, 4: it has given up its sessions, 8: others say so
+// for it), then fields: u8 kind, u8 length, bytes. Kind 1 is the version as a text, kind 2 how
+// clients reach its listeners (core/advertised.h). Digest: u8 form, which is 1, then u32 each,
+// big-endian: seconds since the start, clients that are connected, messages from and to clients a
+// second.
 #ifndef TERN_CLUSTER_ABOUT_H
 #define TERN_CLUSTER_ABOUT_H
 
@@ -45,6 +46,9 @@ void about_write_digest(const struct node_load *load, uint8_t ret[ABOUT_DIGEST_L
 
 // Once it has left, nothing can wait for it: its uuid is of one process, or it has given up all.
 bool about_has_nothing(struct slice meta);
+// It has left, and others have said that for it: `ternmqctl forget`. That makes it so; the length.
+bool about_is_forgotten(struct slice meta);
+uint32_t about_forget(struct slice meta, uint8_t ret[GOSSIP_META_MAX]);
 bool about_drains(struct slice meta);
 struct slice
 about_advertised(struct slice meta); // borrows; len 0: nothing, or more than there may be

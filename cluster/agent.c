@@ -20,6 +20,7 @@
 #include "cluster/about.h"
 #include "cluster/attempt.h"
 #include "cluster/endpoint.h"
+#include "cluster/forget.h"
 #include "cluster/gossip.h"
 #include "cluster/nodes_parts.h"
 #include "cluster/resolver.h"
@@ -150,21 +151,6 @@ find_gone(struct agent *agent)
     }
 }
 
-// Since when it cannot be reached, for clients that would wait for it.
-static void
-note_away(struct agent *agent, const struct peer *peer)
-{
-    char id[NODE_ID_LEN + 1];
-    uuid_text(&peer->uuid, id);
-    pthread_mutex_lock(&agent->nodes->mutex);
-    struct link *link = nodes_find_link(agent->nodes, id);
-    if (link && is_here(peer))
-        atomic_store(&link->away_ms, 0);
-    else if (link && atomic_load(&link->away_ms) == 0)
-        atomic_store(&link->away_ms, clock_mono_ms());
-    pthread_mutex_unlock(&agent->nodes->mutex);
-}
-
 static void
 on_member(struct agent *agent, const struct gossip_uuid *uuid)
 {
@@ -178,6 +164,7 @@ on_member(struct agent *agent, const struct gossip_uuid *uuid)
     if (gossip_uuid_equal(uuid, &agent->nodes->identity.uuid) ||
         !gossip_find(agent->gossip, uuid, &view))
         return;
+    gone_note(agent->nodes, &view);
     struct peer *peer = find_peer(agent, uuid);
     if (!peer && agent->peer_count == CLUSTER_NODES_MAX) {
         tell_left_out(agent);
@@ -198,7 +185,6 @@ on_member(struct agent *agent, const struct gossip_uuid *uuid)
     peer->has_nothing = about_has_nothing(view.meta);
     (void)snprintf(peer->name, sizeof peer->name, "%.*s", (int)view.name.len,
                    (const char *)view.name.data);
-    note_away(agent, peer);
     find_gone(agent);
     char text[ENDPOINT_TEXT];
     endpoint_text(&peer->address, text);
@@ -257,6 +243,11 @@ step(struct agent *agent, const struct gossip_event *event)
         case GOSSIP_OUTDATED:
             log_line(agent->log, LOG_T_ERROR,
                      "Error: another process lives as this node: was the store copied?");
+            break;
+        case GOSSIP_GIVEN_UP:
+            log_line(agent->log, LOG_T_WARNING,
+                     "Warning: others held this node for gone, and are told that it lives: was it "
+                     "forgotten (ternmqctl forget), or its store copied?");
             break;
         case GOSSIP_NEWS:
             break;
@@ -644,6 +635,9 @@ turn(struct agent *agent)
             look_at(agent, &agent->peers[i], fds[2 + i].revents != 0, now_ms);
     receive(agent);
     step(agent, &(struct gossip_event){.kind = GOSSIP_TICK});
+    struct gossip_event event;
+    while (forget_next(agent->nodes, agent->gossip, &event))
+        step(agent, &event);
     take_seeds(agent);
     tell_about(agent, now_ms);
     note_nodes(agent);

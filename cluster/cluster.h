@@ -21,6 +21,7 @@ struct log;
 // Settings of the store (core/record.h) with these prefixes are the cluster's.
 #define CLUSTER_SETTINGS "kept/"
 #define CLUSTER_MOVES    "move/"
+#define CLUSTER_GONE     "gone/"
 
 // Before privileges go: reads the secret, opens the socket. Returns new. ERR_CONFIG, ERR_IO: the
 // problem says which key or file, and why.
@@ -33,6 +34,7 @@ NODISCARD err_t cluster_join(struct cluster *cluster, struct broker *broker, con
 struct record;
 err_t cluster_recall(void *cluster, const struct record *setting);
 err_t cluster_recall_move(void *cluster, const struct record *setting);
+err_t cluster_recall_gone(void *cluster, const struct record *setting);
 // The workers run.
 NODISCARD err_t cluster_start(struct cluster *cluster);
 // We leave; the workers still run, and say no more to other nodes.

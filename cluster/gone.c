@@ -1,9 +1,31 @@
 // gone.c - nodes that will not come again: what is left of them here goes.
+#include "core/base/clock.h"
 #include "core/base/rcu.h"
 
-#include "cluster/nodes_parts.h"
+#include "cluster/about.h"
+#include "cluster/forget.h"
+#include "cluster/move.h"
 #include "core/session.h"
 #include "core/shard.h"
+
+void
+gone_note(struct nodes *nodes, const struct gossip_view *view)
+{
+    char id[NODE_ID_LEN + 1];
+    bool here = view->state == GOSSIP_ALIVE || view->state == GOSSIP_SUSPECT;
+    bool forgotten = view->state == GOSSIP_LEFT && about_is_forgotten(view->meta);
+    uuid_text(&view->uuid, id);
+    must(strcmp(id, nodes->cluster.id) != 0);
+    pthread_mutex_lock(&nodes->mutex);
+    struct link *link = nodes_find_link(nodes, id);
+    if (link) {
+        uint64_t away_ms = atomic_load(&link->away_ms);
+        atomic_store(&link->forgotten, forgotten);
+        atomic_store(&link->away_ms, here ? 0 : away_ms != 0 ? away_ms : clock_mono_ms());
+    }
+    pthread_mutex_unlock(&nodes->mutex);
+    forget_heard(nodes, view);
+}
 
 // Both ways. False: it is here after all.
 static bool
@@ -24,7 +46,7 @@ end_sessions(const struct shard *shard, const struct link *link)
 // What is left of a node that gossip has forgotten, or that will never come again, goes; with its
 // session here, its link's place is free.
 void
-gone_retire(struct nodes *nodes, const struct shard *shard, struct link *link)
+gone_retire(struct nodes *nodes, struct shard *shard, struct link *link)
 {
     must(link->shard == shard->index);
     if (atomic_load(&link->retired) || link->session)
@@ -37,6 +59,8 @@ gone_retire(struct nodes *nodes, const struct shard *shard, struct link *link)
     link->seen = (struct node_link){0};
     pthread_mutex_unlock(&nodes->roster_mutex);
     wills_drop(nodes, link);
+    if (atomic_load(&nodes->move->active) && atomic_load(&link->gone) == LINK_FOR_GOOD)
+        move_owner_gone(nodes, shard, link->id);
     pthread_mutex_lock(&nodes->mutex);
     if (atomic_load(&link->gone) != LINK_KEPT) { // still
         remember_no_longer(nodes, link);

@@ -251,6 +251,9 @@ gossip_step(struct gossip *gossip, uint64_t now_ms, const struct gossip_event *e
     case GOSSIP_DIGEST:
         member_set_digest(g->self, g->self->digest_number + 1, event->bytes);
         break;
+    case GOSSIP_FORGET:
+        merge_forget(g, event);
+        break;
     case GOSSIP_LEAVE:
         leave(g);
     }

@@ -46,17 +46,21 @@ enum gossip_event_kind {
     GOSSIP_ADDRESS,  // ours has changed
     GOSSIP_META,     // ours has changed
     GOSSIP_DIGEST,   // ours has changed
+    GOSSIP_FORGET,   // this member does not live, and has left: that is said for it
     GOSSIP_LEAVE,    // the last: what follows is ignored
 };
 
 // The fields that an event's kind needs; all borrowed for the step.
 struct gossip_event {
     enum gossip_event_kind kind;
-    struct gossip_uuid uuid; // RECEIVED: the sender; REFUSED: the member
+    struct gossip_uuid uuid; // RECEIVED: the sender; REFUSED, FORGET: the member
     uint64_t incarnation;    // the same
     bool reliable;           // RECEIVED: over a stream, so that address is no use for an answer
-    struct gossip_address address; // RECEIVED: where it came from; ADDRESS
-    struct slice bytes;            // RECEIVED: the message; META, DIGEST: at most their limits
+    struct gossip_address address; // RECEIVED: where it came from; ADDRESS; FORGET: the member's
+    struct slice bytes; // RECEIVED: the message; META, DIGEST, FORGET: at most their limits
+    // FORGET: the member's; a version above all that it has said; for how long it has left.
+    struct slice name;
+    uint32_t version, age_s;
     const struct gossip_address *seeds;
     uint32_t seed_count;
 };
@@ -67,8 +71,9 @@ enum gossip_action_kind {
     GOSSIP_NEWS,       // its digest is another
     GOSSIP_FORGOTTEN,  // dead for longer than is remembered, or in the way when the table was full
     GOSSIP_NAME_TWICE, // this member has the name of another one that lives
-    GOSSIP_OUTDATED,   // someone lives, or has left, as ourselves: start again, with an incarnation
-                       // above the one that is given
+    GOSSIP_OUTDATED,   // someone lives as ourselves: start again, with an incarnation above the one
+                       // that is given
+    GOSSIP_GIVEN_UP,   // others held that we have left, and are told that we live
 };
 
 struct gossip_action {

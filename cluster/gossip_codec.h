@@ -38,8 +38,8 @@ struct gossip_address { // UDP and TCP; an IPv4 address as ::ffff:a.b.c.d
     uint16_t port;
 };
 
-// In the order in which they win over each other at equal (incarnation, version), but for LEFT,
-// which a member says of itself and which ends its incarnation.
+// In the order in which they win over each other at equal (incarnation, version). LEFT a member
+// says of itself, and ends its incarnation with it; or another one for it (GOSSIP_FORGET).
 enum gossip_state {
     GOSSIP_ALIVE = 0,
     GOSSIP_SUSPECT = 1,

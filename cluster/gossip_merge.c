@@ -2,8 +2,10 @@
 //
 // A claim about a member is (incarnation, version, state). A higher incarnation wins over
 // everything, an older one is nothing. Within an incarnation, only the member itself counts its
-// version up, when it hears a wrong claim. At equal versions SUSPECT wins over ALIVE and DEAD over
-// both. LEFT is the member's own last word: nothing within its incarnation wins over it.
+// version up, when it hears a wrong claim. At equal versions SUSPECT wins over ALIVE, DEAD over
+// both, and LEFT over all. LEFT is the member's own last word, with its highest version; or it is
+// said for one that does not live (merge_forget), with a higher one: should that live after all, it
+// says so with one above that, as when it is held dead.
 #include <math.h>
 
 #include "cluster/gossip_parts.h"
@@ -104,6 +106,18 @@ merge_tick(struct gossip *g)
 
 // ---- Claims about ourselves ---------------------------------------------------------------------
 
+// We have been given up, or a copy of us has left. What is said for us are no words of ours.
+static void
+refute_left(struct gossip *g, uint32_t version)
+{
+    struct member *me = g->self;
+    must(version >= me->version && version < UINT32_MAX && !g->left);
+    me->version = me->details_version = me->details_held = version + 1;
+    g->stats.refuted++;
+    rumor_start(g, me, true);
+    act(g, GOSSIP_GIVEN_UP, me);
+}
+
 static void
 about_me(struct gossip *g, const struct gossip_record *r)
 {
@@ -111,7 +125,13 @@ about_me(struct gossip *g, const struct gossip_record *r)
     if (r->incarnation < me->incarnation)
         return;
     bool wrong = r->state == GOSSIP_SUSPECT || r->state == GOSSIP_DEAD;
-    if (r->incarnation > me->incarnation || r->state == GOSSIP_LEFT || r->version == UINT32_MAX ||
+    bool left = r->state == GOSSIP_LEFT && r->incarnation == me->incarnation;
+    if (left && r->version < UINT32_MAX) {
+        if (r->version >= me->version)
+            refute_left(g, r->version);
+        return;
+    }
+    if (r->incarnation > me->incarnation || left || r->version == UINT32_MAX ||
         (!wrong && r->version > me->version)) {
         // None of these we said in this life: a copy of us lives, or our disk is an old one.
         act(g, GOSSIP_OUTDATED, me);
@@ -186,27 +206,40 @@ begin_life(struct gossip *g, struct member *m, const struct gossip_record *r)
     return m;
 }
 
+static void
+take_alive(struct gossip *g, struct member *m, bool newer, bool details)
+{
+    bool came = newer && m->state != GOSSIP_ALIVE;
+    if (came) {
+        set_state(g, m, GOSSIP_ALIVE);
+        look_for_namesake(g, m);
+    }
+    if (came || details)
+        act(g, GOSSIP_MEMBER, m);
+    if (newer || details)
+        rumor_start(g, m, details);
+}
+
 // The claim is of m's present life.
 static void
 weigh(struct gossip *g, struct member *m, const struct gossip_record *r, const struct source *from)
 {
     bool newer = r->version > m->version, lives = member_lives(m);
-    if (r->version < m->version || m->state == GOSSIP_LEFT)
+    if (r->version < m->version)
         return;
     bool details = r->has_details && r->details_version > m->details_held;
     m->version = r->version;
     take_details(g, m, r);
+    if (r->state == GOSSIP_LEFT && m->details_held < m->details_version)
+        return; // whether it was forgotten they say: they are pulled, and it comes with them
+    if (m->state == GOSSIP_LEFT && !newer) {
+        if (details)
+            act(g, GOSSIP_MEMBER, m);
+        return;
+    }
     switch (r->state) {
     case GOSSIP_ALIVE:
-        if (newer && m->state != GOSSIP_ALIVE) {
-            set_state(g, m, GOSSIP_ALIVE);
-            look_for_namesake(g, m);
-            act(g, GOSSIP_MEMBER, m);
-        } else if (details) {
-            act(g, GOSSIP_MEMBER, m);
-        }
-        if (newer || details)
-            rumor_start(g, m, details);
+        take_alive(g, m, newer, details);
         return;
     case GOSSIP_SUSPECT:
         if (newer && m->state != GOSSIP_ALIVE)
@@ -225,6 +258,8 @@ weigh(struct gossip *g, struct member *m, const struct gossip_record *r, const s
         return;
     case GOSSIP_LEFT:
         declare(g, m, GOSSIP_LEFT, r->age_s);
+        if (details)
+            rumor_start(g, m, true);
     }
 }
 
@@ -270,6 +305,31 @@ merge_records(struct gossip *g, struct slice records, const struct source *from)
     struct gossip_record record;
     while (gossip_record_next(&records, &record))
         merge(g, &record, from);
+}
+
+void
+merge_forget(struct gossip *g, const struct gossip_event *event)
+{
+    uint8_t details[GOSSIP_DETAILS_MAX];
+    const struct member *m = members_find(g, &event->uuid);
+    must(event->version > 0 && event->incarnation > 0 && gossip_name_valid(event->name));
+    must(event->address.port != 0 && event->bytes.len <= GOSSIP_META_MAX && m != g->self);
+    if (m && member_lives(m))
+        return; // it is back
+    struct gossip_record record = {
+        .uuid = event->uuid,
+        .incarnation = event->incarnation,
+        .version = event->version,
+        .details_version = event->version,
+        .state = GOSSIP_LEFT,
+        .has_details = true,
+        .age_s = event->age_s,
+        .address = event->address,
+        .details = slice_of(
+            details, gossip_write_details(details, &event->address, event->name, event->bytes)),
+    };
+    const struct source from = {.uuid = g->self->uuid, .trusted = true};
+    merge(g, &record, &from);
 }
 
 void

@@ -146,6 +146,7 @@ void merge_records(struct gossip *g, struct slice records, const struct source *
 void merge_brief(struct gossip *g, const struct gossip_message *message, struct source *from);
 void suspect(struct gossip *g, struct member *m, uint32_t accuser);
 void declare(struct gossip *g, struct member *m, enum gossip_state state, uint32_t age_s);
+void merge_forget(struct gossip *g, const struct gossip_event *event);
 void merge_tick(struct gossip *g); // suspicions that have lasted
 uint64_t suspicion_end(const struct gossip *g, const struct member *m);
 

@@ -21,6 +21,7 @@
 #include "core/base/rcu.h"
 #include "core/base/utf8.h"
 
+#include "cluster/forget.h"
 #include "cluster/move.h"
 #include "cluster/nodes_parts.h"
 #include "cluster/wire_int.h"
@@ -758,6 +759,7 @@ tick(struct cluster *cluster, struct shard *shard)
     reach_tick(nodes, shard);
     remember_tick(nodes, shard);
     move_tick(nodes, shard);
+    forget_tick(nodes, shard);
 }
 
 static bool

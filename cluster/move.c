@@ -115,6 +115,27 @@ cluster_recall_move(void *cluster, const struct record *setting)
     return OK;
 }
 
+bool
+move_lose_goals(struct nodes *nodes)
+{
+    struct move *move = nodes->move;
+    uint32_t kept = 0;
+    must(move->to_count > 0 && move->to_count <= CLUSTER_NODES_MAX);
+    pthread_mutex_lock(&nodes->mutex);
+    for (uint32_t i = 0; i < move->to_count; i++) {
+        const struct link *link = nodes_find_link(nodes, move->to[i]);
+        bool gone = link && atomic_load(&link->gone) == LINK_FOR_GOOD;
+        // The last one stays: sessions have to go to some node.
+        if (!gone || (kept == 0 && i + 1 == move->to_count))
+            memmove(move->to[kept++], move->to[i], sizeof move->to[i]);
+    }
+    pthread_mutex_unlock(&nodes->mutex);
+    bool lost = kept < move->to_count;
+    move->to_count = kept;
+    must(kept > 0);
+    return lost;
+}
+
 // ---- Hearing ------------------------------------------------------------------------------------
 
 static void
@@ -179,6 +200,22 @@ pass_to_all(struct nodes *nodes, struct shard *shard, const struct move_word *wo
 {
     for (unsigned i = 0; i < nodes->broker->shard_count; i++)
         move_pass(nodes, shard, i, word);
+}
+
+void
+move_owner_gone(struct nodes *nodes, struct shard *shard, const char *id)
+{
+    struct move *move = nodes->move;
+    struct move_word word = {id, MOVE_END, MOVE_ANY, {0}};
+    must(strlen(id) == NODE_ID_LEN && strcmp(id, nodes->cluster.id) != 0);
+    word.number = move_in_over(nodes, &word);
+    pthread_mutex_lock(&move->mutex);
+    if (word.number == MOVE_ANY && move->turn != 0 && strcmp(move->turn_id, id) == 0)
+        word.number = move->turn; // of which we have not heard since we started
+    pthread_mutex_unlock(&move->mutex);
+    turn_end(nodes, shard, id, MOVE_ANY);
+    if (word.number != MOVE_ANY)
+        pass_to_all(nodes, shard, &word);
 }
 
 // ---- What a node says is looked at as what a client says ----------------------------------------
@@ -331,6 +368,8 @@ take(struct nodes *nodes, struct shard *shard, const struct move_word *word)
 {
     switch (word->kind) {
     case MOVE_BEGIN:
+        move_in_note(nodes, word);
+        return to_client(nodes, shard, word);
     case MOVE_ENTRIES:
     case MOVE_LAST:
         return to_client(nodes, shard, word);

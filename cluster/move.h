@@ -185,6 +185,11 @@ NODISCARD err_t move_heard(struct nodes *nodes, struct link *link, struct shard 
                            struct slice word);
 NODISCARD err_t move_linked(struct link *link, struct session *session);
 void move_setting(struct shard *shard, const char *name, struct slice value);
+// Takes those off move->to that are gone for good, but for the last one. True: there were some.
+// With the mutex.
+bool move_lose_goals(struct nodes *nodes);
+// That node will not come again, and cannot say that its move is over.
+void move_owner_gone(struct nodes *nodes, struct shard *shard, const char *id);
 void move_tick(struct nodes *nodes, struct shard *shard);
 bool move_has_news(struct nodes *nodes, const struct shard *shard);
 uint64_t move_all_shards(const struct nodes *nodes); // a bit for each
@@ -221,6 +226,7 @@ void move_recall(struct nodes *nodes, uint32_t number, struct slice ids);
 
 // ---- move_in.c
 
+void move_in_note(struct nodes *nodes, const struct move_word *word); // its move, of which we hear
 void move_in_begin(struct shard *shard, const struct move_word *word);
 NODISCARD err_t move_in_begun(struct nodes *nodes, struct shard *shard,
                               const struct move_word *word);

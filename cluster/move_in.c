@@ -89,6 +89,20 @@ from_of(struct move *move, const char *id, bool create)
     return free_place;
 }
 
+void
+move_in_note(struct nodes *nodes, const struct move_word *word)
+{
+    must(word->kind == MOVE_BEGIN);
+    pthread_mutex_lock(&nodes->move->mutex);
+    struct move_from *from = from_of(nodes->move, word->from, true);
+    if (from && from->number != word->number) {
+        from->number = word->number;
+        from->wanted = false;
+        atomic_store(&from->shards, 0);
+    }
+    pthread_mutex_unlock(&nodes->move->mutex);
+}
+
 err_t
 move_in_begun(struct nodes *nodes, struct shard *shard, const struct move_word *word)
 {

@@ -683,7 +683,10 @@ lead(struct nodes *nodes, struct shard *shard, enum move_phase phase)
 {
     struct move *move = nodes->move;
     uint64_t links = atomic_load(&move->links_round);
-    if (links != move->links_seen && phase > PHASE_DRAINS && phase < PHASE_DONE)
+    bool lost = phase > PHASE_DRAINS && phase < PHASE_DONE && move_lose_goals(nodes);
+    if (lost)
+        save(nodes, shard);
+    if (lost || (links != move->links_seen && phase > PHASE_DRAINS && phase < PHASE_DONE))
         set_phase(nodes, PHASE_BEGINS);
     else if (links != move->links_seen && phase == PHASE_DONE)
         move_say(shard, NULL, MOVE_END, atomic_load(&move->number), (struct slice){0});

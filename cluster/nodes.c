@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/secret_file.h"
 
+#include "cluster/forget.h"
 #include "cluster/move.h"
 #include "cluster/nodes_parts.h"
 #include "cluster/seal.h"
@@ -403,6 +404,7 @@ cluster_new(const struct config *config, struct cluster **ret_cluster,
         list_init(&nodes->stripes[i].oldest);
     }
     nodes->move = move_new();
+    nodes->forget = forget_new();
     pthread_mutex_init(&nodes->mutex, NULL);
     list_init(&nodes->recalled);
     pthread_mutex_init(&nodes->roster_mutex, NULL);
@@ -494,6 +496,7 @@ cluster_join(struct cluster *cluster, struct broker *broker, const char *folder,
     ops.read = move_out_read;
     ops.decommission = move_decommission;
     ops.move_view = move_look;
+    ops.forget = forget_node;
     cluster->ops = &ops;
     nodes->broker = broker;
     broker->cluster = cluster;
@@ -532,6 +535,7 @@ cluster_free(struct cluster *cluster)
     }
     remember_free(nodes);
     move_free(nodes->move);
+    forget_free(nodes->forget);
     groups_free(&nodes->groups);
     stamps_free(nodes);
     route_set_free(&nodes->counts);

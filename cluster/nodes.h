@@ -105,8 +105,7 @@ struct link {
     // time; it takes a word of them now; one of the shards waits for that.
     _Atomic uint64_t claims_round;
     _Atomic bool claims_room, claims_wanted;
-    // Of all.
-    // Sessions that outlive their connections there. Its shard changes them, with nodes->mutex.
+    // Of all. Sessions that outlive their connections there: its shard changes them, with mutex.
     struct route_set sessions;
     _Atomic bool up;
     _Atomic uint32_t waiting;  // messages for it, while sessions move
@@ -119,6 +118,7 @@ struct link {
     _Atomic bool told_whole, caught_up;
     _Atomic uint64_t known_wanted;
     _Atomic uint64_t away_ms; // since when gossip holds it dead or left; 0 = it does not
+    _Atomic bool forgotten;   // it has left, as `ternmqctl forget` says
     _Atomic uint8_t gone;     // enum link_gone, with nodes->mutex
     _Atomic bool retired;     // with nodes->mutex, by its shard: another node may have its place
     _Atomic uint64_t known;   // our routes up to this change are in force there
@@ -208,13 +208,13 @@ struct nodes {
     _Atomic(struct link *) replaced; // by link->next; with mutex
     _Atomic uint32_t link_count, recalled_count;
     struct list recalled; // remember.c; with mutex
-    struct move *move;    // move.h
+    struct move *move;
+    struct forget *forget;
     _Atomic uint64_t tokens, doubled;
     _Atomic uint64_t claim;      // the highest that was made here or heard of
     pthread_mutex_t wills_mutex; // of what is held of links
     _Atomic uint64_t wills_held, wills_bytes, wills_refused, wills_published;
     _Atomic uint64_t news; // counts what acknowledgements may wait for
-    // Of figures.
     _Atomic uint64_t alive, dead, left_out, strangers, route_count, routes_told;
     _Atomic uint64_t routes_refused, divergence;
     struct inbox inboxes[TRIE_SHARDS_MAX];

@@ -39,9 +39,12 @@ void sync_taken(struct link *link, struct slice payload, uint8_t all);
 
 // ---- gone.c: nodes that will not come again. The link's shard.
 
+// What gossip says of that node: since when it cannot be reached, for clients that would wait for
+// it; and whether it was forgotten (forget.h). The agent's.
+void gone_note(struct nodes *nodes, const struct gossip_view *view);
 // Ends what is left of one that gossip has forgotten, or that is gone for good, once nothing waits
 // for it any more: its link's place is free then.
-void gone_retire(struct nodes *nodes, const struct shard *shard, struct link *link);
+void gone_retire(struct nodes *nodes, struct shard *shard, struct link *link);
 // Those whose place another one has taken.
 void gone_free_replaced(struct nodes *nodes, const struct shard *shard);
 

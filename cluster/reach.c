@@ -39,7 +39,7 @@ reach_elsewhere(struct cluster *cluster, struct slice client_id, char ret_node[N
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++) {
         const struct link *link = nodes->links[i];
-        if (route_set_weight(&link->sessions, client_id) == 0)
+        if (route_set_weight(&link->sessions, client_id) == 0 || atomic_load(&link->forgotten))
             continue;
         // What is remembered may be over: who can tell is waited for.
         if (unlikely(settling) && !atomic_load_explicit(&link->copied, memory_order_acquire))

@@ -54,13 +54,16 @@ void
 roster_note(struct nodes *nodes, const struct gossip *gossip)
 {
     uint32_t count = min_u32(gossip_count(gossip), CLUSTER_MEMBERS_MAX);
+    uint32_t shown = 0;
     pthread_mutex_lock(&nodes->roster_mutex);
     for (uint32_t i = 0; i < count; i++) {
         struct gossip_view view;
         gossip_view(gossip, i, &view);
-        note(&view, i == 0, &nodes->roster[i]);
+        if (view.state != GOSSIP_LEFT || !about_is_forgotten(view.meta))
+            note(&view, i == 0, &nodes->roster[shown++]);
     }
-    nodes->roster_count = count;
+    must(shown > 0 && shown <= count);
+    nodes->roster_count = shown;
     pthread_mutex_unlock(&nodes->roster_mutex);
 }
 

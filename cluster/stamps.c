@@ -12,7 +12,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
-#include "cluster/nodes_parts.h"
+#include "cluster/forget.h"
 #include "core/journal.h"
 #include "core/registry.h"
 #include "core/retained.h"
@@ -272,10 +272,13 @@ look_at(struct nodes *nodes, struct shard *shard, struct link *link)
         atomic_store_explicit(&link->whole, false, memory_order_relaxed);
 }
 
-// All nodes that are known are linked, both ways, and have told what they retain.
+// All nodes that are known are linked, both ways, and have told what they retain; and none that was
+// forgotten may come back with more.
 static bool
 all_agree(const struct nodes *nodes)
 {
+    if (forget_has_some(nodes))
+        return false;
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
         const struct link *link = nodes->links[i];

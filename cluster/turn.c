@@ -96,7 +96,7 @@ look_at_setting(struct nodes *nodes, const struct shard *shard)
         nodes_wake_all(nodes);
 }
 
-// The node for which we have turned will not come again, and cannot say that its move is over.
+// Is the node there, for which we have turned?
 static void
 look_at_owner(struct nodes *nodes, struct shard *shard)
 {
@@ -114,7 +114,7 @@ look_at_owner(struct nodes *nodes, struct shard *shard)
     bool gone = !link || atomic_load(&link->retired) || atomic_load(&link->gone) == LINK_FOR_GOOD;
     pthread_mutex_unlock(&nodes->mutex);
     if (gone)
-        turn_end(nodes, shard, id, MOVE_ANY);
+        move_owner_gone(nodes, shard, id);
 }
 
 static void

@@ -660,7 +660,9 @@ is_due(struct nodes *nodes, struct link *link, struct held_will *held, uint64_t 
 {
     struct entry e;
     uint64_t dead_ms = atomic_load(&link->dead_ms);
-    bool dead = dead_ms != 0 && !atomic_load(&link->up) && now_ms >= dead_ms + WILLS_AFTER_MS;
+    bool forgotten = atomic_load(&link->forgotten); // its sessions have ended
+    bool dead = dead_ms != 0 && !atomic_load(&link->up) &&
+                (forgotten || now_ms >= dead_ms + WILLS_AFTER_MS);
     if (!held->orphan && !dead) {
         held->due_ms = 0;
         return false;
@@ -668,6 +670,8 @@ is_due(struct nodes *nodes, struct link *link, struct held_will *held, uint64_t 
     read_held(held->entry, held->len, &e);
     if (held->due_ms == 0)
         held->due_ms = now_ms + e.delay_s * UINT64_C(1000);
+    if (forgotten)
+        held->due_ms = min_u64(held->due_ms, now_ms);
     must(held->due_ms != 0 && count >= 1);
     if (held->due_ms > now_ms)
         return false;
@@ -726,7 +730,9 @@ void
 wills_note_node(struct nodes *nodes, struct link *link, enum gossip_state state,
                 uint64_t incarnation, uint64_t now_ms)
 {
-    bool dead = state == GOSSIP_DEAD, left = state == GOSSIP_LEFT;
+    // One that was forgotten has died, and did not leave in order.
+    bool forgotten = state == GOSSIP_LEFT && atomic_load(&link->forgotten);
+    bool dead = state == GOSSIP_DEAD || forgotten, left = state == GOSSIP_LEFT && !forgotten;
     must(state <= GOSSIP_LEFT && link->shard < nodes->broker->shard_count);
     if (dead != (atomic_load(&link->dead_ms) != 0))
         atomic_store(&link->dead_ms, dead ? max_u64(now_ms, 1) : 0);

@@ -115,6 +115,12 @@ struct cluster_ops {
     // it is.
     err_t (*decommission)(struct cluster *cluster);
     void (*move_view)(struct cluster *cluster, struct move_view *ret_view);
+    // A node (a name, or an id) that is dead, or has left, will not come again with what it had: on
+    // all nodes nothing waits for it any more. look: only what there is. ERR_NOT_FOUND;
+    // ERR_ADMINISTRATIVE: ret_view->why; ERR_SERVER_BUSY: it takes long, and may still be done. One
+    // thread's, which waits for workers and the disk.
+    err_t (*forget)(struct cluster *cluster, struct slice node, bool look,
+                    struct forget_view *ret_view);
     // What we said to that session's node at QoS 0 was not sent.
     void (*missed)(struct cluster *cluster, struct session *session, const struct pub *pub);
     // A session that outlives its connection is here, or no longer. ON_ANY.

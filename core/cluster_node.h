@@ -67,4 +67,13 @@ struct cluster_node {
     struct node_link link; // of oneself the routes alone
 };
 
+// A node that is to be forgotten, and what is given up with it here.
+struct forget_view {
+    char id[NODE_ID_LEN + 1], name[NODE_NAME_LEN + 1]; // name "": not known
+    const char *state;                 // "dead", "gone"; "unknown": not heard of since we started
+    uint64_t state_s;                  // for how long it has been in it
+    uint64_t sessions, waiting, wills; // that it keeps; messages for it; of its clients
+    const char *why;                   // it may not be, for people
+};
+
 #endif

@@ -441,6 +441,24 @@ make_broker(struct server *server)
     return OK;
 }
 
+// What the store has of other nodes.
+static err_t
+recall_cluster(const struct server *server)
+{
+    static const struct {
+        const char *prefix;
+        err_t (*recall)(void *cluster, const struct record *setting);
+    } kept[] = {
+        {CLUSTER_SETTINGS, cluster_recall},
+        {CLUSTER_MOVES, cluster_recall_move},
+        {CLUSTER_GONE, cluster_recall_gone},
+    };
+    err_t err = OK;
+    for (unsigned i = 0; i < ARRAY_LEN(kept) && err == OK; i++)
+        err = store_load_settings(server->store, kept[i].prefix, kept[i].recall, server->cluster);
+    return err;
+}
+
 static err_t
 start(struct server *server)
 {
@@ -469,10 +487,7 @@ start(struct server *server)
     if (err == OK && server->store)
         err = load_store(server);
     if (err == OK && server->store && server->cluster)
-        err = store_load_settings(server->store, CLUSTER_SETTINGS, cluster_recall, server->cluster);
-    if (err == OK && server->store && server->cluster)
-        err =
-            store_load_settings(server->store, CLUSTER_MOVES, cluster_recall_move, server->cluster);
+        err = recall_cluster(server);
     if (err == OK)
         err = start_access(server);
     if (err == OK)

@@ -86,6 +86,45 @@ ctl_away_undo(struct ctl_server *server, struct ctl_conn *conn)
     ctl_conn_answer(conn, answer);
 }
 
+// ---- A node that does not come back -------------------------------------------------------------
+
+static json_t *
+forgotten(const struct forget_view *view)
+{
+    json_t *answer = ctl_good(), *object = json_object();
+    must(view->id[0] != '\0');
+    (void)json_object_set_new(object, "id", json_string(view->id));
+    (void)json_object_set_new(object, "name",
+                              view->name[0] ? json_string(view->name) : json_null());
+    (void)json_object_set_new(object, "state", json_string(view->state));
+    ctl_put_number(object, "state_s", view->state_s);
+    ctl_put_number(object, "sessions", view->sessions);
+    ctl_put_number(object, "waiting", view->waiting);
+    ctl_put_number(object, "wills", view->wills);
+    (void)json_object_set_new(answer, "forgotten", object);
+    return answer;
+}
+
+json_t *
+ctl_away_forget(const struct broker *broker, const struct ctl_request *request)
+{
+    struct cluster *cluster = broker->cluster;
+    struct forget_view view;
+    must(request->op == CTL_FORGET && request->id.len > 0);
+    if (!cluster)
+        return ctl_bad("no_cluster", "this broker is alone: it has no cluster_name");
+    switch (cluster->ops->forget(cluster, request->id, request->dry_run, &view)) {
+    case OK:
+        return forgotten(&view);
+    case ERR_NOT_FOUND:
+        return ctl_bad("not_found", "there is no such node, nor anything that waits for it");
+    case ERR_ADMINISTRATIVE:
+        return ctl_bad("refused", "%s", view.why);
+    default:
+        return ctl_bad("busy", "that was told to all nodes, and is not on the disk here yet");
+    }
+}
+
 // ---- Rebalance ----------------------------------------------------------------------------------
 
 struct balance {

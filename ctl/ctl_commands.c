@@ -2,7 +2,9 @@
 // configuration.
 #include <errno.h>
 #include <inttypes.h>
+#include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
@@ -377,6 +379,79 @@ decommission(struct run *run)
     must(!run->options->undo);
     return send_away(run, request_of("decommission"), "decommission", wait_decommissioned,
                      print_decommission);
+}
+
+static void
+print_forgotten(const json_t *answer)
+{
+    const json_t *node = json_object_get(answer, "forgotten");
+    must(json_is_object(node));
+    say_text("node", text_in(node, "name"));
+    say_text("id", text_in(node, "id"));
+    say_text("state", text_in(node, "state"));
+    say_duration("for", number_in(node, "state_s"));
+    say_number("sessions there", node, "sessions");
+    say_number("waiting for it", node, "waiting");
+    say_number("Wills", node, "wills");
+}
+
+// May it be? What there is has been printed.
+static int
+ask_person(void)
+{
+    char line[16];
+    if (!isatty(STDIN_FILENO))
+        return complain(EXIT_USAGE, "nobody can be asked: --yes, or --dry-run");
+    (void)fputs("\nIt is given up for good. Yes or no? ", stderr);
+    if (!fgets(line, sizeof line, stdin))
+        line[0] = '\0';
+    bool yes = strcasecmp(line, "yes\n") == 0 || strcasecmp(line, "y\n") == 0;
+    return yes ? EXIT_DONE : complain(EXIT_REFUSED, "nothing was done");
+}
+
+// What is asked about is meant by its id: the name may be another one's by then.
+static int
+look_before(struct run *run, json_t *request, json_t **ret_request)
+{
+    const struct ctl_options *options = run->options;
+    json_t *answer;
+    (void)json_object_set_new(request, "dry_run", json_true());
+    int code = ask(run, request, ANSWER_MS, &answer);
+    must(!options->dry_run && !options->yes);
+    if (code == EXIT_DONE && !options->json)
+        print_forgotten(answer);
+    if (code == EXIT_DONE)
+        code = ask_person();
+    // Nobody waits there for who is thinking.
+    ctl_peer_close(&run->peer);
+    if (code == EXIT_DONE && !ctl_peer_open(&run->peer, options->socket))
+        code = complain(EXIT_CONNECTION, "%s", run->peer.problem);
+    if (code == EXIT_DONE) {
+        *ret_request = request_of("forget");
+        (void)json_object_set(*ret_request, "node",
+                              json_object_get(json_object_get(answer, "forgotten"), "id"));
+    }
+    json_decref(answer);
+    return code;
+}
+
+int
+forget(struct run *run)
+{
+    const struct ctl_options *options = run->options;
+    json_t *request = request_of("forget");
+    must(options->operands[0] != NULL);
+    put_text_in(request, "node", options->operands[0]);
+    if (options->dry_run)
+        (void)json_object_set_new(request, "dry_run", json_true());
+    if (!options->dry_run && !options->yes) {
+        json_t *asked = NULL;
+        int code = look_before(run, request, &asked);
+        if (code != EXIT_DONE)
+            return code;
+        request = asked;
+    }
+    return ask_and_show(run, request, ANSWER_MS, print_forgotten);
 }
 
 static void

@@ -26,7 +26,8 @@ enum option {
     OPTION_DRY_RUN,
     OPTION_COUNT,
     OPTION_BY,
-    OPTION_LEVELS
+    OPTION_LEVELS,
+    OPTION_YES
 };
 #define HAS(o) (1u << OPTION_##o)
 #define ALWAYS (HAS(SOCKET) | HAS(JSON) | HAS(HELP) | HAS(VERSION))
@@ -44,7 +45,7 @@ static const struct {
     [OPTION_COUNT] = {"--count", "N"},          [OPTION_BY] = {"--by", "KEY"},
     [OPTION_LEVELS] = {"--prefix-levels", "N"}, [OPTION_WAIT] = {"--wait", NULL},
     [OPTION_UNDO] = {"--undo", NULL},           [OPTION_RATE] = {"--rate", "N"},
-    [OPTION_DRY_RUN] = {"--dry-run", NULL},
+    [OPTION_DRY_RUN] = {"--dry-run", NULL},     [OPTION_YES] = {"--yes", NULL},
 };
 
 enum operand { OPERAND_NONE, OPERAND_MAY, OPERAND_MUST, OPERAND_TWO };
@@ -264,6 +265,31 @@ static const struct command {
          "Exit code 1: there is no cluster, no other node that takes sessions, or one of an "
          "earlier\n"
          "version.\n"},
+    [CTL_DO_FORGET] =
+        {"forget", NULL, ALWAYS | HAS(DRY_RUN) | HAS(YES), OPERAND_MUST,
+         "ternmqctl forget [--dry-run] [--yes] NODE\n\n"
+         "Tells the cluster that a node, which is dead or gone, will not come back with what it "
+         "had:\n"
+         "its disk is lost, or its machine. Nobody waits for it any longer. Its clients get new\n"
+         "sessions at once (until now they are told 0x88, for a day), their Wills are published,\n"
+         "what waits for it at other nodes is dropped and counted (dropped/session end), a\n"
+         "decommission of another node goes on without it, and it is listed no more. What was on "
+         "its\n"
+         "disk alone, sessions with what waited in them, is lost with the disk.\n\n"
+         "NODE is its name or its id, as cluster shows them. Where another node with the same name "
+         "has\n"
+         "come in its place, the one that is dead is meant. The command says what there is, and "
+         "asks.\n\n"
+         "  --dry-run  says what there is, and does nothing\n"
+         "  --yes      does not ask; it must be given where standard input is no terminal\n\n"
+         "All nodes that are there hear of it at once, and those that are away when they are back, "
+         "for\n"
+         "a day. It is of the life that has ended: should the node come back after all, even with "
+         "its\n"
+         "disk, it is a node as any other. Then of two sessions of a client the later one stays.\n"
+         "Exit code 1: there is no cluster, no such node, it is here (alive or suspected), it is "
+         "this\n"
+         "one, or the answer was no.\n"},
     [CTL_DO_REBALANCE] =
         {"rebalance", NULL, ALWAYS | HAS(DRY_RUN) | HAS(RATE) | HAS(ALL) | HAS(UNDO), OPERAND_NONE,
          "ternmqctl rebalance [--dry-run] [--rate N] [--all]\nternmqctl rebalance --undo\n\n"
@@ -367,6 +393,8 @@ static const struct command {
          "  drain [--for TIME] [--wait]  sends all clients elsewhere, and lets none in; --undo\n"
          "  decommission [--for TIME] [--wait]\n"
          "                               gives up this node, and moves its sessions to others\n"
+         "  forget [--dry-run] [--yes] NODE\n"
+         "                               a dead node will not come back with what it had\n"
          "  rebalance [--dry-run] [--rate N] [--all]\n"
          "                               sends away clients that others have not; --undo\n\n"
          "  trace client [--count N] [--for TIME] ID\n"
@@ -517,6 +545,7 @@ take_value(struct reading *reading, enum option option, const char *value)
         to->wait |= option == OPTION_WAIT;
         to->undo |= option == OPTION_UNDO;
         to->dry_run |= option == OPTION_DRY_RUN;
+        to->yes |= option == OPTION_YES;
         return true;
     }
 }

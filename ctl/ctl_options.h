@@ -31,6 +31,7 @@ enum ctl_command {
     CTL_DO_EXPLAIN_SUB,
     CTL_DO_DRAIN,
     CTL_DO_DECOMMISSION,
+    CTL_DO_FORGET,
     CTL_DO_REBALANCE,
     CTL_DO_TRACE_CLIENT,
     CTL_DO_TRACE_TOPIC,
@@ -57,7 +58,7 @@ struct ctl_options {
     uint64_t levels;                        // --prefix-levels; 0 = all
     uint32_t qos;                           // --qos
     enum ctl_order order;                   // --sort
-    bool json, all, force, by_bytes, wait, undo, dry_run;
+    bool json, all, force, by_bytes, wait, undo, dry_run, yes;
 };
 
 #define CTL_COMPLAINT_MAX 256u

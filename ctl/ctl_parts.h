@@ -113,6 +113,9 @@ void ctl_away_decommission(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_away_undo(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_away_rebalance(struct ctl_server *server, struct ctl_conn *conn);
 void ctl_away_stop(struct ctl_server *server, struct ctl_conn *conn);
+// The shards have looked at their links. Returns new. It may wait for the disk.
+json_t *ctl_away_forget(const struct broker *broker, const struct ctl_request *request);
+
 // ---- ctl_work.c
 
 void ctl_put_cursor(json_t *answer, const struct ctl_cursor *cursor);

@@ -15,6 +15,7 @@
 
 enum field {
     FIELD_ID,
+    FIELD_NODE,
     FIELD_TEXT,
     FIELD_FILTER,
     FIELD_PATH,
@@ -64,6 +65,7 @@ static const struct op {
     [CTL_DRAIN] = {"drain", HAS(FOR), 0},
     [CTL_DRAIN_UNDO] = {"drain_undo", 0, 0},
     [CTL_DECOMMISSION] = {"decommission", HAS(FOR), 0},
+    [CTL_FORGET] = {"forget", HAS(NODE) | HAS(DRY_RUN), HAS(NODE)},
     [CTL_REBALANCE] = {"rebalance", HAS(RATE) | HAS(ALL) | HAS(DRY_RUN), 0},
     [CTL_REBALANCE_STOP] = {"rebalance_stop", 0, 0},
     [CTL_TRACE] = {"trace", HAS(ID) | HAS(FILTER) | HAS(FOR) | HAS(LIMIT) | HAS(CURSOR), 0},
@@ -72,6 +74,7 @@ static const struct op {
 
 static bool take_text(const json_t *value, struct slice *ret);
 static bool take_id(const json_t *value, struct ctl_request *ret);
+static bool take_node(const json_t *value, struct ctl_request *ret);
 static bool take_part(const json_t *value, struct ctl_request *ret);
 static bool take_filter(const json_t *value, struct ctl_request *ret);
 static bool take_path(const json_t *value, struct ctl_request *ret);
@@ -97,6 +100,7 @@ static const struct {
     bool (*take)(const json_t *value, struct ctl_request *ret);
 } fields[] = {
     [FIELD_ID] = {"id", "a client identifier", take_id},
+    [FIELD_NODE] = {"node", "the name or id of a node", take_node},
     [FIELD_TEXT] = {"text", "a text", take_part},
     [FIELD_FILTER] = {"filter", "a topic filter", take_filter},
     [FIELD_PATH] = {"path", "a path from the root, without / at its end", take_path},
@@ -140,6 +144,12 @@ static bool
 take_id(const json_t *value, struct ctl_request *ret)
 {
     return take_text(value, &ret->id);
+}
+
+static bool
+take_node(const json_t *value, struct ctl_request *ret)
+{
+    return take_text(value, &ret->id) && ret->id.len > 0;
 }
 
 static bool

@@ -68,6 +68,7 @@ int check_config(struct run *run);
 int reload_config(struct run *run);
 int drain(struct run *run);
 int decommission(struct run *run);
+int forget(struct run *run);
 int rebalance(struct run *run);
 // How far they are, of those that were begun.
 void say_away(const json_t *answer);

@@ -210,7 +210,7 @@ ask_of_sessions(struct ctl_server *server, struct ctl_conn *conn)
         [CTL_KICK] = CONTROL_KICK,       [CTL_SUBSCRIPTIONS] = CONTROL_SUBSCRIPTIONS,
         [CTL_CLUSTER] = CONTROL_NODES,   [CTL_EXPLAIN] = CONTROL_EXPLAIN_SUB,
         [CTL_MATCHES] = CONTROL_MATCHES, [CTL_TRACE] = CONTROL_TRACE,
-        [CTL_TOPICS] = CONTROL_TRACE,
+        [CTL_TOPICS] = CONTROL_TRACE,    [CTL_FORGET] = CONTROL_NODES,
     };
     enum control_kind kind = kinds[conn->request.op];
     if (conn->request.publish)
@@ -313,6 +313,8 @@ answer_of(struct ctl_server *server, struct ctl_conn *conn)
         return forgotten(server, conn);
     case CTL_CLUSTER:
         return ctl_cluster(server->parts.broker);
+    case CTL_FORGET:
+        return ctl_away_forget(server->parts.broker, &conn->request);
     case CTL_EXPLAIN:
         return explanation(server, conn);
     default:
@@ -327,7 +329,7 @@ move_on(struct ctl_server *server, const struct ctl_conn *conn)
     struct control_question *question = &server->question;
     const enum ctl_op op = conn->request.op;
     bool walks = op == CTL_CLIENTS || op == CTL_SUBSCRIPTIONS || op == CTL_CLUSTER ||
-                 op == CTL_MATCHES || op == CTL_TRACE || op == CTL_TOPICS;
+                 op == CTL_FORGET || op == CTL_MATCHES || op == CTL_TRACE || op == CTL_TOPICS;
     if (!walks || conn->fd < 0)
         return true;
     if (question->place.bucket >= REGISTRY_END) {
@@ -499,6 +501,7 @@ static const struct work {
     [CTL_DRAIN] = {ctl_away_drain, false},
     [CTL_DRAIN_UNDO] = {ctl_away_undo, false},
     [CTL_DECOMMISSION] = {ctl_away_decommission, false},
+    [CTL_FORGET] = {ask_of_nodes, true},
     [CTL_REBALANCE] = {ctl_away_rebalance, false},
     [CTL_REBALANCE_STOP] = {ctl_away_stop, false},
 };

@@ -406,6 +406,7 @@ static int (*const actions[])(struct run *run) = {
     [CTL_DO_EXPLAIN_SUB] = explain,
     [CTL_DO_DRAIN] = drain,
     [CTL_DO_DECOMMISSION] = decommission,
+    [CTL_DO_FORGET] = forget,
     [CTL_DO_REBALANCE] = rebalance,
     [CTL_DO_TRACE_CLIENT] = follow_packets,
     [CTL_DO_TRACE_TOPIC] = follow_packets,

@@ -26,12 +26,13 @@ _ternmqctl() {
         esac
     done
     case $command in
-    '') words='status cluster clients client kick subscriptions retained backup reload ban log config explain drain decommission rebalance trace topics slow help --version' ;;
+    '') words='status cluster clients client kick subscriptions retained backup reload ban log config explain drain decommission forget rebalance trace topics slow help --version' ;;
     status) words='--all' ;;
     slow) words='--filter --limit --all' ;;
     clients) words='--filter --sort --limit --all' ;;
     drain) words='--for --wait --undo' ;;
     decommission) words='--for --wait' ;;
+    forget) words='--dry-run --yes' ;;
     rebalance) words='--dry-run --rate --all --undo' ;;
     subscriptions) words='--client --limit' ;;
     backup)

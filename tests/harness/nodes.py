@@ -1,12 +1,15 @@
 """nodes.py - several brokers that are one cluster, on addresses of this machine."""
+import json
 import os
 import pathlib
+import shutil
 import signal
 import tempfile
 import time
 
 import mqtt
-from broker import Broker, free_port
+import scenario as s
+from broker import Broker, binary, free_port
 from fault_proxy import FaultProxy
 
 SECRET = "a secret that all nodes have"
@@ -121,3 +124,30 @@ class Nodes:
 
     def go_on(self, i):
         os.kill(self[i].pid, signal.SIGCONT)
+
+
+class Controlled(Nodes):
+    """Nodes with control sockets."""
+
+    def __init__(self, count=3, config="", **kw):
+        super().__init__(count, config, **kw)
+        self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="tern-controlled-"))
+        self.sockets.chmod(0o755)
+        for i, node in enumerate(self.all):
+            node.file.write_text(node.file.read_text() + f"\ncontrol_socket {self.sockets}/{i}\nsys_interval 1\n")
+
+    def __exit__(self, *args):
+        try:
+            super().__exit__(*args)
+        finally:
+            shutil.rmtree(self.sockets)
+
+    def ctl(self, i, *args, code=0):
+        """What ternmqctl says: as JSON, or, where it is to end with another code, as text."""
+        ctl = pathlib.Path(binary()).parent / "ternmqctl"
+        got = s.run(ctl, "--json", "--socket", self.sockets / str(i), *args)
+        assert got[0] == code, got
+        return got[1] if code else json.loads(got[1])
+
+    def sessions(self, i):
+        return {row["id"] for row in self.ctl(i, "clients", "--all")["clients"]}

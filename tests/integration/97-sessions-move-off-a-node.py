@@ -1,44 +1,17 @@
 """`ternmqctl decommission`: each session that outlives its connection goes to another node, with all that waits for it and
 is under way, whatever is published meanwhile and whoever dies; then the node and its disk may go."""
 import collections
-import json
-import pathlib
-import shutil
-import signal
-import tempfile
 import threading
 import time
 
 import mqtt
 import scenario as s
-from broker import binary
-from nodes import Nodes
+from nodes import Controlled
 
-CTL = pathlib.Path(binary()).parent / "ternmqctl"
 KEEP = {"session_expiry": 3600}
 
 
-class Moving(Nodes):
-    """Nodes with control sockets."""
-
-    def __init__(self, count=3, config="", **kw):
-        super().__init__(count, config, **kw)
-        self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="tern-moving-"))
-        self.sockets.chmod(0o755)
-        for i, node in enumerate(self.all):
-            node.file.write_text(node.file.read_text() + f"\ncontrol_socket {self.sockets}/{i}\nsys_interval 1\n")
-
-    def __exit__(self, *args):
-        try:
-            super().__exit__(*args)
-        finally:
-            shutil.rmtree(self.sockets)
-
-    def ctl(self, i, *args, code=0):
-        got = s.run(CTL, "--json", "--socket", self.sockets / str(i), *args)
-        assert got[0] == code, got
-        return json.loads(got[1]) if got[1] else {}
-
+class Moving(Controlled):
     def decommission(self, i, **kw):
         return self.ctl(i, "decommission", "--for", "1s", **kw)
 
@@ -48,9 +21,6 @@ class Moving(Nodes):
             state = self.ctl(i, "status")["decommission"]
             return state["state"] in ("done", "off") and state
         return s.until(done, lambda: str([self.ctl(i, "status")["decommission"], self.ctl(i, "cluster")]), timeout)["moved"]
-
-    def sessions(self, i):
-        return {row["id"] for row in self.ctl(i, "clients", "--all")["clients"]}
 
 
 def comes(nodes, i, name, timeout=30):

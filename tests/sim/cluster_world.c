@@ -252,7 +252,8 @@ take_actions(struct world *world, uint32_t n)
             watch_state(world, n, action);
             break;
         case GOSSIP_OUTDATED:
-            world_fail(world, "node %u was told that it is outdated", n);
+        case GOSSIP_GIVEN_UP:
+            world_fail(world, "node %u was told that it is outdated, or has left", n);
             break;
         case GOSSIP_NAME_TWICE:
             world->names_twice++;

@@ -36,6 +36,24 @@ Test(about, metadata_come_back)
     cr_assert_not(about_has_nothing(slice_of(meta, len)));
 }
 
+Test(about, others_say_for_it_that_it_is_gone)
+{
+    uint8_t meta[ABOUT_META_MAX], forgotten[GOSSIP_META_MAX];
+    char version[NODE_VERSION_LEN + 1];
+    struct about_self self = {.draining = true, .version = "0.9.1"};
+    uint32_t len = about_write_meta(&self, meta);
+    cr_assert_not(about_is_forgotten(slice_of(meta, len)));
+    cr_assert_eq(about_forget(slice_of(meta, len), forgotten), len);
+    cr_assert(about_is_forgotten(slice_of(forgotten, len)));
+    cr_assert(about_has_nothing(slice_of(forgotten, len)), "so earlier versions understand it");
+    cr_assert(about_drains(slice_of(forgotten, len)));
+    about_version(slice_of(forgotten, len), version);
+    cr_assert_str_eq(version, "0.9.1");
+    cr_assert_eq(about_forget(slice_of(NULL, 0), forgotten), 1);
+    cr_assert(about_is_forgotten(slice_of(forgotten, 1)));
+    cr_assert_not(about_is_forgotten(slice_of(NULL, 0)));
+}
+
 Test(about, what_other_versions_say_is_left_alone)
 {
     cr_assert_str_eq(version_of("", 0), "");

@@ -271,13 +271,96 @@ Test(cluster_gossip, who_lives_as_ourselves_is_told_to_the_owner)
     const struct gossip_action *action = find(&bench, GOSSIP_OUTDATED, 0, NULL);
     cr_assert_not_null(action);
     cr_assert_eq(action->incarnation, 11);
-    rumor(&bench, 2, 1, 10, 0, GOSSIP_LEFT);
+    rumor(&bench, 2, 1, 10, UINT32_MAX, GOSSIP_LEFT); // no version is above it
     cr_assert_not_null(find(&bench, GOSSIP_OUTDATED, 0, NULL));
     rumor(&bench, 2, 1, 10, 1, GOSSIP_ALIVE);
     cr_assert_not_null(find(&bench, GOSSIP_OUTDATED, 0, NULL));
     rumor(&bench, 2, 1, 10, UINT32_MAX, GOSSIP_SUSPECT); // no version is above it
     cr_assert_not_null(find(&bench, GOSSIP_OUTDATED, 0, NULL));
     cr_assert_eq(see(&bench, 1).version, 0);
+    bench_free(&bench);
+}
+
+Test(cluster_gossip, who_was_given_up_and_lives_says_so)
+{
+    struct bench bench = bench_new(16);
+    struct gossip_message told;
+    introduce(&bench, 2, 1);
+    rumor(&bench, 2, 1, 10, 3, GOSSIP_LEFT);
+    cr_assert_not_null(find(&bench, GOSSIP_GIVEN_UP, 0, NULL));
+    cr_assert_eq(see(&bench, 1).version, 4);
+    cr_assert_eq(see(&bench, 1).state, GOSSIP_ALIVE);
+    rumor(&bench, 2, 1, 10, 3, GOSSIP_LEFT); // it is told
+    cr_assert_null(find(&bench, GOSSIP_GIVEN_UP, 0, NULL));
+    cr_assert_eq(see(&bench, 1).version, 4);
+    struct gossip_message ping = {.kind = GOSSIP_PING, .seq = 1, .target = {{1}}};
+    say(&bench, 2, 1, ping, NULL);
+    cr_assert_not_null(find(&bench, GOSSIP_SEND, GOSSIP_ACK, &told));
+    cr_assert(told.version == 4 && told.details_version == 4,
+              "what was said for it is not its own");
+    bench_free(&bench);
+}
+
+static void
+forget(struct bench *bench, uint8_t id, uint64_t incarnation, uint32_t version)
+{
+    step(bench, &(struct gossip_event){.kind = GOSSIP_FORGET,
+                                       .uuid = {{id}},
+                                       .incarnation = incarnation,
+                                       .version = version,
+                                       .age_s = 60,
+                                       .address = address_of(id),
+                                       .name = slice_str("member-x"),
+                                       .bytes = slice_str("meta")});
+}
+
+Test(cluster_gossip, a_dead_member_is_said_to_have_left)
+{
+    struct bench bench = bench_new(16);
+    struct gossip_record record;
+    struct gossip_message told;
+    introduce(&bench, 2, 1);
+    introduce(&bench, 3, 7);
+    forget(&bench, 3, 7, 5);
+    cr_assert_eq(see(&bench, 3).state, GOSSIP_ALIVE, "one that lives is not forgotten");
+    rumor(&bench, 2, 3, 7, 4, GOSSIP_DEAD);
+    forget(&bench, 3, 6, 9);
+    cr_assert_eq(see(&bench, 3).state, GOSSIP_DEAD, "that was an earlier life");
+    forget(&bench, 3, 7, 5);
+    struct gossip_view view = see(&bench, 3);
+    cr_assert(view.state == GOSSIP_LEFT && view.version == 5 && view.state_ms == 60000);
+    cr_assert(slice_equal(view.meta, slice_str("meta")));
+    bench.now += GOSSIP_RUMOR_MS; // all are told, with what is said for it
+    step(&bench, &(struct gossip_event){.kind = GOSSIP_TICK});
+    cr_assert_not_null(find(&bench, GOSSIP_SEND, GOSSIP_RUMORS, &told));
+    do
+        cr_assert(gossip_record_next(&told.records, &record));
+    while (record.uuid.bytes[0] != 3);
+    cr_assert(record.state == GOSSIP_LEFT && record.has_details && record.details_version == 5);
+    introduce(&bench, 3, 8);
+    cr_assert_eq(see(&bench, 3).state, GOSSIP_ALIVE);
+    forget(&bench, 9, 1, 1); // one of which nobody has heard
+    cr_assert_eq(see(&bench, 9).state, GOSSIP_LEFT);
+    bench_free(&bench);
+}
+
+Test(cluster_gossip, that_one_has_left_is_taken_with_its_details)
+{
+    uint8_t details[GOSSIP_DETAILS_MAX];
+    struct bench bench = bench_new(16);
+    struct gossip_message pull, rumors = {.kind = GOSSIP_RUMORS};
+    introduce(&bench, 2, 1);
+    introduce(&bench, 3, 7);
+    rumor(&bench, 2, 3, 7, 4, GOSSIP_DEAD);
+    struct gossip_record left = record_of(3, 7, 5, GOSSIP_LEFT, details);
+    left.details_version = 5;
+    left.has_details = false;
+    say(&bench, 2, 1, rumors, &left);
+    cr_assert_eq(see(&bench, 3).state, GOSSIP_DEAD);
+    cr_assert_not_null(find(&bench, GOSSIP_SEND, GOSSIP_PULL, &pull));
+    left.has_details = true;
+    say(&bench, 2, 1, rumors, &left);
+    cr_assert_eq(see(&bench, 3).state, GOSSIP_LEFT);
     bench_free(&bench);
 }
 
@@ -300,8 +383,12 @@ Test(cluster_gossip, the_table_of_precedence)
         {6, GOSSIP_SUSPECT, GOSSIP_DEAD, GOSSIP_SUSPECT},
         {6, GOSSIP_ALIVE, GOSSIP_DEAD, GOSSIP_ALIVE},
         {5, GOSSIP_LEFT, GOSSIP_DEAD, GOSSIP_LEFT},
-        {6, GOSSIP_ALIVE, GOSSIP_LEFT, GOSSIP_LEFT},
-        {6, GOSSIP_DEAD, GOSSIP_LEFT, GOSSIP_LEFT},
+        {5, GOSSIP_ALIVE, GOSSIP_LEFT, GOSSIP_LEFT},
+        {5, GOSSIP_SUSPECT, GOSSIP_LEFT, GOSSIP_LEFT},
+        {5, GOSSIP_DEAD, GOSSIP_LEFT, GOSSIP_LEFT},
+        {6, GOSSIP_ALIVE, GOSSIP_LEFT, GOSSIP_ALIVE}, // it was said for it, and it lives
+        {6, GOSSIP_DEAD, GOSSIP_LEFT, GOSSIP_DEAD},
+        {6, GOSSIP_LEFT, GOSSIP_LEFT, GOSSIP_LEFT},
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         struct bench bench = bench_new(16);

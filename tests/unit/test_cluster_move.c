@@ -375,6 +375,37 @@ Test(cluster_move, what_is_left_when_it_is_over_ends)
     cr_assert_not(part_of(MOVE_ARRIVALS, "d"));
 }
 
+Test(cluster_move, and_when_the_node_that_began_it_is_gone_for_good)
+{
+    says_begin("c", "x/#");
+    says_kind(MOVE_TURN);
+    it_acknowledges();
+    publishes("of a node that turned");
+    cr_assert(part_of(MOVE_DUMP, "c") && sim->broker->shards[0]->turn == NUMBER);
+    sim_close(other, 0);
+    sim_close(out, 0);
+    sim_settle(sim);
+    cr_assert(part_of(MOVE_DUMP, "c"), "it may come back");
+    nodes_gone(nodes_of(node.cluster), SIM_OTHER, LINK_FOR_GOOD);
+    sim_settle(sim);
+    sim_tick(sim, 1000);
+    sim_settle(sim);
+    cr_assert_not(part_of(MOVE_DUMP, "c"));
+    cr_assert_not(part_of(MOVE_ARRIVALS, "c"));
+    cr_assert_eq(sim->broker->shards[0]->turn, 0);
+}
+
+Test(cluster_move, and_when_that_is_gone_before_we_turned)
+{
+    says_begin("c", "x/#");
+    cr_assert(part_of(MOVE_DUMP, "c") && sim->broker->shards[0]->turn == 0);
+    sim_close(other, 0);
+    sim_close(out, 0);
+    nodes_gone(nodes_of(node.cluster), SIM_OTHER, LINK_FOR_GOOD);
+    sim_settle(sim);
+    cr_assert_not(part_of(MOVE_DUMP, "c"));
+}
+
 Test(cluster_move, who_has_a_later_one_here_keeps_it)
 {
     struct sim_conn *c =

@@ -228,6 +228,24 @@ Test(cluster_wills, who_has_left_leaves_no_wills)
     expect_nothing(watch);
 }
 
+// Its sessions have ended, so no Will has to wait.
+Test(cluster_wills, those_of_a_node_that_is_forgotten_are_due_at_once)
+{
+    says_will(&(struct told_will){.claim = CLAIM, .delay_s = 3000, .id = "c", .topic = "w"});
+    passes(AFTER_MS + 1000, GOSSIP_DEAD);
+    expect_nothing(watch);
+    atomic_store(&theirs->forgotten, true);
+    passes(200, GOSSIP_LEFT);
+    expect_publish(watch, 0, "gone");
+    cr_assert_eq(held(), 0);
+    says_will(&(struct told_will){.claim = CLAIM + 1, .id = "c", .topic = "w"});
+    passes(200, GOSSIP_LEFT);
+    expect_publish(watch, 0, "gone"); // its queue had one
+    atomic_store(&theirs->forgotten, false);
+    passes(AFTER_MS + 1000, GOSSIP_LEFT);
+    expect_nothing(watch);
+}
+
 Test(cluster_wills, who_has_left_leaves_no_wills_in_its_queue_either)
 {
     struct sim_word all = head(2);

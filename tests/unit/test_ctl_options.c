@@ -150,6 +150,17 @@ Test(ctl_options, clients_go_elsewhere)
     expect_complaint("drain now", "too many");
 }
 
+Test(ctl_options, a_node_is_forgotten)
+{
+    cr_assert(reads("forget --yes n2") && options.command == CTL_DO_FORGET && options.yes);
+    cr_assert_str_eq(options.operands[0], "n2");
+    cr_assert(reads("forget --dry-run n2") && options.dry_run && !options.yes);
+    expect_complaint("forget --yes", "something must follow");
+    expect_complaint("forget n1 n2", "too many");
+    expect_complaint("forget --wait n2", "not with this command");
+    expect_complaint("drain --yes", "not with this command");
+}
+
 Test(ctl_options, clients_have_an_order)
 {
     cr_assert(reads("clients") && options.order == CTL_ORDER_NONE);

@@ -42,7 +42,9 @@ Test(ctl_request, each_operation_is_known_by_its_name)
         bool path = op == CTL_BACKUP || op == CTL_CONFIG_CHECK;
         (void)snprintf(
             line, sizeof line, "{\"v\":1,\"op\":\"%s\"%s%s%s%s}", ctl_op_name((enum ctl_op)op),
-            op == CTL_CLIENT || op == CTL_KICK ? ",\"id\":\"a\"" : "",
+            op == CTL_CLIENT || op == CTL_KICK ? ",\"id\":\"a\""
+            : op == CTL_FORGET                 ? ",\"node\":\"a\""
+                                               : "",
             topic ? ",\"filter\":\"a/#\"" : "", path ? ",\"path\":\"/a\"" : "",
             op == CTL_EXPLAIN ? ",\"id\":\"a\",\"filter\":\"a\",\"action\":\"pub\"" : "");
         cr_assert(reads(line), "%s: %s", line, problem);
@@ -119,6 +121,17 @@ Test(ctl_request, clients_go_elsewhere)
     expect_problem("{\"v\":1,\"op\":\"rebalance\",\"rate\":10001}", "from 1 to 10000");
     expect_problem("{\"v\":1,\"op\":\"rebalance\",\"all\":1}", "true or false");
     expect_problem("{\"v\":1,\"op\":\"drain_undo\",\"for_s\":1}", "has no");
+}
+
+Test(ctl_request, a_node_is_forgotten)
+{
+    cr_assert(reads("{\"v\":1,\"op\":\"forget\",\"node\":\"n2\"}") && !request.dry_run);
+    cr_assert(request.op == CTL_FORGET && slice_equal(request.id, slice_str("n2")));
+    cr_assert(reads("{\"v\":1,\"op\":\"forget\",\"node\":\"n2\",\"dry_run\":true}"));
+    cr_assert(request.dry_run);
+    expect_problem("{\"v\":1,\"op\":\"forget\"}", "the name or id of a node");
+    expect_problem("{\"v\":1,\"op\":\"forget\",\"node\":\"\"}", "the name or id of a node");
+    expect_problem("{\"v\":1,\"op\":\"forget\",\"node\":\"n2\",\"id\":\"c\"}", "has no");
 }
 
 Test(ctl_request, traces_topics_and_slow_clients)
