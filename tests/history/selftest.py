@@ -588,6 +588,22 @@ def _():
     return end(tale.come("x", 1).wait(20))
 
 
+def back_later(tale):
+    tale = tale.fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1).wait(8)
+    return tale.come("x", 1)
+
+
+@case("or before it could tell others that the session is gone", excused=True)
+def _():
+    tale = back_later(mortal().fault("cut", a=0, b=1).fault("cut", a=1, b=2)).fault("mended", a=0, b=1)
+    return end(tale.fault("mended", a=1, b=2).wait(20))
+
+
+@case("but of one that came back there later", "Will lost")
+def _():
+    return end(back_later(mortal()).wait(20))
+
+
 @case("but of one that has a session", "Will lost")
 def _():
     tale = mortal(True).fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1).wait(1)
