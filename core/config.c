@@ -292,10 +292,9 @@ config_load(const struct config_options *options, char *const *env, struct confi
     config_read_env(loader, env);
     finish(loader, options);
     struct config *config = loader->config;
+    host_probe("", &config->host);
     if (config->memory_max == 0) {
-        struct host host;
-        host_probe("", &host);
-        config->memory_max = host_memory_budget(&host);
+        config->memory_max = host_memory_budget(&config->host);
         config->memory_follows = true;
         must(config->memory_max > 0);
     }

@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 
 #include "core/config_blocks.h"
+#include "core/host.h"
 
 #define CONFIG_LISTENERS_MAX  64
 #define CONFIG_PORTS_MAX      16  // -p
@@ -135,8 +136,9 @@ struct config {
     bool upgrade_outgoing_qos;       // false
     uint64_t memory_max;             // memory_limit, bytes; 0 = 3/4 of the cgroup's limit
     bool memory_follows;             // ... which main follows as it changes
-    uint32_t sys_interval_s;         // sys_interval, 10; 0 = no $SYS
-    bool set_tcp_nodelay;            // true
+    struct host host;        // what was granted when it was loaded; zeros where nobody asked
+    uint32_t sys_interval_s; // sys_interval, 10; 0 = no $SYS
+    bool set_tcp_nodelay;    // true
 
     // Who may connect.
     uint32_t login_threads; // 0 = half of the CPUs

@@ -339,8 +339,9 @@ const struct config_key config_keys[] = {
     {KEY(LIMITS, "memory_limit"), GLOBAL(UINT, memory_max), RANGE(0, BYTES_MAX), .fallback = "0",
      .unit = "bytes",
      .help = "Budget of all sessions, queues and retained messages; 0: three quarters of what "
-             "the cgroup or the machine has, or all but 96 MiB of it where that is less, but half "
-             "at least; also when that changes."},
+             "the cgroup or the machine has, or all but 96 MiB of it where that is less; of less "
+             "than 256 MiB it is 160 MiB times the square of the share that is granted; also when "
+             "that changes."},
     {KEY(LIMITS, "global_max_connections"), GLOBAL(UINT, connections_max), RANGE(0, U32),
      .minus_one = true, .fallback = "0", .unit = "connections",
      .help = "Connections of all listeners; 0 or -1: no limit."},

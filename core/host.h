@@ -17,20 +17,47 @@ struct host {
 
 // root stands before /proc and /sys: "" but in tests.
 void host_probe(const char *root, struct host *ret_host);
-// What the store takes for its work, which is no session's and no message's: a window of the log
-// and the pages that it changes, batches on their way to the disk. It does not grow with the
-// budget. Measured with messages of 50 and 500 kB: 45 to 70 MB.
-#define HOST_WORK_BYTES ((uint64_t)96 << 20)
 
-// What memory_limit is where nothing else is said: three quarters. The rest is for buffers of the
-// kernel, which count in a cgroup, and for what the account does not know. Of less than 384 MiB it
-// is HOST_WORK_BYTES less, else the kernel would end the broker before anything is shed; but half
-// at least.
+// ---- How what is granted is shared out: the one rule --------------------------------------------
+//
+// With HOST_FULL_BYTES or more the store has a window of 32 MiB, and takes with it up to
+// HOST_WORK_BYTES. With less, the window and what clients may make grow both go with the square of
+// what is granted, because the rest does not shrink: the program, its threads' buffers, what comes
+// in one tick, the kernel's buffers (measured: persist/README.md).
+
+#define HOST_FULL_BYTES ((uint64_t)256 << 20)
+#define HOST_WORK_BYTES ((uint64_t)96 << 20)
+#define HOST_WINDOW_MIN ((uint64_t)512 << 10)
+#define HOST_WINDOW_MAX ((uint64_t)32 << 20) // a larger one would save few writes
+// With less than this the kernel may end the process under load (persist/README.md).
+#define HOST_MEMORY_LEAST ((uint64_t)128 << 20)
+
+// The window: the bytes of log that the store folds at once. All that the store has in memory is
+// sized by it (persist/store_parts.h).
+static inline uint64_t
+host_store_window(const struct host *host)
+{
+    uint64_t granted = min_u64(host->memory_bytes, HOST_FULL_BYTES);
+    uint64_t window = granted * granted / (HOST_FULL_BYTES / HOST_WINDOW_MAX * HOST_FULL_BYTES);
+    return max_u64(window, HOST_WINDOW_MIN);
+}
+
+// What memory_limit is where nothing else is said: three quarters, but all except HOST_WORK_BYTES
+// where these are more than a quarter. With less than HOST_FULL_BYTES five windows, which is the
+// same there.
 static inline uint64_t
 host_memory_budget(const struct host *host)
 {
-    uint64_t work = min_u64(HOST_WORK_BYTES, host->memory_bytes / 2);
-    return host->memory_bytes - max_u64(host->memory_bytes / 4, work);
+    uint64_t all = host->memory_bytes;
+    if (all < HOST_FULL_BYTES)
+        return min_u64(5 * host_store_window(host), all / 2);
+    return all - max_u64(all / 4, HOST_WORK_BYTES);
+}
+
+static inline bool
+host_is_small(const struct host *host)
+{
+    return host->memory_bytes < HOST_FULL_BYTES;
 }
 
 #endif

@@ -502,7 +502,12 @@ journal_safe(const struct journal *journal)
 uint32_t
 journal_bytes(const struct journal *journal)
 {
-    return journal->batch ? journal->batch->len : 0;
+    if (journal->batch)
+        return journal->batch->len;
+    // Offered, and nobody has taken it yet: what comes next is added to it.
+    return journal->on && atomic_load_explicit(&journal->slot->offered, memory_order_relaxed)
+               ? atomic_load_explicit(&journal->slot->offered_len, memory_order_relaxed)
+               : 0;
 }
 
 // ---- The tick -----------------------------------------------------------------------------------

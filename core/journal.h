@@ -5,7 +5,7 @@
 //         acknowledgement waits until the position of its own record is.
 // Owner:  the shard. Thread: its worker.
 // Memory: the records of the present batch, encoded, and 8 bytes for each; none while it is off.
-// Limits: publishers are not read while a batch is larger than KEEPER_BATCH_PAUSE.
+// Limits: publishers are not read while a batch is larger than keeper->batch_pause.
 //
 // Positions count records from 1. With no keeper the journal is off: nothing is encoded, every
 // append returns 0, and position 0 is always safe. That is the memory-only mode.

@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 
+#include "core/host.h"
 #include "core/msg.h"
 
 #define REQUESTS_BYTES (1u << 16)
@@ -45,6 +46,7 @@ keeper_new(unsigned shard_count, bool on)
     must(shard_count >= 1 && shard_count <= TRIE_SHARDS_MAX);
     struct keeper *keeper = mem_alloc_aligned(CACHE_LINE, sizeof *keeper);
     keeper->on = on;
+    keeper_set_window(keeper, HOST_WINDOW_MAX);
     keeper->shard_count = shard_count;
     keeper->log_thread.wake_fd = on ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
     keeper->state_thread.wake_fd = on ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
@@ -54,6 +56,15 @@ keeper_new(unsigned shard_count, bool on)
         keeper->shards[i].pages = spsc_new(PAGES_BYTES);
     }
     return keeper;
+}
+
+void
+keeper_set_window(struct keeper *keeper, uint64_t window_bytes)
+{
+    must(window_bytes > 0 && window_bytes <= HOST_WINDOW_MAX);
+    keeper->batch_pause = (uint32_t)(KEEPER_BATCH_PAUSE * window_bytes / HOST_WINDOW_MAX);
+    keeper->page_bytes = (uint32_t)(KEEPER_PAGE_BYTES * window_bytes / HOST_WINDOW_MAX);
+    must(keeper->batch_pause > 0 && keeper->page_bytes > 0);
 }
 
 static void

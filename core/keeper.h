@@ -4,7 +4,7 @@
 // Owner:  the broker. Thread: each field says who writes it.
 // Memory: one batch under way and one spare for each shard.
 // Limits: a shard's batch grows while the last one is being written; the shard stops reading its
-//         publishers at KEEPER_BATCH_PAUSE.
+//         publishers at batch_pause.
 //
 // The batch of a shard is either the shard's (it appends), offered (in keeper_shard.offered), or
 // the keeper's. Whoever exchanges `offered` for NULL has it, so the shard takes back what the
@@ -22,7 +22,9 @@
 
 struct msg;
 
-#define KEEPER_BATCH_PAUSE (8u << 20)
+// With the store's largest window; of a smaller one the same shares.
+#define KEEPER_BATCH_PAUSE (8u << 20) // bytes of a batch from which on publishers wait
+#define KEEPER_PAGE_BYTES  (1u << 20) // of a page of a queue
 
 // A publication that several shards journal together. What the publisher's shard has of it (that a
 // QoS 2 PUBLISH was received, that a Will went out) and what the others have (entries of queues)
@@ -67,10 +69,14 @@ struct CACHE_ALIGNED keeper_shard {
 struct keeper {
     bool on; // somebody keeps: set before the workers start
     unsigned shard_count;
+    uint32_t batch_pause, page_bytes; // KEEPER_BATCH_PAUSE and KEEPER_PAGE_BYTES, or less
     struct keeper_thread log_thread, state_thread;
     _Atomic bool failing; // the disk is full or fails: what must be kept is refused
     _Atomic bool behind;  // the log is longer than it should be: publishers wait
-    bool quarantined;     // a damaged store was moved aside at the start
+    // Bit i: shard i has more than batch_pause for the keeper: publishers wait, on all shards,
+    // since what they bring may be for its sessions. The shards write it.
+    _Atomic uint64_t crowded;
+    bool quarantined; // a damaged store was moved aside at the start
     // For $SYS and the log; the keeper's threads write them.
     _Atomic uint64_t commits, records, bytes_written, log_bytes, checkpoints, failures, pages;
     struct durations commit_times, commit_sizes; // of those that worked; their records
@@ -79,6 +85,8 @@ struct keeper {
 
 struct keeper *keeper_new(unsigned shard_count, bool on); // returns new
 void keeper_free(struct keeper *keeper);                  // takes; frees what was not fetched
+// Batches and pages are such as go with a store's window of so many bytes. Before workers start.
+void keeper_set_window(struct keeper *keeper, uint64_t window_bytes);
 // Wakes the thread if it sleeps. ON_ANY.
 void keeper_wake(struct keeper_thread *thread);
 

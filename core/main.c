@@ -216,10 +216,11 @@ take_resources(struct server *server)
         (void)fprintf(stderr, "Error: %s\n", server->features.text);
         return ERR_IO;
     }
-    struct host host;
-    host_probe("", &host);
-    must(config->listener_count > 0);
-    server->worker_count = min_u32(config->workers ? config->workers : host.cpus, TRIE_SHARDS_MAX);
+    must(config->listener_count > 0 && config->host.cpus > 0);
+    if (host_is_small(&config->host))
+        mem_be_small();
+    server->worker_count =
+        min_u32(config->workers ? config->workers : config->host.cpus, TRIE_SHARDS_MAX);
     must(server->worker_count >= 1);
     if (open_cluster(server) != OK || open_listeners(server) != OK || open_http(server) != OK ||
         open_access(server) != OK)
@@ -260,9 +261,21 @@ open_store(struct server *server)
 }
 
 static void
+warn_of_small_host(const struct server *server)
+{
+    uint64_t bytes = server->config->host.memory_bytes;
+    if (server->store && bytes < HOST_MEMORY_LEAST)
+        log_line(server->log, LOG_T_WARNING,
+                 "Warning: %llu MiB of memory are granted. With persistence true it takes at least "
+                 "%llu MiB, else the kernel may end the process under load.",
+                 (unsigned long long)(bytes >> 20), (unsigned long long)(HOST_MEMORY_LEAST >> 20));
+}
+
+static void
 log_store(const struct server *server)
 {
     const struct config *config = server->config;
+    warn_of_small_host(server);
     if (!server->store) {
         log_line(server->log, LOG_T_INFORMATION,
                  "persistence false: sessions and messages are in memory and end with the "
@@ -414,6 +427,7 @@ make_broker(struct server *server)
         struct store_counts counts;
         store_counts(server->store, &counts);
         server->keeper->quarantined = counts.quarantined;
+        keeper_set_window(server->keeper, host_store_window(&server->config->host));
     }
     server->broker = broker_new(server->config, server->log, server->worker_count, clock_mono_ms(),
                                 clock_wall_ms());

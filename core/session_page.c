@@ -20,7 +20,7 @@
 // Asked for when so few are left in memory, and so many at a time.
 #define PAGE_LOW     128u
 #define PAGE_ENTRIES 1024u
-#define PAGE_BYTES   (1u << 20)
+#define PAGE_SHORT   8u // while memory is short, of so many times fewer bytes
 
 struct page_load {
     struct list node;        // in shard->page_loads
@@ -63,13 +63,14 @@ ask(struct shard *shard, uint64_t session, uint64_t seq, uint64_t tail)
 {
     struct page_load *load = mem_zalloc(sizeof *load);
     load->tail = tail;
+    uint32_t share = shard->level >= GOVERNOR_TRIM ? PAGE_SHORT : 1;
     struct page_request wanted = {
         .session = session,
         .seq = seq,
         .position = journal_barrier(shard->journal),
         .token = (uint64_t)(uintptr_t)load,
         .count_max = PAGE_ENTRIES,
-        .bytes_max = PAGE_BYTES,
+        .bytes_max = shard->broker->keeper->page_bytes / share,
     };
     if (request(shard, &wanted)) {
         list_push(&shard->page_loads, &load->node);

@@ -193,7 +193,8 @@ shard_keeper_lags(const struct shard *shard)
     if (!journal_is_on(shard->journal))
         return false;
     const struct keeper *keeper = shard->broker->keeper;
-    return journal_bytes(shard->journal) > KEEPER_BATCH_PAUSE ||
+    return journal_bytes(shard->journal) > keeper->batch_pause ||
+           atomic_load_explicit(&keeper->crowded, memory_order_relaxed) != 0 ||
            atomic_load_explicit(&keeper->failing, memory_order_relaxed) ||
            atomic_load_explicit(&keeper->behind, memory_order_relaxed);
 }
@@ -314,11 +315,29 @@ account(struct shard *shard)
         governor_decide(shard, memory, max);
 }
 
+// The others hear whether the keeper lags behind what this shard has for it.
+static void
+tell_crowd(struct shard *shard)
+{
+    struct keeper *keeper = shard->broker->keeper;
+    bool now = journal_bytes(shard->journal) > keeper->batch_pause;
+    uint64_t bit = UINT64_C(1) << shard->index;
+    if (likely(now == shard->crowded))
+        return;
+    shard->crowded = now;
+    if (now)
+        atomic_fetch_or_explicit(&keeper->crowded, bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&keeper->crowded, ~bit, memory_order_relaxed);
+}
+
 void
 shard_tick_end(struct shard *shard)
 {
     account(shard);
     journal_offer(shard->journal, shard->now_ms, false);
+    if (journal_is_on(shard->journal))
+        tell_crowd(shard);
     rcu_quiescent(shard->rcu);
 }
 

@@ -71,6 +71,7 @@ struct shard {
     struct sys *sys;           // $SYS publisher; shard 0 only
     struct list dirty;         // clients with work for the transport
     uint64_t resume_ms;        // when publishers paused for memory may go on for a moment
+    bool crowded;              // keeper->crowded says so of this shard
     struct list blocked_reads; // clients not read until pressure is gone
     struct list parked;        // clients with acknowledgements that wait
     struct list unsafe;        // sessions whose next message is not on the disk yet

@@ -96,7 +96,7 @@ blob_list_clear(struct blob_list *list)
 {
     for (uint32_t i = 0; i < list->cap; i++) {
         struct blob *blob = &list->blobs[i];
-        if (i < BLOB_SPARES && blob->cap <= BLOB_BYTES)
+        if (i < list->spares && blob->cap <= BLOB_BYTES)
             continue;
         mem_free(blob->bytes);
         *blob = (struct blob){0};

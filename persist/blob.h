@@ -3,7 +3,7 @@
 // Job:    gathers the records of batches that are not void into blobs; checks blobs; takes them
 //         apart.
 // Owner:  the log thread (gathering). Thread: one at a time.
-// Memory: the blobs of one commit; up to BLOB_SPARES buffers are kept for the next.
+// Memory: the blobs of one commit; up to `spares` buffers are kept for the next.
 // Limits: BLOB_BYTES a blob, unless a single record is larger.
 //
 // Form: u32 magic and version, u64 checksum of the rest (XXH3 seeded with the sequence number), u32
@@ -18,7 +18,7 @@
 #define BLOB_MAGIC  0x31474c54u        // "TLG1": the digit is the version
 #define BLOB_HEAD   16u                // magic, checksum, blobs left
 #define BLOB_BYTES  (256u * 1024 - 16) // with LMDB's page header: 64 whole pages
-#define BLOB_SPARES 64u
+#define BLOB_SPARES 64u                // with the largest window
 
 struct blob {
     uint8_t *bytes;
@@ -29,6 +29,7 @@ struct blob {
 struct blob_list {
     struct blob *blobs; // cap of them; those beyond count keep their buffers
     uint32_t count, cap;
+    uint32_t spares;
     uint64_t bytes, records; // in the count blobs
 };
 

@@ -32,6 +32,7 @@ store_options_of(const struct config *config, struct log *log)
         .sync_ms = config->durability == DURABILITY_ASYNC ? config->durability_interval_ms : 0,
         .quarantine = config->recovery == RECOVERY_QUARANTINE,
         .verify_in_child = true,
+        .window_bytes = host_store_window(&config->host),
         .log = log,
     };
 }

@@ -113,5 +113,6 @@ env_text(int rc)
         return "another format version";
     if (rc == ENV_GAP)
         return "a part of the log is missing";
+    must(rc != ENV_TOO_MUCH); // its caller takes less
     return mdb_strerror(rc);
 }

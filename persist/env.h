@@ -18,6 +18,7 @@
 // Beside LMDB's numbers and errno's.
 #define ENV_OTHER_VERSION (-29001) // of the store's own format
 #define ENV_GAP           (-29002) // a blob of the log is missing
+#define ENV_TOO_MUCH      (-29003) // a fold would change more pages than it may
 
 struct env {
     MDB_env *mdb; // NULL = closed

@@ -73,6 +73,38 @@ collect(struct fold *fold)
                 unconst(fold->window));
 }
 
+// ---- Pages --------------------------------------------------------------------------------------
+
+// Something was written, about there. LMDB has a changed page in memory until the commit, and does
+// not say how many it has. Rows come in the order of their keys, so a page that is left does not
+// come again; the key where the cursor stands is in the page.
+static int
+count_pages(struct fold *fold, enum table table)
+{
+    MDB_val k, v;
+    uint32_t max = fold->window->pages_max;
+    if (likely(max == 0))
+        return 0;
+    if (mdb_cursor_get(fold->txn.cursors[table], &k, &v, MDB_GET_CURRENT) == 0) {
+        uintptr_t place = (uintptr_t)k.mv_data / STATE_PAGE;
+        fold->result.pages += place != fold->places[table] ? 1 : 0;
+        fold->places[table] = place;
+    }
+    return fold->result.pages > max ? ENV_TOO_MUCH : 0;
+}
+
+static enum table
+table_of(uint8_t thing)
+{
+    static const enum table tables[] = {
+        [THING_SESSION] = TABLE_SESSIONS,  [THING_SUBSCRIPTION] = TABLE_SUBSCRIPTIONS,
+        [THING_ENTRY] = TABLE_ENTRIES,     [THING_RECEIVED] = TABLE_RECEIVED,
+        [THING_RETAINED] = TABLE_RETAINED, [THING_SETTING] = TABLE_RETAINED,
+    };
+    must_hot(thing >= THING_SESSION && thing < ARRAY_LEN(tables));
+    return tables[thing];
+}
+
 // ---- Messages -----------------------------------------------------------------------------------
 
 // Which of the messages that new entries need are in the window.
@@ -142,8 +174,12 @@ fold_message(struct fold *fold, const struct slot *ref)
     if (ref->at != 0 && ref->delta > 0) {
         rc = table_put(cursor, TABLE_MESSAGES, &key, window_record(fold->window, ref->at),
                        (struct slice){0}, MDB_NOOVERWRITE);
-        if (rc == 0)
+        if (rc == 0) {
+            // Of more than half a page LMDB makes pages of its own.
+            uint32_t len = window_record(fold->window, ref->at).len;
+            fold->result.pages += len > STATE_PAGE / 2 ? len / STATE_PAGE + 1 : 0;
             return put_refs(fold, &key, 1, (uint32_t)ref->delta);
+        }
         if (rc != MDB_KEYEXIST) // another shard's records brought it earlier
             return rc;
     }
@@ -166,8 +202,11 @@ fold_messages(struct fold *fold)
     struct slot *refs = sorted_refs(&fold->refs, &count);
     if (count > 1)
         qsort(refs, count, sizeof *refs, compare_refs);
-    for (uint32_t i = 0; i < count && rc == 0; i++)
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
         rc = fold_message(fold, &refs[i]);
+        if (rc == 0)
+            rc = count_pages(fold, TABLE_MESSAGES);
+    }
     mem_free(refs);
     return rc;
 }
@@ -202,8 +241,11 @@ write_all(struct fold *fold)
         if (thing->kind == THING_SESSION && thing->flags & THING_GONE)
             rc = fold_end_session(fold, thing->a);
     }
-    for (uint32_t i = 0; i < fold->survivor_count && rc == 0; i++)
+    for (uint32_t i = 0; i < fold->survivor_count && rc == 0; i++) {
         rc = write_thing(fold, &fold->survivors[i]);
+        if (rc == 0)
+            rc = count_pages(fold, table_of(fold->survivors[i].kind));
+    }
     if (rc == 0)
         rc = fold_old_tombstones(fold);
     if (rc == 0)
@@ -221,6 +263,7 @@ fold_once(struct fold *fold)
     slots_clear(&fold->refs);
     fold->session = 0;
     fold->result = (struct fold_result){0};
+    memset(fold->places, 0, sizeof fold->places);
     find_messages(fold);
     rc = write_all(fold);
     if (rc == 0)

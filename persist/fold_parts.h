@@ -20,9 +20,10 @@ struct fold {
     struct state_meta meta;
     struct survivor *survivors;
     uint32_t survivor_count, survivor_cap;
-    struct slots refs;  // THING_MESSAGE, message: at, delta, REF_ flags
-    uint64_t session;   // the last one that was asked for
-    bool session_there; // it is in the state
+    struct slots refs;             // THING_MESSAGE, message: at, delta, REF_ flags
+    uint64_t session;              // the last one that was asked for
+    bool session_there;            // it is in the state
+    uintptr_t places[TABLE_COUNT]; // the page on which each table was written last
     struct fold_result result;
 };
 

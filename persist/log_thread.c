@@ -13,8 +13,7 @@
 #include "persist/hold.h"
 #include "persist/store_parts.h"
 
-#define BATCH_KEPT (4u << 20) // bytes: a larger batch was an exception, its memory goes
-#define IDLE_MS    1000u
+#define IDLE_MS 1000u
 // Under load a commit is worth waiting for: what its subscribers acknowledge meanwhile is never
 // written, and a sync costs the same for more. Measured with 100 pairs at QoS 1, CPU for a message
 // and rate: 1.09 us and 1.20 M/s with 8 ms, 0.92 and 1.40 with 10, 0.90 and 1.39 with 12; without,
@@ -42,12 +41,13 @@ struct committer {
 // ---- Fetching -----------------------------------------------------------------------------------
 
 static void
-give_back(struct keeper_shard *slot, struct journal_batch *batch)
+give_back(struct committer *c, unsigned shard, struct journal_batch *batch) ON_PERSIST
 {
     struct journal_batch *none = NULL;
+    struct keeper_shard *slot = &c->keeper->shards[shard];
     batch->len = batch->bond_count = 0;
     // Release: the shard gets it with len written.
-    if (batch->cap > BATCH_KEPT ||
+    if (batch->cap > c->store->sizes.kept ||
         !atomic_compare_exchange_strong_explicit(&slot->spare, &none, batch, memory_order_release,
                                                  memory_order_relaxed))
         journal_batch_free(batch);
@@ -71,7 +71,7 @@ fetch_shard(struct committer *c, unsigned shard) ON_PERSIST
     must(batch->last > c->last[shard]);
     blob_list_add(&c->blobs, slice_of(batch->bytes, batch->len));
     c->last[shard] = batch->last;
-    give_back(slot, batch);
+    give_back(c, shard, batch);
 }
 
 // What of the held batches belongs into one commit, now that others have come.
@@ -85,7 +85,7 @@ release_held(struct committer *c) ON_PERSIST
         blob_list_add(&c->blobs, piece.records);
         c->last[piece.shard] = piece.position;
         if (piece.finished)
-            give_back(&c->keeper->shards[piece.shard], piece.finished);
+            give_back(c, piece.shard, piece.finished);
     }
 }
 
@@ -136,8 +136,9 @@ tell_lag(struct committer *c) ON_PERSIST
     uint64_t logged = atomic_load_explicit(&shared->logged, memory_order_relaxed);
     uint64_t lag = logged - atomic_load_explicit(&shared->folded, memory_order_relaxed);
     atomic_store_explicit(&c->keeper->log_bytes, lag, memory_order_relaxed);
+    uint64_t max = c->store->sizes.behind;
     bool behind = atomic_load_explicit(&c->keeper->behind, memory_order_relaxed);
-    if (behind ? lag < STORE_LOG_MAX / 4 * 3 : lag > STORE_LOG_MAX)
+    if (behind ? lag < max / 4 * 3 : lag > max)
         atomic_store_explicit(&c->keeper->behind, !behind, memory_order_relaxed);
 }
 
@@ -164,7 +165,7 @@ committed(struct committer *c) ON_PERSIST
         atomic_store(&shared->positions[i], c->last[i]);
     call_safe(c);
     tell_lag(c);
-    if (atomic_load(&shared->waiting) || keeper->log_bytes >= STORE_LOG_FOLD)
+    if (atomic_load(&shared->waiting) || keeper->log_bytes >= store->sizes.window)
         keeper_wake(&keeper->state_thread);
 }
 
@@ -248,7 +249,7 @@ wait_ms(const struct committer *c) ON_PERSIST
 {
     if (c->blobs.count == 0)
         return IDLE_MS;
-    if (c->store->sync_ms == 0 || c->blobs.bytes >= STORE_COMMIT_MAX ||
+    if (c->store->sync_ms == 0 || c->blobs.bytes >= c->store->sizes.commit ||
         atomic_load(&c->store->shared.waiting) || atomic_load(&c->store->shared.stop_log))
         return 0;
     uint64_t due = c->since_ms + c->store->sync_ms, now = clock_mono_ms();
@@ -305,7 +306,7 @@ round_once(struct committer *c) ON_PERSIST
         return;
     }
     gather(c);
-    fetch(c, STORE_COMMIT_MAX);
+    fetch(c, c->store->sizes.commit);
     bool moved = false;
     for (unsigned i = 0; i < c->keeper->shard_count; i++)
         moved |= c->safe[i] != c->last[i];
@@ -346,6 +347,7 @@ log_thread_main(void *arg)
     struct committer *c = mem_zalloc(sizeof *c);
     c->store = store;
     c->keeper = store->keeper;
+    c->blobs.spares = store->sizes.spares;
     c->hold = hold_new(c->keeper->shard_count);
     while (!atomic_load(&store->shared.stop_log))
         round_once(c);

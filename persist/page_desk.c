@@ -139,9 +139,10 @@ page_desk_answer(struct page_desk *desk)
     uint32_t left = 0;
     if (state_begin(&desk->store->state, false, &txn) != 0)
         return;
+    uint32_t max = desk->store->sizes.pages;
     for (uint32_t i = 0; i < desk->waiting_count; i++) {
         struct waiting *waiting = &desk->waiting[i];
-        if (!waiting->due || !answer(desk, &txn, waiting)) {
+        if (!waiting->due || desk->page_count >= max || !answer(desk, &txn, waiting)) {
             waiting->due = false;
             desk->waiting[left++] = *waiting;
         }

@@ -14,6 +14,8 @@
 #define STATE_VERSION      3u
 #define STATE_VERSION_READ 1u // from here on all rows are rows of this version, too
 
+#define STATE_PAGE         4096u // bytes of a page; LMDB takes the system's, where these are larger
+
 struct state_meta {
     uint64_t next_session, next_message, next_order; // above everything that was ever seen
     uint64_t seed;                                   // for the hashes of topics

@@ -29,24 +29,51 @@ unfolded(struct store *store)
     return atomic_load(&store->shared.logged) - atomic_load(&store->shared.folded);
 }
 
+// The next window, without the pages that the fold of one before it had too many of.
+static int
+read_window(struct store *store, struct window *window, uint64_t until, uint64_t keep,
+            struct wal_window *ret)
+{
+    const struct store_sizes *sizes = &store->sizes;
+    uint64_t bytes_max = keep ? min_u64(unfolded(store) - keep, sizes->window) : sizes->window;
+    window_clear(window);
+    window->things_max = store->things;
+    int rc = wal_read(&store->wal, store->state.meta.applied, until, bytes_max, window, ret);
+    if (rc == 0 && ret->last == 0)
+        rc = ENV_GAP;
+    must(rc != 0 || (ret->last > store->state.meta.applied && ret->last <= until));
+    if (rc == 0 && ret->last < until)
+        rc = wal_look_ahead(&store->wal, ret->last, until, 2 * sizes->keep, window);
+    // One commit cannot be folded in parts.
+    window->pages_max = ret->commits > 1 && store->things > 1 ? sizes->changed : 0;
+    return rc;
+}
+
+// The next window has half as many things after one that changed too much, and twice as many where
+// there is room for them.
+static void
+adapt(struct store *store, const struct window *window, int rc, uint32_t pages)
+{
+    must(store->things > 0 && store->things <= store->sizes.things);
+    if (rc == ENV_TOO_MUCH)
+        store->things = max_u32(min_u32(store->things, window->things.used) / 2, 1);
+    else if (store->things < store->sizes.things && pages < store->sizes.changed / 4)
+        store->things = min_u32(2 * store->things, store->sizes.things);
+}
+
 int
 store_fold(struct store *store, struct window *window, uint64_t until, uint64_t keep)
 {
     must(window->seed == store->state.meta.seed);
     while (store->state.meta.applied < until && (keep == 0 || unfolded(store) > 2 * keep)) {
-        uint64_t bytes_max =
-            keep ? min_u64(unfolded(store) - keep, STORE_WINDOW_MAX) : STORE_WINDOW_MAX;
         struct wal_window got;
         struct fold_result result = {0};
-        window_clear(window);
-        int rc = wal_read(&store->wal, store->state.meta.applied, until, bytes_max, window, &got);
-        if (rc == 0 && got.last == 0)
-            rc = ENV_GAP;
-        must(rc != 0 || (got.last > store->state.meta.applied && got.last <= until));
-        if (rc == 0 && got.last < until)
-            rc = wal_look_ahead(&store->wal, got.last, until, 2 * STORE_LOG_KEEP, window);
+        int rc = read_window(store, window, until, keep, &got);
         if (rc == 0)
             rc = fold_window(&store->state, window, got.last, &result);
+        adapt(store, window, rc, result.pages);
+        if (rc == ENV_TOO_MUCH)
+            continue;
         if (rc != 0) {
             window_clear(window);
             return rc;
@@ -117,8 +144,8 @@ fold_if_due(struct folder *f) ON_PERSIST
     // When the log cannot be written, folding makes room in it.
     if (clock_mono_ms() - f->folded_ms >= STORE_FOLD_MS || f->keeper->failing)
         (void)fold(f, 0);
-    else if (unfolded(f->store) >= STORE_LOG_FOLD)
-        (void)fold(f, STORE_LOG_KEEP);
+    else if (unfolded(f->store) >= f->store->sizes.window)
+        (void)fold(f, f->store->sizes.keep);
 }
 
 // ---- The loop -----------------------------------------------------------------------------------
@@ -146,7 +173,7 @@ anything_to_do(void *arg)
         return true;
     if (f->retry_ms != 0) // neither folds nor answers before the pause is over
         return false;
-    return page_desk_ready(f->desk) || unfolded(f->store) >= STORE_LOG_FOLD;
+    return page_desk_ready(f->desk) || unfolded(f->store) >= f->store->sizes.window;
 }
 
 static uint64_t

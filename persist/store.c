@@ -12,7 +12,10 @@
 #include "core/base/mem.h"
 
 #include "core/broker.h"
+#include "core/host.h"
 #include "persist/store_parts.h"
+
+#define PAGES_AT_ONCE 16u // of a thirty-second of the window each (core/keeper.h)
 
 // ---- Words --------------------------------------------------------------------------------------
 
@@ -40,6 +43,25 @@ store_problem(char ret_problem[static STORE_PROBLEM_MAX], err_t err, const char 
     (void)vsnprintf(ret_problem, STORE_PROBLEM_MAX, format, args);
     va_end(args);
     return err;
+}
+
+struct store_sizes
+store_sizes_of(uint64_t window_bytes)
+{
+    must(window_bytes >= HOST_WINDOW_MIN && window_bytes <= HOST_WINDOW_MAX);
+    bool all = window_bytes == HOST_WINDOW_MAX;
+    return (struct store_sizes){
+        .window = window_bytes,
+        .keep = window_bytes / 4,
+        .behind = window_bytes * 32,
+        .commit = window_bytes / 2,
+        .kept = window_bytes / 8,
+        .things = (uint32_t)(window_bytes * WINDOW_THINGS / HOST_WINDOW_MAX),
+        .spares = (uint32_t)(window_bytes * BLOB_SPARES / HOST_WINDOW_MAX),
+        .pages = all ? UINT32_MAX : PAGES_AT_ONCE,
+        // Of large messages it writes as many bytes as the window has.
+        .changed = all ? 0 : (uint32_t)(window_bytes / 2 * 3 / STATE_PAGE),
+    };
 }
 
 const char *

@@ -4,8 +4,8 @@
 //         state in the background; answers page requests; recovers, exports, imports, copies.
 // Owner:  main. Thread: open, start, stop, close, each_*, import: main, or where said; two threads
 //         of its own in between.
-// Memory: a batch a shard, one fold window (STORE_WINDOW_MAX), LMDB's page cache.
-// Limits: the log is folded at STORE_LOG_FOLD bytes; publishers wait beyond STORE_LOG_MAX.
+// Memory: a batch a shard, one fold window (struct store_sizes), LMDB's page cache.
+// Limits: the log is folded at a window's bytes; publishers wait beyond 32 of these.
 #ifndef TERN_PERSIST_STORE_H
 #define TERN_PERSIST_STORE_H
 
@@ -29,7 +29,10 @@ struct store_options {
     uint32_t sync_ms;     // 0: each commit is synced before it is called safe; else how often
     bool quarantine;      // a damaged store is moved aside instead of refused
     bool verify_in_child; // check everything in a child process first (a damaged file may kill it)
-    struct log *log;      // NULL = standard error
+    // Bytes of log that are folded at once; all else that the store has in memory goes by it
+    // (store_parts.h). 0 = HOST_WINDOW_MAX, which is the most (core/host.h).
+    uint64_t window_bytes;
+    struct log *log; // NULL = standard error
 };
 
 // Opens, verifies, folds what the log holds into the state. OK: returns new. ERR_CONFIG or ERR_IO:

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 
+#include "core/host.h"
 #include "persist/folder.h"
 #include "persist/store_parts.h"
 #include "persist/transfer.h"
@@ -334,6 +335,8 @@ store_open(const struct store_options *options, struct store **ret_store,
     store->quarantine = options->quarantine;
     store->verify = options->verify_in_child;
     store->log = options->log;
+    store->sizes = store_sizes_of(options->window_bytes ? options->window_bytes : HOST_WINDOW_MAX);
+    store->things = store->sizes.things;
     store->lock_fd = -1;
     ret_problem[0] = '\0';
     err_t err = take_lock(store, ret_problem);

@@ -17,20 +17,30 @@
 #include "persist/wal.h"
 #include "persist/window.h"
 
-#define STORE_MAGIC      0x53544f52u
+#define STORE_MAGIC     0x53544f52u
 
-#define STORE_LOG_FOLD   ((uint64_t)32 << 20) // bytes of log that start a fold
-#define STORE_LOG_KEEP   ((uint64_t)8 << 20)  // of them stay: what is under way ends there
-#define STORE_LOG_MAX    ((uint64_t)1 << 30)  // beyond it publishers wait
-#define STORE_WINDOW_MAX ((uint64_t)32 << 20) // bytes of log in one fold
-#define STORE_PAGES_KEPT ((uint64_t)4 << 20)  // of log folded: more, and its pages are given back
-#define STORE_COMMIT_MAX ((uint64_t)16 << 20) // bytes gathered for one commit
-#define STORE_FOLD_MS    30000u               // a fold at least so often, if there is anything
-#define STORE_TELL_MS    30000u               // a lasting failure is told again
-#define STORE_RETRY_MIN  100u                 // ms after the first failure, doubling
-#define STORE_RETRY_MAX  2000u
+#define STORE_FOLD_MS   30000u // a fold at least so often, if there is anything
+#define STORE_TELL_MS   30000u // a lasting failure is told again
+#define STORE_RETRY_MIN 100u   // ms after the first failure, doubling
+#define STORE_RETRY_MAX 2000u
+
+// Bytes of log that were folded: after more, what LMDB keeps of changed pages is given back.
+#define STORE_PAGES_KEPT ((uint64_t)4 << 20)
 
 struct transfer;
+
+// All that goes by the window (core/host.h): shares of it, with 32 MiB as they were measured.
+struct store_sizes {
+    uint64_t window;  // bytes of log that start a fold, and that one takes
+    uint64_t keep;    // of them stay: what is under way ends there
+    uint64_t behind;  // bytes of log that are not in the state, beyond which publishers wait
+    uint64_t commit;  // bytes gathered for one commit
+    uint64_t kept;    // of a batch: a larger one was an exception, its memory goes
+    uint32_t things;  // in a window
+    uint32_t spares;  // blobs whose memory stays for the next commit
+    uint32_t pages;   // of queues that are read before the shards take some
+    uint32_t changed; // pages that a fold may change; 0 = LMDB writes some early
+};
 
 // Between the two threads, and for tests.
 struct CACHE_ALIGNED store_shared {
@@ -50,6 +60,8 @@ struct store {
     uint32_t sync_ms;
     bool quarantine, verify;
     struct log *log;
+    struct store_sizes sizes;
+    uint32_t things; // in the next window: fewer than sizes.things after one that changed too much
     int lock_fd;
     struct store_counts counts;
     struct state state;
@@ -69,6 +81,7 @@ void store_say(const struct store *store, enum log_type type, const char *format
 // The reason into ret_problem; returns err.
 err_t store_problem(char ret_problem[static STORE_PROBLEM_MAX], err_t err, const char *format, ...)
     PRINTF_LIKE(3);
+struct store_sizes store_sizes_of(uint64_t window_bytes);
 // What an operator can do about this failure of the disk.
 const char *store_advice(int rc);
 

@@ -260,6 +260,15 @@ take_blob(const MDB_val *value, uint64_t sequence, struct window *window)
     return window_apply_blob(window, len) == OK ? 0 : MDB_CORRUPTED;
 }
 
+// About how much the commit has that begins with this blob: all but the last are filled.
+static uint64_t
+commit_bytes(const MDB_val *first)
+{
+    bool damaged = first->mv_size <= BLOB_HEAD || first->mv_size > UINT32_MAX; // said by take_blob
+    uint32_t left = damaged ? 0 : blob_left(slice_of(first->mv_data, first->mv_size));
+    return first->mv_size * ((uint64_t)left + 1);
+}
+
 static int
 read_blobs(MDB_cursor *cursor, uint64_t after, uint64_t until, uint64_t bytes_max,
            struct window *window, struct wal_window *ret)
@@ -277,11 +286,12 @@ read_blobs(MDB_cursor *cursor, uint64_t after, uint64_t until, uint64_t bytes_ma
         if (sequence != wanted)
             return ENV_GAP;
         if (ret->last != 0 && whole &&
-            (ret->bytes + v.mv_size > bytes_max || window->things.used > WINDOW_THINGS))
+            (ret->bytes + commit_bytes(&v) > bytes_max || window->things.used > window->things_max))
             return 0;
         if ((rc = take_blob(&v, sequence, window)) != 0)
             return rc;
         whole = blob_left(slice_of(v.mv_data, v.mv_size)) == 0;
+        ret->commits += whole;
         ret->last = sequence;
         ret->bytes += v.mv_size;
         wanted++;

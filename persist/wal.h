@@ -43,12 +43,13 @@ int wal_commit(struct wal *wal, const struct blob_list *list, uint64_t trim);
 struct wal_window {
     uint64_t last;  // sequence number of the last blob taken; 0 = there was none
     uint64_t bytes; // of the blobs
+    uint64_t commits;
 };
 // Shows blobs behind `after` up to `until`, about bytes_max of them, to window_look_ahead.
 int wal_look_ahead(struct wal *wal, uint64_t after, uint64_t until, uint64_t bytes_max,
                    struct window *window);
 // Copies blobs behind `after` up to `until`, which ends a commit, into the window and applies them,
-// until it is full: bytes_max (one commit may be larger) or WINDOW_THINGS. MDB_CORRUPTED, ENV_GAP:
+// until it is full: bytes_max (one commit may be larger) or things_max. MDB_CORRUPTED, ENV_GAP:
 // damage.
 int wal_read(struct wal *wal, uint64_t after, uint64_t until, uint64_t bytes_max,
              struct window *window, struct wal_window *ret);

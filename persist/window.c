@@ -21,6 +21,7 @@ window_new(uint64_t seed)
 {
     struct window *window = mem_zalloc(sizeof *window);
     window->seed = seed;
+    window->things_max = WINDOW_THINGS;
     window_clear(window);
     return window;
 }
@@ -55,7 +56,14 @@ window_release(struct window *window)
     mem_free(window->bytes);
     mem_free(window->messages);
     slots_free(&window->things);
-    *window = (struct window){.seed = window->seed, .len = FIRST_AT};
+    slots_free(&window->passed);
+    slots_free(&window->known);
+    *window = (struct window){
+        .seed = window->seed,
+        .things_max = window->things_max,
+        .pages_max = window->pages_max,
+        .len = FIRST_AT,
+    };
 }
 
 void

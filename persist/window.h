@@ -5,7 +5,7 @@
 // Owner:  whoever folds (fold.h). Thread: one.
 // Memory: the bytes (as much as the caller puts in) and 64 to 128 bytes for each thing; kept until
 //         window_release.
-// Limits: WINDOW_THINGS, checked between blobs.
+// Limits: things_max, checked between blobs; pages_max, by who folds.
 #ifndef TERN_PERSIST_WINDOW_H
 #define TERN_PERSIST_WINDOW_H
 
@@ -41,7 +41,9 @@ struct window_message {
 struct window {
     uint8_t *bytes;
     uint32_t len, cap;
-    uint64_t seed; // of the store, for topics
+    uint64_t seed;       // of the store, for topics
+    uint32_t things_max; // WINDOW_THINGS, unless the reader's owner says less
+    uint32_t pages_max;  // that its fold may change; 0 = no limit
     struct slots things;
     struct window_message *messages; // in the order of the log, some of them more than once
     uint32_t message_count, message_cap;

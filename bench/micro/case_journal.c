@@ -135,6 +135,7 @@ journal(struct meter *meter, const void *param)
 {
     const enum journal_work kind = *(const enum journal_work *)param;
     struct desk *desk = mem_zalloc(sizeof *desk);
+    desk->blobs.spares = BLOB_SPARES;
     desk->sim = sim_new_kept(1, sim_config(), SIM_START_MS);
     desk->journal = desk->sim->broker->shards[0]->journal;
     struct sim_conn *conn = sim_open(desk->sim, 0);

@@ -81,7 +81,7 @@ static void
 measure_gathering(bool voids)
 {
     struct journal_batch *batch = make_batch(1000, BATCH_PAIRS, true);
-    struct blob_list list = {0};
+    struct blob_list list = {.spares = BLOB_SPARES};
     if (voids) { // every other message was acknowledged before its batch was fetched
         uint32_t n = 0;
         for (uint32_t at = 0; at < batch->len; n++) {
@@ -148,7 +148,7 @@ measure_folding(struct store *store, struct window *window, bool done)
 {
     double applying = 0;
     window_clear(window);
-    window_expect(window, STORE_WINDOW_MAX);
+    window_expect(window, HOST_WINDOW_MAX);
     for (uint64_t s = 1; s <= SESSIONS; s++)
         put_session(window, s);
     uint64_t base = done ? 1 : UINT64_C(1) << 24, records = 0;

@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 
 #include <stdlib.h>
+#include <sys/types.h>
 
 // Doubling from one element would allocate six times before it reaches a useful size.
 #define GROW_FIRST 8
@@ -50,6 +51,21 @@ mem_free(void *p)
 {
     if (p) // malloc's own look at it is a call, and forty instructions
         free(p);
+}
+
+// jemalloc's; there is none where another malloc serves.
+extern int mallctl(const char *name, void *old, size_t *old_len, void *to, size_t to_len)
+    __attribute__((weak));
+
+void
+mem_be_small(void)
+{
+    ssize_t at_once = 0;
+    if (!mallctl)
+        return;
+    // Of arenas to come, and of the one that is there.
+    (void)mallctl("arenas.dirty_decay_ms", NULL, NULL, &at_once, sizeof at_once);
+    (void)mallctl("arena.0.dirty_decay_ms", NULL, NULL, &at_once, sizeof at_once);
 }
 
 char *

@@ -24,6 +24,10 @@ mem_wipe(const void *p, size_t len)
         explicit_bzero(unconst(p), len);
 }
 
+// From now on what is freed goes back to the system at once: it costs a few percent, and a process
+// that may use little does not hold what it used a second ago. Before threads are started.
+void mem_be_small(void);
+
 void *mem_grow_now(void *array, uint32_t *cap, uint32_t want, size_t size); // part of mem_grow
 // Ensures capacity for want elements of the given size, doubling; *cap is updated.
 static inline void *

@@ -87,7 +87,8 @@ def the_limit_follows_the_cgroup():
         def grant(size):
             for file in ("memory.max", "memory/memory.limit_in_bytes"):
                 (folder / file).write_text(f"{size}\n")
-            broker.wait_log(rf"Memory: {size} bytes are granted by now; memory_limit is {size // 2}\.")
+            limit = min(5 * size * size // (2048 * MB), size // 2) if size > 32 * MB else size // 2
+            broker.wait_log(rf"Memory: {size} bytes are granted by now; memory_limit is {limit}\.")
         figures, filler = Figures(broker.address), Filler(broker)
         for _ in range(20):
             assert filler.set(filler.count, bytes(100_000)) < 0x80

@@ -111,14 +111,31 @@ Test(host, version_1_without_limits)
     cr_assert_eq(probe().cpus, bare.cpus);
 }
 
-Test(host, the_budget_leaves_room_for_the_store)
+Test(host, what_is_granted_is_shared_out_by_one_rule)
 {
-    static const uint64_t mib = 1u << 20;
-    static const uint64_t granted_and_budget[][2] = {
-        {2, 1}, {128, 64}, {192, 96}, {256, 160}, {384, 288}, {512, 384}, {2048, 1536},
+    static const uint64_t kib = 1u << 10;
+    static const uint64_t granted_window_budget[][3] = {
+        // MiB, KiB, KiB
+        {2, 512, 1024},           {64, 2048, 10240},        {96, 4608, 23040},
+        {128, 8192, 40960},       {192, 18432, 92160},      {256, 32768, 163840},
+        {384, 32768, 288 * 1024}, {512, 32768, 384 * 1024}, {2048, 32768, 1536 * 1024},
     };
-    for (size_t i = 0; i < sizeof granted_and_budget / sizeof *granted_and_budget; i++) {
-        struct host host = {.cpus = 1, .memory_bytes = granted_and_budget[i][0] * mib};
-        cr_assert_eq(host_memory_budget(&host), granted_and_budget[i][1] * mib);
+    for (size_t i = 0; i < ARRAY_LEN(granted_window_budget); i++) {
+        const uint64_t *row = granted_window_budget[i];
+        struct host host = {.cpus = 1, .memory_bytes = row[0] * kib * kib};
+        cr_assert_eq(host_store_window(&host), row[1] * kib, "%llu", (unsigned long long)row[0]);
+        cr_assert_eq(host_memory_budget(&host), row[2] * kib, "%llu", (unsigned long long)row[0]);
+        cr_assert_eq(host_is_small(&host), row[0] < 256);
+    }
+}
+
+Test(host, more_memory_never_means_less)
+{
+    struct host less = {.memory_bytes = 1 << 20}, more = less;
+    for (; more.memory_bytes < UINT64_C(4) << 30; less = more) {
+        more.memory_bytes += 1 << 20;
+        cr_assert_geq(host_store_window(&more), host_store_window(&less));
+        cr_assert_geq(host_memory_budget(&more), host_memory_budget(&less));
+        cr_assert_leq(host_store_window(&more), HOST_WINDOW_MAX);
     }
 }
