@@ -14,8 +14,7 @@
 #include "core/session_walks.h"
 #include "core/shard.h"
 
-// Beyond this much unsent output a client gets acknowledgements only; the rest waits in its
-// session, where it is bounded by count and costs a reference, not a copy.
+// Beyond this much unsent output a client gets acknowledgements only; the rest is its session's.
 #define PUMP_OUT_MAX (UINT64_C(1) << 18)
 // Messages of a session with a connection that wait in memory when there is a keeper, as session.h
 // has it of those without; for another node's all that our clients have under way at a time.
@@ -59,8 +58,8 @@ static COLD void
 tell_full(const struct session *session)
 {
     uint32_t max = session->shard->config->queued_messages_max;
-    bool by_count = max && deliveries_waiting(&session->out) >= max;
-    tell(session, by_count ? "max_queued_messages" : "max_queued_bytes");
+    bool many = max && deliveries_waiting(&session->out) >= max;
+    tell(session, many ? "max_queued_messages" : "max_queued_bytes");
 }
 
 bool
@@ -546,23 +545,20 @@ deliver_qos0(struct session *session, struct pub *pub, const struct delivery_spe
     (void)put(session, pub, spec, 0, false);
 }
 
-// A node is to be told again what does not go out now. What nodes say themselves does not overtake
-// what waits: who has ended a client's Will says so before it says that the client came.
+// A node is to be told again what does not go out now. What nodes say does not overtake what waits:
+// that a client came goes behind the word that its Will was published.
 static COLD void
 deliver_to_node_qos0(struct session *session, struct pub *pub, const struct delivery_spec *spec)
 {
     struct cluster *cluster = session->shard->broker->cluster;
-    const struct client *client = session->client;
-    bool online = client && client->state == CLIENT_CONNECTED;
+    bool waits = session->client && session->out.sent != session->out.tail;
     uint64_t before = dropped_qos0(session);
-    if (online && session->out.sent != session->out.tail && slice_begins(pub->topic, NODE_ROOT)) {
-        struct delivery_spec behind = *spec;
-        behind.qos = 1;
-        if (queue_make_room(session, pub, sizeof(struct msg) + pub->topic.len + pub->payload.len))
-            enqueue(session, pub, &behind);
-    } else {
+    struct delivery_spec behind = *spec;
+    behind.qos = 1;
+    if (!waits || !slice_begins(pub->topic, NODE_ROOT))
         deliver_qos0(session, pub, spec);
-    }
+    else if (queue_make_room(session, pub, pub->topic.len + pub->payload.len))
+        enqueue(session, pub, &behind);
     if (dropped_qos0(session) != before)
         cluster->ops->missed(cluster, session, pub);
 }
@@ -758,8 +754,7 @@ deliver_retained(struct session *session, struct msg *msg, struct sub_options op
     pub_done(&pub);
 }
 
-// Nothing is queued before a retained message, so that a walk never overflows a queue, however
-// short.
+// Nothing is queued before a retained message: so a walk never overflows a queue, however short.
 static bool
 walk_may_go_on(const struct session *session)
 {
