@@ -1,5 +1,7 @@
 // test_journal.c - a keeper that takes its time: what is acknowledged before it is safe, and what
 // the records say.
+#include "core/host.h"
+#include "core/keeper.h"
 #include "tests/sim/expect.h"
 #include "tests/sim/sim_disk.h"
 
@@ -460,4 +462,48 @@ Test(journal, what_was_held_for_a_connection_that_went_is_forgotten)
     sim_feed(b, "\0\0", 2); // a mistake: the connection ends, the answer is not given
     keep_all();
     expect_dismissed(b, 0x81);
+}
+
+// ---- More than it can take ----------------------------------------------------------------------
+
+static void
+set_up_two(void)
+{
+    disk = sim_disk_new();
+    sim = sim_start(2, sim_config(), disk, SIM_START_MS);
+    keeper_set_window(sim->broker->keeper, HOST_WINDOW_MIN);
+}
+
+TestSuite(journal_crowd, .init = set_up_two, .fini = tear_down);
+
+Test(journal_crowd, publishers_of_all_shards_wait_for_the_one_that_has_too_much)
+{
+    char payload[1000];
+    const struct keeper *keeper = sim->broker->keeper;
+    struct sim_conn *p = fleeting(id_on(sim, 0)), *q = fleeting(id_on(sim, 0));
+    struct sim_conn *a = sim_connect_durable(sim, id_on(sim, 1));
+    keep_all();
+    sim_subscribe(a, &(struct sim_subscribe){.filter = "t", .options = 1});
+    keep_all();
+    sim_close(a, 0);
+    keep_all();
+    memset(payload, 'x', sizeof payload - 1);
+    payload[sizeof payload - 1] = '\0';
+    unsigned sent = 0;
+    for (; !p->client.read_paused && sent < 1000; sent++) {
+        publish_text(p, "t", 1, payload);
+        sim_settle(sim);
+    }
+    cr_assert(p->client.read_paused);
+    cr_assert_gt(sent * 1100, keeper->batch_pause, "%u", sent);
+    cr_assert_leq(sent * 1000, keeper->batch_pause, "%u", sent);
+    cr_assert_eq(journal_bytes(sim->broker->shards[0]->journal), 0, "all is another's");
+    cr_assert_eq(atomic_load(&keeper->crowded), 2);
+    publish_text(q, "u", 1, "for nobody");
+    cr_assert(q->client.read_paused);
+    keep_all();
+    sim_tick(sim, 1000);
+    sim_settle(sim);
+    cr_assert_eq(atomic_load(&keeper->crowded), 0);
+    cr_assert_not(p->client.read_paused || q->client.read_paused);
 }

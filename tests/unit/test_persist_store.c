@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/host.h"
 #include "core/msg.h"
 #include "persist/store_parts.h"
 #include "test_persist.h"
@@ -606,6 +607,50 @@ Test(persist_store, the_memory_of_a_large_fold_is_given_back)
     cr_assert_not_null(rig.store->state.env.mdb);
     cr_assert_null(mdb_env_get_userctx(rig.store->state.env.mdb));
     rig_start(&rig); // as the other tests leave it
+}
+
+// With a small window a fold that changes too many pages is given up, and goes on in smaller parts.
+Test(persist_store, a_small_window_leaves_what_a_large_one_leaves)
+{
+    enum { MESSAGES = 3000 };
+    char payload[1000];
+    struct store_counts counts;
+    memset(payload, 'x', sizeof payload - 1);
+    payload[sizeof payload - 1] = '\0';
+    rig_close(&rig);
+    rig.options.window_bytes = HOST_WINDOW_MIN;
+    rig_open(&rig);
+    cr_assert_eq(rig.store->things, rig.store->sizes.things);
+    rig_start(&rig);
+    rig_put(&rig, 0, rec_session(1, "a"));
+    for (unsigned n = 1; n <= MESSAGES; n++) {
+        rig_put(&rig, 0, rec_message(n, payload));
+        rig_put(&rig, 0, rec_enqueue(1, n, n));
+        if (n % 100 == 0)
+            rig_commit(&rig);
+    }
+    rig_stop(&rig);
+    store_counts(rig.store, &counts);
+    cr_assert_eq(counts.entries, MESSAGES);
+    cr_assert_eq(counts.messages, MESSAGES);
+    cr_assert_eq(rig.store->things, rig.store->sizes.things, "pages in a row are few");
+    rig_start(&rig);
+    for (unsigned n = 0; n < MESSAGES; n++) { // all but each tenth, far from the one before
+        unsigned seq = n * 1009 % MESSAGES + 1;
+        if (seq % 10 != 0)
+            rig_put(&rig, 0, rec_state(1, seq, ENTRY_DONE));
+        if (n % 500 == 499)
+            rig_commit(&rig);
+    }
+    rig_stop(&rig);
+    cr_assert_lt(rig.store->things, rig.store->sizes.things);
+    store_counts(rig.store, &counts);
+    cr_assert_eq(counts.entries, MESSAGES / 10);
+    cr_assert_eq(counts.messages, MESSAGES / 10);
+    rig.options.verify_in_child = true;
+    reopen();
+    store_counts(rig.store, &counts);
+    cr_assert_eq(counts.messages, MESSAGES / 10);
 }
 
 // ---- Whole stores -------------------------------------------------------------------------------
