@@ -57,7 +57,9 @@ grow(struct slots *slots)
 {
     struct slots old = *slots;
     if (old.size == 0) {
-        slots_reserve(slots, SLOTS_FIRST / 2);
+        must(slots->used == 0 && slots->cap == 0);
+        slots->slots = zeroed(SLOTS_FIRST);
+        slots->size = slots->cap = SLOTS_FIRST;
         return;
     }
     must(old.size < UINT32_C(1) << 31);
@@ -80,21 +82,6 @@ grow(struct slots *slots)
         mem_free(old.slots);
     else
         release(old.slots, old.cap);
-}
-
-void
-slots_reserve(struct slots *slots, uint32_t count)
-{
-    must(slots->used == 0 && count < UINT32_C(1) << 30);
-    uint32_t size = SLOTS_FIRST;
-    while (size / 2 < count)
-        size *= 2;
-    if (size > slots->cap) {
-        slots_free(slots);
-        slots->slots = zeroed(size);
-        slots->cap = size;
-    }
-    slots->size = size;
 }
 
 void

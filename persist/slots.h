@@ -32,8 +32,6 @@ struct slot *slots_at(struct slots *slots, uint8_t kind, uint64_t a, uint64_t b)
 struct slot *slots_find(const struct slots *slots, uint8_t kind, uint64_t a, uint64_t b); // or NULL
 // The cache line where this key's slot is or will be, from the memory.
 void slots_prefetch(const struct slots *slots, uint8_t kind, uint64_t a, uint64_t b);
-// Room for so many, so that it need not grow on the way. It is empty.
-void slots_reserve(struct slots *slots, uint32_t count);
 void slots_clear(struct slots *slots); // keeps the memory
 void slots_free(struct slots *slots);  // frees what it holds
 

@@ -12,9 +12,8 @@
 #include "persist/table.h"
 #include "persist/window_fields.h"
 
-#define FIRST_AT     8u   // 0 says "no record"
-#define LOOK_AHEAD   16u  // records whose slots are fetched from the memory at once
-#define RECORD_GUESS 100u // bytes of log for each thing, for window_expect
+#define FIRST_AT   8u  // 0 says "no record"
+#define LOOK_AHEAD 16u // records whose slots are fetched from the memory at once
 
 struct window *
 window_new(uint64_t seed)
@@ -64,15 +63,6 @@ window_release(struct window *window)
         .pages_max = window->pages_max,
         .len = FIRST_AT,
     };
-}
-
-void
-window_expect(struct window *window, uint64_t bytes)
-{
-    must(window->len == FIRST_AT);
-    slots_reserve(&window->things, (uint32_t)min_u64(bytes / RECORD_GUESS, WINDOW_THINGS));
-    if (bytes > window->cap && bytes < UINT32_MAX / 2)
-        window->bytes = mem_grow(window->bytes, &window->cap, (uint32_t)bytes, 1);
 }
 
 uint8_t *

@@ -59,8 +59,6 @@ struct window *window_new(uint64_t seed);   // returns new, empty
 void window_free(struct window *window);    // takes; NULL is fine
 void window_clear(struct window *window);   // keeps the memory
 void window_release(struct window *window); // the same, and gives the memory back
-// About so many bytes of records will come: nothing need grow on the way. It is empty.
-void window_expect(struct window *window, uint64_t bytes);
 
 // Room for len bytes at the end, for window_apply. Moves what is there.
 uint8_t *window_room(struct window *window, uint32_t len);

@@ -148,7 +148,6 @@ measure_folding(struct store *store, struct window *window, bool done)
 {
     double applying = 0;
     window_clear(window);
-    window_expect(window, HOST_WINDOW_MAX);
     for (uint64_t s = 1; s <= SESSIONS; s++)
         put_session(window, s);
     uint64_t base = done ? 1 : UINT64_C(1) << 24, records = 0;
