@@ -13,6 +13,7 @@ import time
 
 import scenario as s
 from broker import ROOT, binary, free_port
+from controlled import CTL
 
 STATE = pathlib.Path(tempfile.mkdtemp(prefix="tern-local-"))
 atexit.register(shutil.rmtree, STATE, ignore_errors=True)
@@ -82,6 +83,9 @@ def three_nodes_are_one_broker():
         secret = STATE / "secret"
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and len(secret.read_text()) >= 40
         exchange("first")
+        socket_path = told.split("ternmqctl --socket ")[1].split()[0]
+        code, text = s.run(CTL, "--socket", socket_path, "cluster")
+        assert code == 0 and all(f"node-{i}" in text for i in (1, 2, 3)), text
         pub(1, "-t", "kept", "-m", "by all", "-r")
 
 
