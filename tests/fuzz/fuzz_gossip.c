@@ -153,6 +153,8 @@ next_event(struct script *script, struct gossip_event *event, uint8_t room[GOSSI
 {
     uint8_t choice = take(script);
     event->kind = choice & 8 ? GOSSIP_RECEIVED : choice & 7;
+    if (!(choice & 8) && event->kind == GOSSIP_RECEIVED)
+        event->kind = GOSSIP_LEAVE;
     event->uuid.bytes[0] = choice >> 5;
     event->incarnation = choice >> 4 & 3;
     event->reliable = choice & 4;
@@ -164,6 +166,15 @@ next_event(struct script *script, struct gossip_event *event, uint8_t room[GOSSI
         event->bytes = next_message(script, room);
     else
         event->bytes = slice_of("some bytes", take(script) % 10);
+    if (event->kind == GOSSIP_FORGET) { // of one of the others, as its owner sees to it
+        uint8_t other = take(script);
+        event->uuid.bytes[0] = 1 + (choice >> 5);
+        event->incarnation = 1 + (choice >> 4 & 1);
+        event->version = 1 + (other & 7);
+        event->age_s = (uint32_t)other * 400;
+        event->address.port = 9;
+        event->name = slice_str(&"abcdefgh"[other & 7]);
+    }
 }
 
 static void
