@@ -192,7 +192,7 @@ arm_in(struct epoll *e, int fd, uint64_t token, enum io_kind kind, bool once)
 {
     struct watch *w = watch_for(e, fd, token);
     must_hot(!w->in && !w->in_ended);
-    w->kind = kind;
+    w->kind = kind & 7u;
     w->once = once;
     w->unheard = !w->known_in;
     int error = w->unheard ? ask(e, fd, true, w->known_out) : 0;
