@@ -120,9 +120,9 @@ fold(struct folder *f, uint64_t keep) ON_PERSIST
     uint64_t until = atomic_load(&f->store->shared.committed);
     if (f->retry_ms != 0 && clock_mono_ms() < f->next_ms)
         return false;
-    if (!f->store->state.env.mdb && state_reopen(&f->store->state) != 0)
-        return false;
-    int rc = store_fold(f->store, f->window, until, keep);
+    int rc = f->store->state.env.mdb ? 0 : state_reopen(&f->store->state);
+    if (rc == 0)
+        rc = store_fold(f->store, f->window, until, keep);
     if (rc != 0) {
         fold_failed(f, rc);
         return false;
@@ -193,7 +193,7 @@ give_back(struct folder *f) ON_PERSIST
     if (folded - f->reopened_at < STORE_PAGES_KEPT || f->retry_ms != 0)
         return;
     f->reopened_at = folded;
-    (void)state_reopen(&f->store->state); // if that fails, so will the next fold
+    (void)state_reopen(&f->store->state); // if that fails, the next fold tries again, and says so
 }
 
 static void
