@@ -51,13 +51,19 @@ env_close(struct env *env)
     env->path = NULL;
 }
 
-int
-env_reopen(struct env *env)
+void
+env_rest(struct env *env)
 {
     must(env->path);
     if (env->mdb)
         mdb_env_close(env->mdb);
     env->mdb = NULL;
+}
+
+int
+env_reopen(struct env *env)
+{
+    env_rest(env);
     return env_start(env);
 }
 

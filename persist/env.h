@@ -32,6 +32,8 @@ struct env {
 // flags: MDB_RDONLY, MDB_NOLOCK, MDB_NORDAHEAD. map_bytes: at least; the file's own size wins.
 int env_open(struct env *ret, const char *path, size_t map_bytes, unsigned tables, unsigned flags);
 void env_close(struct env *env); // fine when closed
+// Closed, and its pages' memory given back, until env_reopen. No transaction is open.
+void env_rest(struct env *env);
 // After a failed sync or MDB_PANIC. No transaction is open. Closed when it fails.
 int env_reopen(struct env *env);
 // No transaction is open.

@@ -201,7 +201,11 @@ state_reopen(struct state *state)
     int rc = env_reopen(&state->env);
     if (rc == 0)
         rc = open_tables(state, 0);
-    return rc == 0 ? read_meta(state) : rc;
+    if (rc == 0)
+        rc = read_meta(state);
+    if (rc != 0)
+        env_rest(&state->env);
+    return rc;
 }
 
 // ---- Transactions -------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ int state_create(const char *path); // in an empty folder; synced
 // date, but not with MDB_RDONLY.
 int state_open(struct state *ret, const char *path, unsigned flags, uint32_t *ret_version);
 void state_close(struct state *state);
-int state_reopen(struct state *state);
+int state_reopen(struct state *state); // closed when it fails
 
 // A transaction with a cursor for each table.
 struct state_txn {

@@ -16,7 +16,7 @@ struct folder {
     struct window *window;
     struct page_desk *desk;
     uint64_t folded_ms;         // when the last fold ended
-    uint64_t reopened_at;       // of shared.folded
+    uint64_t rested_at;       // of shared.folded
     uint64_t retry_ms, next_ms; // after a failure: the pause, and when to try again; 0 = it works
     uint64_t told_ms;
 };
@@ -184,16 +184,17 @@ wait_ms(const struct folder *f) ON_PERSIST
     return f->retry_ms != 0 ? f->retry_ms : POLL_MS;
 }
 
-// LMDB keeps as many pages as its largest transaction changed until the environment is closed.
+// LMDB keeps as many pages as its largest transaction changed until the environment is closed. It
+// is opened again by the next fold.
 static void
 give_back(struct folder *f) ON_PERSIST
 {
     uint64_t folded = atomic_load(&f->store->shared.folded);
     window_release(f->window);
-    if (folded - f->reopened_at < STORE_PAGES_KEPT || f->retry_ms != 0)
+    if (folded - f->rested_at < STORE_PAGES_KEPT || f->retry_ms != 0)
         return;
-    f->reopened_at = folded;
-    (void)state_reopen(&f->store->state); // if that fails, the next fold tries again, and says so
+    f->rested_at = folded;
+    env_rest(&f->store->state.env);
 }
 
 static void
