@@ -70,7 +70,7 @@ put_entry(uint8_t *at, const struct session *session, bool clean)
 }
 
 void
-claims_came(struct cluster *cluster, struct session *session, bool clean)
+claims_came(struct cluster *cluster, struct session *session, bool clean, struct ack_wait *ret_wait)
 {
     char node[NODE_ID_LEN + 1];
     struct nodes *nodes = nodes_of(cluster);
@@ -84,7 +84,7 @@ claims_came(struct cluster *cluster, struct session *session, bool clean)
     link_publish(session->shard, TOPIC_CAME, slice_of(bytes, len), waits ? 1 : 0);
     mem_free(bytes);
     if (session->will)
-        wills_tell(nodes, session);
+        wills_tell(nodes, session, ret_wait);
 }
 
 static void
@@ -115,7 +115,7 @@ claims_moved(struct session *session)
     link_publish(session->shard, TOPIC_CAME, slice_of(bytes, len), 1);
     mem_free(bytes);
     if (session->will)
-        wills_tell(nodes, session);
+        wills_tell(nodes, session, NULL);
 }
 
 static void

@@ -102,7 +102,7 @@ link_subscribe(struct session *session, const char *topic, uint8_t qos)
     return subscribe(session, slice_str(topic), (struct slice){0}, 0, qos);
 }
 
-uint64_t
+struct awaited
 link_publish(struct shard *shard, const char *topic, struct slice payload, uint8_t qos)
 {
     struct pub word = {
@@ -115,7 +115,7 @@ link_publish(struct shard *shard, const char *topic, struct slice payload, uint8
     err_t err = route_publish(shard, &word, &result);
     must(err == OK); // it is not retained itself
     pub_done(&word);
-    return result.answering;
+    return (struct awaited){.shards = result.answering, .ticket = result.ticket};
 }
 
 // root: NODE_TO or NODE_FROM. NULL: there is none yet, or no longer.
@@ -304,7 +304,7 @@ retained(struct cluster *cluster, struct shard *shard, const struct pub *pub,
         atomic_load_explicit(&nodes_of(cluster)->stopping, memory_order_relaxed))
         return 0;
     uint8_t *bytes = write_retained(shard, pub, stamp, 0, &len);
-    uint64_t telling = link_publish(shard, TOPIC_RETAINED, slice_of(bytes, len), 1);
+    uint64_t telling = link_publish(shard, TOPIC_RETAINED, slice_of(bytes, len), 1).shards;
     mem_free(bytes);
     return telling;
 }

@@ -6,6 +6,7 @@
 #define TERN_CLUSTER_NODES_PARTS_H
 
 #include "cluster/nodes.h"
+#include "core/tickets.h"
 
 // ---- link.c: on the shards
 
@@ -23,8 +24,9 @@ NODISCARD err_t link_subscribe(struct session *session, const char *topic, uint8
 #define OWN_LINKED  6u
 #define OWN_MOVES   2u
 bool link_has_room(const struct session *session); // for words
-// Returns the other shards that journal it.
-uint64_t link_publish(struct shard *shard, const char *topic, struct slice payload, uint8_t qos);
+// Returns the answers of the other shards that journal it.
+struct awaited link_publish(struct shard *shard, const char *topic, struct slice payload,
+                            uint8_t qos);
 
 // ---- sync.c: has this node caught up with the others, once since it started?
 
@@ -88,8 +90,9 @@ struct claim_record {
     // The client identifier follows.
 };
 
-// There is a new one. The session's shard, as the next ones.
-void wills_tell(struct nodes *nodes, const struct session *session);
+// There is a new one. *ret_wait, unless NULL: until it is safe. The session's shard, as the next
+// ones.
+void wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *ret_wait);
 void wills_gone(struct cluster *cluster, const struct session *session);
 // This client comes: its Will of before is published if its node is held dead, or lost.
 void wills_takeover(struct nodes *nodes, const struct session *session);
@@ -125,7 +128,8 @@ void wills_free(struct link *link);
 // ---- claims.c: one connection and one session for a client, in all nodes
 
 uint64_t claims_next(struct cluster *cluster, const struct session *session);
-void claims_came(struct cluster *cluster, struct session *session, bool clean);
+void claims_came(struct cluster *cluster, struct session *session, bool clean,
+                 struct ack_wait *ret_wait);
 void claims_record(struct cluster *cluster, struct shard *shard, struct slice record);
 void claims_missed(struct cluster *cluster, struct session *session, const struct pub *pub);
 // A word of that node's.

@@ -35,6 +35,7 @@
 #include "core/client_handlers.h"
 #include "core/client_out.h"
 #include "core/codec.h"
+#include "core/journal.h"
 #include "core/msg.h"
 #include "core/route.h"
 #include "core/session.h"
@@ -202,21 +203,31 @@ put_will(struct nodes *nodes, struct inbox *inbox, const struct session *session
     must(at == inbox->wills + inbox->wills_len);
 }
 
-static void
+static struct awaited
 send_word(struct inbox *inbox, struct shard *shard, const char *topic)
 {
+    struct awaited answers = {0};
     if (inbox->wills_len > 0)
-        link_publish(shard, topic, slice_of(inbox->wills, inbox->wills_len), 1);
+        answers = link_publish(shard, topic, slice_of(inbox->wills, inbox->wills_len), 1);
     inbox->wills_len = 0;
+    return answers;
 }
 
 void
-wills_tell(struct nodes *nodes, const struct session *session)
+wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *ret_wait)
 {
-    struct inbox *inbox = &nodes->inboxes[session->shard->index];
+    struct shard *shard = session->shard;
+    struct inbox *inbox = &nodes->inboxes[shard->index];
     must(session->will && inbox->wills_len == 0);
+    uint64_t before = journal_last(shard->journal);
     put_will(nodes, inbox, session);
-    send_word(inbox, session->shard, TOPIC_WILLS);
+    struct awaited answers = send_word(inbox, shard, TOPIC_WILLS);
+    uint64_t last = journal_last(shard->journal);
+    if (!ret_wait)
+        return;
+    ret_wait->position = last == before ? 0 : last;
+    ret_wait->awaited = answers;
+    ret_wait->until_ms = shard->now_ms + NODE_WILL_MS;
 }
 
 void

@@ -73,6 +73,7 @@ struct client {
     bool recorded : 1;        // the packet that waits in `in` is
     bool rate_paused : 1;     // read_paused because of a rate of its listener
     bool visits : 1;          // LINK_RELAY: a LINK_VISIT that waits
+    bool held : 1;            // its outq waits, CONNACK at the head (client_hold)
     uint8_t close_reason;     // err_t: why core closes; OK = the peer went
     uint8_t link;             // enum client_link
     uint8_t listener_index;   // in shard->config->listeners; a reload keeps the order

@@ -556,8 +556,12 @@ admit(struct client *client, struct connecting *c)
     if (client->link != LINK_OUT)
         put_connack(client, session, c);
     struct cluster *cluster = client->shard->broker->cluster;
-    if (unlikely(cluster != NULL) && !is_node(client))
-        cluster->ops->came(cluster, session, c->view.clean);
+    if (unlikely(cluster != NULL) && !is_node(client)) {
+        struct ack_wait wait = {0};
+        cluster->ops->came(cluster, session, c->view.clean, &wait);
+        if (wait.until_ms != 0)
+            client_hold(client, &wait);
+    }
     session_resume(session);
     if (is_node(client))
         cluster->ops->linked(cluster, session, true);

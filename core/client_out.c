@@ -317,6 +317,11 @@ client_put_packet(struct client *client, struct slice packet)
 static void
 put_ack(struct client *client, const struct ack_out *ack)
 {
+    if (unlikely(ack->type == MQTT_CONNACK)) { // it is in outq
+        client->held = false;
+        client_mark_dirty(client);
+        return;
+    }
     if (unlikely(ack->count > 0)) {
         if (ack->type == MQTT_PUBLISH)
             put_whole(client, slice_of(ack->codes, ack->count));
@@ -333,8 +338,12 @@ static inline bool
 waits(struct shard *shard, const struct ack_wait *wait)
 {
     if (wait->position > journal_safe(shard->journal) ||
-        !tickets_answered(shard, wait->awaited.shards, wait->awaited.ticket))
-        return true;
+        !tickets_answered(shard, wait->awaited.shards, wait->awaited.ticket)) {
+        if (likely(wait->until_ms == 0))
+            return true;
+        shard->hold_ms = min_u64(shard->hold_ms, wait->until_ms);
+        return shard->now_ms < wait->until_ms;
+    }
     if (unlikely(wait->routes != 0 && wait->routes_ms > shard->now_ms)) {
         struct cluster *cluster = shard->broker->cluster;
         if (!cluster->ops->routes_known(cluster, wait->routes)) {
@@ -429,7 +438,9 @@ void
 client_put_ack_after(struct client *client, const struct ack_wait *wait, const struct ack_out *ack)
 {
     struct ack_wait full = *wait;
-    if (ack->type != MQTT_PUBREL) // which answers nothing that this connection asked for
+    // A PUBREL answers nothing that this connection asked for, and a CONNACK promises no more than
+    // what it waits for.
+    if (ack->type != MQTT_PUBREL && ack->type != MQTT_CONNACK)
         full.position = max_u64(full.position, client->base_position);
     // Another shard has never answered yet, so a ticket always parks.
     if (likely(!client->parked && !waits(client->shard, &full)))
@@ -487,6 +498,24 @@ unpark(struct parked *parked, const struct parked_ack *first)
     parked->count--;
 }
 
+// What became of the words that it waited for is theirs; their answers may not have come.
+static void
+release_hold(struct client *client, struct parked *parked, const struct parked_ack *first)
+{
+    if (first->wait.awaited.ticket)
+        tickets_abandon(client->shard, NULL, 0, &first->wait.awaited);
+    put_ack(client, &first->ack);
+    unpark(parked, first);
+}
+
+void
+client_hold(struct client *client, const struct ack_wait *wait)
+{
+    must(client->state == CLIENT_CONNECTED && !client->held && outq_bytes(&client->out) > 0);
+    client->held = true;
+    client_put_ack_after(client, wait, &(struct ack_out){.type = MQTT_CONNACK});
+}
+
 void
 client_time_ack(struct client *client, uint64_t taken_us)
 {
@@ -507,6 +536,10 @@ client_release_parked(struct client *client)
     for (struct parked_ack *first = &parked->acks[parked->head]; parked->count > 0; first++) {
         if (waits(shard, &first->wait))
             return;
+        if (unlikely(first->ack.type == MQTT_CONNACK)) {
+            release_hold(client, parked, first);
+            continue;
+        }
         uint64_t ticket = first->wait.awaited.ticket;
         enum outcome outcome = ticket ? tickets_outcome(shard, ticket) : OUTCOME_TAKEN;
         if (unlikely(outcome != OUTCOME_TAKEN) && follow_outcome(client, first, outcome))
@@ -537,6 +570,7 @@ client_drop_parked(struct client *client)
     list_remove(&parked->node);
     mem_free(parked);
     client->parked = NULL;
+    client->held = false;
 }
 
 void

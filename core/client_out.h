@@ -34,6 +34,7 @@ struct ack_wait {
     uint64_t hold_ms;   // not before (monotonic)
     uint64_t routes;    // all linked nodes know these routes (cluster.h); 0 = whatever they know,
     uint64_t routes_ms; // or it is as late as that
+    uint64_t until_ms;  // whatever else is above: no longer than this; 0 = for ever
 };
 // Sends an acknowledgement once its time has come, and that of what the client's CONNECT changed;
 // in order with those before it. SUBACK and UNSUBACK have reason codes (copied), the others one
@@ -76,6 +77,8 @@ void client_drop_parked(struct client *client);
 // CONNACK and DISCONNECT with a Server Reference: beside that.
 #define CLIENT_REFERENCE_ROOM 24u
 void client_put_connack(struct client *client, const struct connack *connack);
+// The CONNACK that was just put, and all behind it, goes out once its time has come.
+void client_hold(struct client *client, const struct ack_wait *wait);
 void client_put_packet(struct client *client, struct slice packet); // as it is
 void client_put_pingresp(struct client *client);
 void client_put_auth(struct client *client, uint8_t reason, struct slice method, struct slice data);

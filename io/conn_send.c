@@ -40,7 +40,7 @@ collect(struct conns *conns, struct conn *conn)
         else if (unlikely(client->read_paused == conn->receiving))
             follow_pause(conns, conn);
     }
-    if (unlikely(client->blocked || conn->in_flight))
+    if (unlikely(client->blocked || client->held || conn->in_flight))
         return;
     if (unlikely(conn->filter) && !filter_encode(conns, conn))
         return;

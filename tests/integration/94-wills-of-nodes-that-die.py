@@ -368,6 +368,23 @@ def nor_in_what_it_had_told_and_was_not_acknowledged():
 
 
 @s.scenario
+def who_was_let_in_leaves_its_will_though_no_other_node_could_take_it_yet():
+    with Nodes(2) as nodes:
+        nodes.wait_linked()
+        watch = Watch(nodes, (1,), "early/#")
+        nodes.pause(1)
+        clients = [nodes.client(0, f"early-{n}", will=will(f"early/{n}")) for n in range(20)]
+        nodes.kill(0)  # what it had to tell is on its disk
+        nodes.go_on(1)
+        nodes[0].start()
+        watch.until([f"early/{n}" for n in range(20)], 40)
+        watch.once([f"early/{n}" for n in range(20)])
+        for c in clients:
+            c.close()
+        watch.close()
+
+
+@s.scenario
 def a_will_that_is_not_allowed_any_more_is_not_published():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tern-rights-"))
     folder.chmod(0o755)

@@ -174,12 +174,12 @@ static inline void
 sim_flush_one(struct sim_conn *conn)
 {
     struct client *client = &conn->client;
-    if (!client->blocked)
+    if (!client->blocked && !client->held)
         sim_send_pieces(conn);
     if (client->want_close) { // last words that the peer does not take are lost
         sim_close(conn, 0);
     } else if (outq_bytes(&client->out) > 0) {
-        client->blocked = true;
+        client->blocked = !client->held;
     } else if (conn->resumed || client->read_paused) {
         conn->resumed = false;
         client_on_writable(client);

@@ -49,13 +49,19 @@ pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
+// That a file is opened, and so made empty, is a change, and that it is written another one: where
+// somebody else had the CPU in between, both may be told.
+static int stalls;
+
 static void
 write_to(const char *name, const char *content)
 {
+    uint64_t begin_ms = clock_mono_ms();
     FILE *f = fopen(name, "w");
     cr_assert_not_null(f);
     fputs(content, f);
     fclose(f);
+    stalls += clock_mono_ms() - begin_ms >= FILE_WATCH_QUIET_MS / 2;
 }
 
 static void
@@ -88,9 +94,13 @@ static void
 expect_change(const char *what)
 {
     await_change();
-    cr_expect_eq(atomic_load(&changes), 1, "%s: %d", what, atomic_load(&changes));
+    if (stalls > 0)
+        pause_ms(FILE_WATCH_QUIET_MAX);
+    int told = atomic_load(&changes);
+    cr_expect(told >= 1 && told <= 1 + stalls, "%s: %d", what, told);
     pause_ms(100);
     atomic_store(&changes, 0);
+    stalls = 0;
 }
 
 static void
@@ -149,6 +159,7 @@ Test(io_file_watch, several_changes_together_are_one)
         await_change();
         pause_ms(FILE_WATCH_QUIET_MAX);
         atomic_store(&changes, 0);
+        stalls = 0;
     }
     cr_assert_lt(longest_ms, FILE_WATCH_QUIET_MS);
     expect_change("a burst");
