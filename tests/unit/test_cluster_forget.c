@@ -8,8 +8,7 @@
 #include "cluster/forget.h"
 #include "core/cluster.h"
 #include "tests/sim/expect.h"
-#include "tests/sim/sim_disk.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_kept.h"
 
 #define LIFE      7u
 #define THIRD     "00000000000000000000000000000003"
@@ -22,22 +21,6 @@ static struct sim_conn *other; // comes to us
 static struct gossip *gossip;
 static struct gossip_actions actions;
 static const uint8_t flags[] = {4 | 8};
-
-static struct config *
-make_config(void)
-{
-    struct config *config = sim_config();
-    config->session_expiry_max_s = 86400;
-    return config;
-}
-
-static void
-keep_all(void)
-{
-    sim_settle_kept(sim, disk);
-    sim_tick(sim, 50);
-    sim_settle_kept(sim, disk);
-}
 
 static void
 make_gossip(void)
@@ -56,11 +39,11 @@ static void
 set_up(void)
 {
     disk = sim_disk_new();
-    node = sim_node_make(2, make_config(), true);
+    node = sim_node_make(2, sim_kept_config(), true);
     sim = node.sim;
     make_gossip();
     other = sim_node_comes(&node);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_CONNACK);
 }
 
@@ -70,12 +53,7 @@ tear_down(void)
     gossip_free(gossip);
     gossip_actions_free(&actions);
     actions = (struct gossip_actions){0};
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle_kept(sim, disk);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
-    sim_disk_free(disk);
+    sim_kept_free(&node, disk);
 }
 
 TestSuite(cluster_forget, .init = set_up, .fini = tear_down);
@@ -100,7 +78,7 @@ heard(enum gossip_state state, uint64_t incarnation, struct slice meta)
                                                             .address = {{1}, 2},
                                                             .name = slice_str("other"),
                                                             .meta = meta});
-    keep_all();
+    sim_kept_rest(sim, disk);
 }
 
 static void
@@ -145,10 +123,10 @@ keeps_a_session_and_goes(void)
     sim_word_int(&word, 0, 8);
     sim_word_session(&word, "roams", true);
     sim_node_says(other, TOPIC_ROUTES, &word);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_PUBACK);
     sim_close(other, 0);
-    keep_all();
+    sim_kept_rest(sim, disk);
 }
 
 Test(cluster_forget, its_sessions_are_waited_for_no_longer_and_that_is_stored)
@@ -253,7 +231,7 @@ Test(cluster_forget, it_is_noted_for_a_day)
     record.msg.payload = slice_of(bytes, value.len);
     cr_assert_eq(cluster_recall_gone(node.cluster, &record), OK);
     cr_assert_not(forget_next(nodes_of(node.cluster), gossip, &event), "a day has passed");
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert(is_noted());
     record = sim_disk_record(disk->records[disk->count - 1]);
     cr_assert(slice_equal(record.msg.topic, slice_str(CLUSTER_GONE THIRD)));
@@ -390,7 +368,7 @@ answer(struct asked *asked, void (*before)(void))
             cr_assert(gossip_find(gossip, &event.uuid, &view));
             gone_note(nodes, &view);
         }
-        keep_all();
+        sim_kept_rest(sim, disk);
     }
 }
 
@@ -452,10 +430,10 @@ Test(cluster_forget, what_is_cleared_meanwhile_stays_so_for_who_comes_back)
     is_forgotten();
     struct sim_conn *client = sim_connect(sim, &(struct sim_connect){.id = "c"});
     sim_publish(client, &(struct sim_publish){.topic = "t", .retain = true});
-    keep_all();
+    sim_kept_rest(sim, disk);
     for (uint32_t i = 0; i < CLEARED_S; i++) {
         sim_tick(sim, 1000);
-        keep_all();
+        sim_kept_rest(sim, disk);
     }
     struct cluster_figures figures;
     node.cluster->ops->figures(node.cluster, &figures);
@@ -463,7 +441,7 @@ Test(cluster_forget, what_is_cleared_meanwhile_stays_so_for_who_comes_back)
     heard(GOSSIP_ALIVE, LIFE + 1, slice_of("", 1));
     for (uint32_t i = 0; i < CLEARED_S; i++) {
         sim_tick(sim, 1000);
-        keep_all();
+        sim_kept_rest(sim, disk);
     }
     node.cluster->ops->figures(node.cluster, &figures);
     cr_assert_eq(figures.cleared, 0);

@@ -2,8 +2,7 @@
 #include "core/explain.h"
 #include "core/session_routes.h"
 #include "tests/sim/expect.h"
-#include "tests/sim/sim_disk.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_kept.h"
 
 #define HOLD 5u // ms, as the journal waits for acknowledgements that are expected soon
 
@@ -13,14 +12,6 @@ static struct sim_disk *disk;
 static struct shard *shard;          // the only one
 static struct sim_conn *other, *out; // it comes to us; we have dialled it
 static struct sim_conn *client;
-
-static void
-keep_all(void)
-{
-    sim_settle_kept(sim, disk);
-    sim_tick(sim, 50); // what nobody waits for as well
-    sim_settle_kept(sim, disk);
-}
 
 // The session in which waits what is for it.
 static struct session *
@@ -55,7 +46,7 @@ start(void)
     for (uint32_t i = 0; i < disk->count; i++)
         sim_restore_session(sim, disk, i);
     other = sim_node_comes(&node);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_CONNACK);
 }
 
@@ -74,7 +65,7 @@ says(const struct step *steps, unsigned count)
     for (unsigned i = 0; i < count; i++)
         sim_word_step(&word, steps[i].step, steps[i].weight, steps[i].group, steps[i].filter);
     sim_node_says(other, TOPIC_ROUTES, &word);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_PUBACK);
 }
 
@@ -91,22 +82,17 @@ set_up(void)
     out = sim_node_dials(&node);
     sim_settle(sim);
     sim_feed(out, "\x20\3\0\0\0", 5);
-    keep_all();
+    sim_kept_rest(sim, disk);
     it_acknowledges();
     client = sim_connect(sim, &(struct sim_connect){.id = "c"});
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert(deliveries_empty(&its_session()->out));
 }
 
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle_kept(sim, disk);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
-    sim_disk_free(disk);
+    sim_kept_free(&node, disk);
 }
 
 // The process is killed, and started again.
@@ -138,7 +124,7 @@ Test(cluster_kept, a_message_that_it_takes_at_once_is_acknowledged_and_never_wri
     cr_assert_not(is_offered());
     it_acknowledges();
     expect_answer(client, MQTT_PUBACK, 1, 0);
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert_eq(disk->count, count);
 }
 
@@ -187,7 +173,7 @@ Test(cluster_kept, it_is_told_of_routes_without_the_disk)
     expect_nothing(client);
     it_acknowledges();
     expect_answer(client, MQTT_SUBACK, 5, 0);
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert_eq(disk->count, count);
 }
 
@@ -211,10 +197,10 @@ publish_many(unsigned count, bool taken)
 
 Test(cluster_kept, many_go_to_it_without_the_disk)
 {
-    keep_all();
+    sim_kept_rest(sim, disk);
     uint32_t count = disk->count;
     publish_many(20000, true);
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert_eq(disk->count, count);
 }
 
@@ -264,10 +250,10 @@ reaches_it(const char *topic, bool reached)
     uint64_t before = deliveries_unacked(&its_session()->out);
     struct sim_conn *conn = sim_connect(sim, &(struct sim_connect){.id = "p"});
     publish_text(conn, topic, 1, "m");
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert_eq(deliveries_unacked(&its_session()->out) - before, reached, "%s", topic);
     sim_close(conn, 0);
-    keep_all();
+    sim_kept_rest(sim, disk);
 }
 
 Test(cluster_kept, its_routes_are_kept_as_subscriptions_and_are_there_after_a_restart)
@@ -326,7 +312,7 @@ Test(cluster_kept, filters_of_many_shapes_are_all_in_force)
     reaches_it(text, true);
     struct cluster_figures figures;
     node.cluster->ops->figures(node.cluster, &figures);
-    keep_all();
+    sim_kept_rest(sim, disk);
     node.cluster->ops->figures(node.cluster, &figures);
     cr_assert_geq(figures.routes_theirs, count - OWN_FILTERS); // ours to it count as if there
     // A later set with one of them.
@@ -343,9 +329,9 @@ Test(cluster_kept, routes_end_with_their_session)
     struct session *session = its_session();
     sim_close(out, 0);
     sim_close(other, 0);
-    keep_all();
+    sim_kept_rest(sim, disk);
     nodes_gone(nodes_of(node.cluster), SIM_OTHER, LINK_FOR_GOOD);
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert_null(its_session());
     cr_assert_neq(session, NULL);
     const struct match *match = match_cache_get(shard->matches, slice_str("a/1"));

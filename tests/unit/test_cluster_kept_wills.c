@@ -2,30 +2,13 @@
 // back before it knows whether others have published them.
 #include "core/cluster.h"
 #include "tests/sim/expect.h"
-#include "tests/sim/sim_disk.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_kept.h"
 
 static struct sim_node node;
 static struct sim *sim;
 static struct sim_disk *disk;
 static struct sim_conn *other; // comes to us
 static struct sim_conn *watch; // a client of ours
-
-static struct config *
-make_config(void)
-{
-    struct config *config = sim_config();
-    config->session_expiry_max_s = 86400;
-    return config;
-}
-
-static void
-keep_all(void)
-{
-    sim_settle_kept(sim, disk);
-    sim_tick(sim, 50); // what nobody waits for as well
-    sim_settle_kept(sim, disk);
-}
 
 static struct sim_connect
 kept(uint32_t delay_s)
@@ -44,10 +27,10 @@ restarts(uint32_t delay_s)
 {
     struct sim_connect c = kept(delay_s);
     (void)sim_connect(sim, &c);
-    keep_all();
+    sim_kept_rest(sim, disk);
     sim_node_free(&node);
     sim_disk_forget(disk);
-    node = sim_node_make(1, make_config(), true);
+    node = sim_node_make(1, sim_kept_config(), true);
     sim = node.sim;
     atomic_store(&sim->broker->next_session_number, disk->next_session);
     for (uint32_t i = 0; i < disk->count; i++)
@@ -56,7 +39,7 @@ restarts(uint32_t delay_s)
     watch = sim_connect(sim, &(struct sim_connect){.id = "watch"});
     subscribed(sim, watch, "#", 1);
     other = sim_node_comes(&node);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_CONNACK);
     expect_nothing(watch);
 }
@@ -65,19 +48,14 @@ static void
 set_up(void)
 {
     disk = sim_disk_new();
-    node = sim_node_make(1, make_config(), true);
+    node = sim_node_make(1, sim_kept_config(), true);
     sim = node.sim;
 }
 
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle_kept(sim, disk);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
-    sim_disk_free(disk);
+    sim_kept_free(&node, disk);
 }
 
 TestSuite(cluster_kept_wills, .init = set_up, .fini = tear_down);
@@ -90,7 +68,7 @@ comes(bool clean)
     c.keep = !clean;
     struct sim_conn *conn = sim_open(sim, 0);
     sim_send_connect(conn, &c);
-    keep_all();
+    sim_kept_rest(sim, disk);
     return conn;
 }
 
@@ -98,7 +76,7 @@ static void
 all_have_told(void)
 {
     atomic_store(&nodes_of(node.cluster)->settling, false);
-    keep_all();
+    sim_kept_rest(sim, disk);
 }
 
 static void
@@ -106,7 +84,7 @@ is_let_in(struct sim_conn *conn)
 {
     cr_assert_eq(expect_packet(conn, MQTT_CONNACK).reason, 0);
     sim_tick(sim, 60000);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_nothing(watch);
 }
 
@@ -152,7 +130,7 @@ Test(cluster_kept_wills, nor_when_another_node_has_published_it)
     sim_word_put(&word, node.cluster->id, NODE_ID_LEN);
     sim_word_put(&word, "c", 1);
     sim_node_says(other, TOPIC_WILLED, &word);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_nothing(conn);
     all_have_told();
     is_let_in(conn);
@@ -165,7 +143,7 @@ Test(cluster_kept_wills, who_does_not_wait_any_longer_is_gone)
     all_have_told();
     expect_nothing(watch);
     sim_tick(sim, NODE_WILL_HOLD_MS);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_publish(watch, 0, "gone");
 }
 
@@ -177,7 +155,7 @@ Test(cluster_kept_wills, whom_another_node_brings_waits_as_well)
     client_set_listener(&conn->client, 0); // by whatever mark
     struct sim_connect c = kept(0);
     sim_send_connect(conn, &c);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_nothing(conn);
     expect_nothing(watch);
     all_have_told();
@@ -185,6 +163,6 @@ Test(cluster_kept_wills, whom_another_node_brings_waits_as_well)
     cr_assert_eq(conn->client.link, LINK_VISIT);
     is_let_in(conn);
     sim_close(conn, 0);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_publish(watch, 0, "gone"); // it has a new one
 }

@@ -2,35 +2,18 @@
 #include "cluster/cluster.h"
 #include "core/cluster.h"
 #include "tests/sim/expect.h"
-#include "tests/sim/sim_disk.h"
-#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_kept.h"
 
 static struct sim_node node;
 static struct sim *sim;
 static struct sim_disk *disk;
 static struct sim_conn *other; // comes to us
 
-static struct config *
-make_config(void)
-{
-    struct config *config = sim_config();
-    config->session_expiry_max_s = 86400;
-    return config;
-}
-
-static void
-keep_all(void)
-{
-    sim_settle_kept(sim, disk);
-    sim_tick(sim, 50); // what nobody waits for as well
-    sim_settle_kept(sim, disk);
-}
-
 static void
 comes(void)
 {
     other = sim_node_comes(&node);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_CONNACK);
 }
 
@@ -38,7 +21,7 @@ static void
 set_up(void)
 {
     disk = sim_disk_new();
-    node = sim_node_make(2, make_config(), true);
+    node = sim_node_make(2, sim_kept_config(), true);
     sim = node.sim;
     comes();
 }
@@ -93,7 +76,7 @@ restart(void)
 {
     sim_node_free(&node);
     sim_disk_forget(disk);
-    node = sim_node_make(2, make_config(), true);
+    node = sim_node_make(2, sim_kept_config(), true);
     sim = node.sim;
     atomic_store(&sim->broker->next_session_number, max_u64(disk->next_session, 1));
     retained_set_next_order(sim->broker->retained, max_u64(disk->next_order, 1));
@@ -114,7 +97,7 @@ tells_of(const char *id, bool there)
     sim_word_int(&word, 0, 8);
     sim_word_session(&word, id, there);
     sim_node_says(other, TOPIC_ROUTES, &word);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_PUBACK);
 }
 
@@ -148,7 +131,7 @@ Test(cluster_remember, what_it_told_before_a_restart_holds_until_it_tells_again)
     tells_of("e", false);
     restart();
     cr_assert(is_elsewhere("c") && is_elsewhere("d") && !is_elsewhere("e"));
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert(is_elsewhere("c") && stored("c") == 1);
     comes();
     struct sim_word word = {0};
@@ -158,7 +141,7 @@ Test(cluster_remember, what_it_told_before_a_restart_holds_until_it_tells_again)
     sim_word_session(&word, "d", true);
     sim_word_step(&word, ROUTE_END, 0, NULL, NULL);
     sim_node_says(other, TOPIC_ROUTES, &word);
-    keep_all();
+    sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_PUBACK);
     cr_assert(!is_elsewhere("c") && is_elsewhere("d"));
     cr_assert_eq(stored("c"), 0);
@@ -182,10 +165,10 @@ Test(cluster_remember, its_client_is_told_to_wait_and_gets_no_new_session)
     restart();
     struct sim_conn *client = sim_open(sim, broker_home(sim->broker, slice_str("c")));
     sim_send_connect(client, &(struct sim_connect){.id = "c", .keep = true});
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert(client->client.suspended && client->to_peer.len == 0);
     sim_tick(sim, NODE_REACH_MS);
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert_eq(expect_packet(client, MQTT_CONNACK).reason, 0x88);
     cr_assert(is_elsewhere("c"));
 }
@@ -201,7 +184,7 @@ Test(cluster_remember, a_node_for_which_nothing_waits_any_more_is_forgotten)
     sim_tick(sim, UINT64_C(172800000)); // its session here has expired
     for (unsigned i = 0; i < 3; i++) {
         sim_tick(sim, 2000);
-        keep_all();
+        sim_kept_rest(sim, disk);
     }
     cr_assert_not(is_elsewhere("c0"));
     for (unsigned i = 0; i < 1000; i++) {
@@ -219,7 +202,7 @@ Test(cluster_remember, what_is_of_a_node_without_a_session_here_goes_at_the_star
     cr_assert_eq(stored("c"), 1); // and that is all
     restart();
     cr_assert_not(is_elsewhere("c"));
-    keep_all();
+    sim_kept_rest(sim, disk);
     cr_assert_eq(stored("c"), 0);
     cr_assert_eq(atomic_load(&nodes_of(node.cluster)->recalled_count), 0);
 }

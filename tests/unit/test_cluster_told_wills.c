@@ -1,7 +1,7 @@
 // test_cluster_told_wills.c - CONNACK to a client with a Will says that the other nodes have it, or
 // that it is on the disk for them.
 #include "core/cluster.h"
-#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_kept.h"
 #include "tests/sim/sim_linked.h"
 
 static struct sim_node node;
@@ -21,10 +21,8 @@ other_takes(void)
 static void
 set_up(void)
 {
-    struct config *config = sim_config();
-    config->session_expiry_max_s = 86400;
     disk = sim_disk_new();
-    node = sim_node_make(2, config, true);
+    node = sim_node_make(2, sim_kept_config(), true);
     sim = node.sim;
     struct sim_conn *other = sim_node_comes(&node);
     sim_settle_kept(sim, disk);
@@ -38,12 +36,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle_kept(sim, disk);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
-    sim_disk_free(disk);
+    sim_kept_free(&node, disk);
 }
 
 TestSuite(cluster_told_wills, .init = set_up, .fini = tear_down);
