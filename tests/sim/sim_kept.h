@@ -26,15 +26,22 @@ sim_kept_rest(struct sim *sim, struct sim_disk *disk)
     sim_settle_kept(sim, disk);
 }
 
-// All connections end, all sessions expire, and nothing may be left. Takes both.
+// All connections end, all sessions expire, and nothing may be left. Takes the node.
 static inline void
-sim_kept_free(struct sim_node *node, struct sim_disk *disk)
+sim_kept_end(struct sim_node *node, struct sim_disk *disk)
 {
     sim_close_all(node->sim);
     sim_tick(node->sim, UINT64_C(172800000));
     sim_settle_kept(node->sim, disk);
     sim_must_be_empty(node->sim);
     sim_node_free(node);
+}
+
+// Takes both.
+static inline void
+sim_kept_free(struct sim_node *node, struct sim_disk *disk)
+{
+    sim_kept_end(node, disk);
     sim_disk_free(disk);
 }
 

@@ -27,20 +27,9 @@ set_up(void)
 }
 
 static void
-stop(void)
-{
-    sim_close_all(sim);
-    sim_tick(sim, UINT64_C(172800000));
-    sim_settle_kept(sim, disk);
-    sim_must_be_empty(sim);
-    sim_node_free(&node);
-}
-
-static void
 tear_down(void)
 {
-    stop();
-    sim_disk_free(disk);
+    sim_kept_free(&node, disk);
 }
 
 TestSuite(cluster_remember, .init = set_up, .fini = tear_down);
