@@ -154,3 +154,32 @@ host_probe(const char *root, struct host *ret_host)
     ret_host->memory_bytes = min_u64(machine, limits[1]);
     must(ret_host->cpus >= 1 && ret_host->memory_bytes > 0);
 }
+
+// A line of /proc/stat: "cpu3 user nice system idle iowait ...". 0: of no CPU of ours.
+static uint64_t
+idle_of(const char *line, const cpu_set_t *ours)
+{
+    unsigned cpu;
+    unsigned long long idle, wait;
+    if (strncmp(line, "cpu", 3) != 0 || line[3] < '0' || line[3] > '9') // "cpu  ": of all
+        return 0;
+    if (sscanf(line, "cpu%u %*u %*u %*u %llu %llu", &cpu, &idle, &wait) != 3)
+        return 0;
+    return cpu < CPU_SETSIZE && CPU_ISSET(cpu, ours) ? idle + wait : 0;
+}
+
+uint64_t
+host_idle_us(const char *root)
+{
+    char path[HOST_PATH_MAX], text[HOST_FILE_MAX];
+    cpu_set_t ours;
+    uint64_t ticks = 0;
+    int len = snprintf(path, sizeof path, "%s/proc/stat", root);
+    long hz = sysconf(_SC_CLK_TCK);
+    if (len <= 0 || (size_t)len >= sizeof path || hz <= 0 || !read_text(path, text) ||
+        sched_getaffinity(0, sizeof ours, &ours) != 0)
+        return 0;
+    for (const char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+        ticks += idle_of(line, &ours);
+    return ticks * (1000000 / (uint64_t)hz);
+}

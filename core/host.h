@@ -18,6 +18,11 @@ struct host {
 // root stands before /proc and /sys: "" but in tests.
 void host_probe(const char *root, struct host *ret_host);
 
+// For how long the CPUs that this process may use have done nothing since the boot, in all; in
+// steps of 10,000. 0: not known. Takes up to a hundred us on a large machine. Of very many CPUs
+// (HOST_FILE_MAX) some are left out.
+uint64_t host_idle_us(const char *root);
+
 // ---- How what is granted is shared out: the one rule --------------------------------------------
 //
 // With HOST_FULL_BYTES or more the store has a window of 32 MiB, and takes with it up to

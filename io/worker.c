@@ -11,6 +11,7 @@
 #include "core/base/mem.h"
 #include "core/base/thread.h"
 
+#include "core/host.h"
 #include "core/shard.h"
 #include "io/conn.h"
 #include "io/crew.h"
@@ -30,20 +31,23 @@
 // For the clients to take their DISCONNECT.
 #define STOP_MS 2000u
 
-// Where the lanes are. All begin at worker 0, the host. When that one is busy for two windows, half
-// of its guests go home; a lane whose own worker and the host have both been calm for as long as
-// its patience lasts goes back, and is more patient each time that this was a mistake.
+// Where the lanes are. All begin at worker 0, the host. When that one has been busy for some
+// windows, and there is a CPU for another worker, half of its guests go home; a lane whose own
+// worker and the host have both been calm for as long as its patience lasts goes back, and is more
+// patient each time that this was a mistake.
 #define HOST           0u
-#define SPREAD_WINDOWS 2u
+#define SPREAD_WINDOWS 3u
 #ifndef TERN_RESTLESS
 #define LOAD_WINDOW_MS  50u
 #define SPREAD_ABOVE    750u // thousandths of the time, of the host
+#define SPREAD_ROOM     400u // the same, of what a CPU gives: idle, or lost to other threads
 #define GATHER_BELOW    400u // both together
 #define PATIENCE_MS     1000u
 #define PATIENCE_MAX_MS 60000u
 #else // builds with sanitizers: lanes move all the time, so that every test meets it
 #define LOAD_WINDOW_MS  3u
 #define SPREAD_ABOVE    1u
+#define SPREAD_ROOM     0u
 #define GATHER_BELOW    2000u
 #define PATIENCE_MS     5u
 #define PATIENCE_MAX_MS 5u
@@ -74,7 +78,9 @@ struct worker {
     // the one before ended in a sleep, and so was counted.
     uint64_t tick_us;
     bool slept;
-    uint32_t hot_windows; // one after the other
+    // Windows that were busy, one after the other, and what it was after the first one.
+    uint32_t hot_windows;
+    uint64_t hot_since_us, hot_busy_us, hot_cpu_us, hot_idle_us;
 };
 
 // ---- Lanes come and go --------------------------------------------------------------------------
@@ -169,15 +175,49 @@ gather(struct worker *worker, uint64_t now_ms)
 }
 
 static void
-on_window(struct worker *worker, uint32_t busy, uint64_t now_ms)
+begin_hot(struct worker *worker)
 {
+    worker->hot_windows = 1;
+    worker->hot_since_us = worker->window_us;
+    worker->hot_busy_us = 0;
+    worker->hot_cpu_us = clock_thread_us();
+    worker->hot_idle_us = host_idle_us("");
+}
+
+// Would another worker have more than this one alone? A CPU that has nothing to do, or a larger
+// share of those that other threads want as well. Where there is neither, because who makes the
+// load has the other CPUs, it would take from them, for more work: mail between two threads.
+static bool
+has_room(const struct worker *worker)
+{
+    uint64_t room_us = (worker->window_us - worker->hot_since_us) * SPREAD_ROOM / 1000;
+    uint64_t cpu_us = clock_thread_us() - worker->hot_cpu_us, idle_us = host_idle_us("");
+    return idle_us == 0 || idle_us - worker->hot_idle_us >= room_us ||
+           worker->hot_busy_us >= cpu_us + room_us;
+}
+
+static void
+on_hosts_window(struct worker *worker, bool hot, uint64_t busy_us, uint64_t now_ms)
+{
+    worker->hot_busy_us += busy_us;
+    if (!hot || worker->lane_count == 1) {
+        worker->hot_windows = 0;
+    } else if (worker->hot_windows == 0) {
+        begin_hot(worker);
+    } else if (++worker->hot_windows >= SPREAD_WINDOWS) {
+        if (has_room(worker))
+            spread(worker, now_ms);
+        begin_hot(worker);
+    }
+}
+
+static void
+on_window(struct worker *worker, uint64_t busy_us, uint64_t span_us, uint64_t now_ms)
+{
+    uint32_t busy = (uint32_t)(busy_us * 1000 / span_us);
     crew_tell_busy(worker->crew, worker->index, busy);
     if (worker->index == HOST) {
-        worker->hot_windows = busy >= SPREAD_ABOVE ? worker->hot_windows + 1 : 0;
-        if (worker->hot_windows >= SPREAD_WINDOWS && worker->lane_count > 1) {
-            worker->hot_windows = 0;
-            spread(worker, now_ms);
-        }
+        on_hosts_window(worker, busy >= SPREAD_ABOVE, busy_us, now_ms);
         return;
     }
     const struct lane *lane = worker->by_index[worker->index];
@@ -200,7 +240,7 @@ watch_load(struct worker *worker, uint64_t now_ms)
     worker->slept_us = 0;
     const struct config *config = atomic_load(&worker->broker->config);
     if (config->gather_workers && !crew_stopping(worker->crew, worker->index))
-        on_window(worker, (uint32_t)(busy_us * 1000 / span_us), now_ms);
+        on_window(worker, busy_us, span_us, now_ms);
 }
 
 // ---- The tick -----------------------------------------------------------------------------------

@@ -33,3 +33,10 @@ clock_wall_ms(void)
     struct timespec ts = clock_read(CLOCK_REALTIME);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
+
+uint64_t
+clock_thread_us(void)
+{
+    struct timespec ts = clock_read(CLOCK_THREAD_CPUTIME_ID);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}

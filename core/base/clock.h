@@ -11,6 +11,7 @@
 
 uint64_t clock_mono_ms(void);
 uint64_t clock_mono_us(void);
-uint64_t clock_wall_ms(void); // since 1970-01-01 UTC
+uint64_t clock_wall_ms(void);   // since 1970-01-01 UTC
+uint64_t clock_thread_us(void); // CPU time of the calling thread
 
 #endif

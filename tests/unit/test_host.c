@@ -1,7 +1,9 @@
 // test_host.c - what cgroups grant, from trees that look like /proc and /sys.
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/host.h"
 
@@ -138,4 +140,21 @@ Test(host, more_memory_never_means_less)
         cr_assert_geq(host_memory_budget(&more), host_memory_budget(&less));
         cr_assert_leq(host_store_window(&more), HOST_WINDOW_MAX);
     }
+}
+
+Test(host, idle_is_that_of_the_cpus_that_are_ours)
+{
+    cr_assert_eq(host_idle_us(root), 0, "nobody knows");
+    cpu_set_t ours;
+    cr_assert_eq(sched_getaffinity(0, sizeof ours, &ours), 0);
+    char text[200], name[16] = "cpu4000";
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &ours))
+            (void)snprintf(name, sizeof name, "cpu%d", cpu);
+    (void)snprintf(text, sizeof text, "cpu  1 1 1 9999 9999 1\n%s 5 6 7 1000 234 8 9\n%s 1 1\n%s\n",
+                   name, "cpu4000 1 1 1 70000 1 1", "intr 1 2 3 4 5 6");
+    put("proc/stat", text);
+    uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+    cr_assert_eq(host_idle_us(root), 1234 * (1000000 / hz));
+    cr_assert_gt(host_idle_us(""), 0);
 }
