@@ -159,13 +159,14 @@ host_probe(const char *root, struct host *ret_host)
 static uint64_t
 idle_of(const char *line, const cpu_set_t *ours)
 {
-    unsigned cpu;
-    unsigned long long idle, wait;
     if (strncmp(line, "cpu", 3) != 0 || line[3] < '0' || line[3] > '9') // "cpu  ": of all
         return 0;
-    if (sscanf(line, "cpu%u %*u %*u %*u %llu %llu", &cpu, &idle, &wait) != 3)
-        return 0;
-    return cpu < CPU_SETSIZE && CPU_ISSET(cpu, ours) ? idle + wait : 0;
+    char *at;
+    uint64_t times[5] = {0};
+    unsigned long cpu = strtoul(line + 3, &at, 10);
+    for (size_t i = 0; i < ARRAY_LEN(times) && *at == ' '; i++)
+        times[i] = strtoull(at, &at, 10);
+    return cpu < CPU_SETSIZE && CPU_ISSET(cpu, ours) ? times[3] + times[4] : 0;
 }
 
 uint64_t

@@ -16,7 +16,7 @@ struct folder {
     struct window *window;
     struct page_desk *desk;
     uint64_t folded_ms;         // when the last fold ended
-    uint64_t rested_at;       // of shared.folded
+    uint64_t rested_at;         // of shared.folded
     uint64_t retry_ms, next_ms; // after a failure: the pause, and when to try again; 0 = it works
     uint64_t told_ms;
 };
