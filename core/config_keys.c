@@ -518,8 +518,8 @@ const struct config_key config_keys[] = {
      .unit = "threads", .help = "Worker threads; 0: as many as the CPUs that the cgroup grants."},
     {KEY(PROCESS, "gather_workers"), GLOBAL(BOOL, gather_workers), .fixed = true,
      .fallback = "true",
-     .help = "One worker does the work of all while it has time for it, or another one would find no "
-             "CPU, which costs less."},
+     .help = "One worker does the work of all while it has time for it, or another one would "
+             "find no CPU, which costs less."},
     {KEY(PROCESS, "io"), GLOBAL(CHOICE, io), .choices = "auto|uring|epoll", .fixed = true,
      .fallback = "auto",
      .help = "How the kernel is asked for input and output. auto: io_uring, or epoll, with a "
