@@ -70,7 +70,7 @@ put_entry(uint8_t *at, const struct session *session, bool clean)
 }
 
 void
-claims_came(struct cluster *cluster, struct session *session, bool clean, struct ack_wait *ret_wait)
+claims_came(struct cluster *cluster, struct session *session, bool clean, struct ack_wait *wait)
 {
     char node[NODE_ID_LEN + 1];
     struct nodes *nodes = nodes_of(cluster);
@@ -84,7 +84,7 @@ claims_came(struct cluster *cluster, struct session *session, bool clean, struct
     link_publish(session->shard, TOPIC_CAME, slice_of(bytes, len), waits ? 1 : 0);
     mem_free(bytes);
     if (session->will)
-        wills_tell(nodes, session, ret_wait);
+        wills_tell(nodes, session, wait);
 }
 
 static void
@@ -221,18 +221,22 @@ claims_has_news(const struct nodes *nodes, const struct shard *shard)
 // ---- Hearing ------------------------------------------------------------------------------------
 
 static void
-end_ours(struct shard *shard, const struct session *session, struct slice client_id,
+end_ours(struct shard *shard, struct session *session, struct slice client_id,
          const struct claim_record *theirs)
 {
+    struct nodes *nodes = nodes_of(shard->broker->cluster);
     // With a clean start its session was to end; else what is in it is lost, which the operator
     // should know.
     if (session->durable && !theirs->clean) {
-        atomic_fetch_add_explicit(&nodes_of(shard->broker->cluster)->doubled, 1,
-                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&nodes->doubled, 1, memory_order_relaxed);
         log_limited(shard->log, &shard->log_claims, shard->now_ms, LOG_T_NOTICE,
                     "Client %.64s: its session ends: node %.8s has one that is later.", session->id,
                     theirs->node);
     }
+    // Kept over a restart, and the client went elsewhere before: it would say of who is back that
+    // it is gone.
+    if (theirs->late && session->will && session->will->hold_ms > 0)
+        session_drop_will(session);
     client_evict(shard, client_id);
 }
 
@@ -285,9 +289,10 @@ take_entry(struct shard *shard, const struct claim_record *theirs, struct slice 
 }
 
 err_t
-claims_heard(struct nodes *nodes, const struct link *link, struct shard *shard, struct slice word)
+claims_heard(struct nodes *nodes, const struct link *link, struct shard *shard, struct slice topic,
+             struct slice word)
 {
-    struct claim_record theirs = {0};
+    struct claim_record theirs = {.late = topic.len > sizeof TOPIC_CAME - 1};
     memcpy(theirs.node, link->id, NODE_ID_LEN);
     const uint8_t *at = word.data, *end = word.data + word.len;
     do {

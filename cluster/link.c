@@ -637,7 +637,7 @@ told(struct cluster *cluster, struct client *client, struct slice topic, struct 
     if (slice_equal(topic, slice_str(TOPIC_WILLED)))
         return claims_willed(nodes, client->shard, payload);
     if (slice_begins(topic, TOPIC_CAME))
-        return claims_heard(nodes, link, client->shard, payload);
+        return claims_heard(nodes, link, client->shard, topic, payload);
     if (slice_begins(topic, TOPIC_MOVE))
         return move_heard(nodes, link, client->shard, payload);
     return ERR_PROTOCOL;

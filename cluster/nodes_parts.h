@@ -87,12 +87,13 @@ struct claim_record {
     char node[NODE_ID_LEN];
     uint8_t clean;
     bool willed; // of this claim of ours the Will was published
+    bool late;   // it was made before: we are told of it apart, since we may not have heard
     // The client identifier follows.
 };
 
-// There is a new one. *ret_wait, unless NULL: until it is safe. The session's shard, as the next
+// There is a new one. *wait, unless NULL: until it is safe. The session's shard, as the next
 // ones.
-void wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *ret_wait);
+void wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *wait);
 void wills_gone(struct cluster *cluster, const struct session *session);
 // This client comes: its Will of before is published if its node is held dead, or lost.
 void wills_takeover(struct nodes *nodes, const struct session *session);
@@ -129,12 +130,12 @@ void wills_free(struct link *link);
 
 uint64_t claims_next(struct cluster *cluster, const struct session *session);
 void claims_came(struct cluster *cluster, struct session *session, bool clean,
-                 struct ack_wait *ret_wait);
+                 struct ack_wait *wait);
 void claims_record(struct cluster *cluster, struct shard *shard, struct slice record);
 void claims_missed(struct cluster *cluster, struct session *session, const struct pub *pub);
 // A word of that node's.
 NODISCARD err_t claims_heard(struct nodes *nodes, const struct link *link, struct shard *shard,
-                             struct slice word);
+                             struct slice topic, struct slice word);
 // The link is up: it is told of all. Its shard's.
 NODISCARD err_t claims_linked(struct link *link, struct session *session);
 // Once a tick; whether there is something to do for it.

@@ -214,7 +214,7 @@ send_word(struct inbox *inbox, struct shard *shard, const char *topic)
 }
 
 void
-wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *ret_wait)
+wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *wait)
 {
     struct shard *shard = session->shard;
     struct inbox *inbox = &nodes->inboxes[shard->index];
@@ -223,11 +223,10 @@ wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *
     put_will(nodes, inbox, session);
     struct awaited answers = send_word(inbox, shard, TOPIC_WILLS);
     uint64_t last = journal_last(shard->journal);
-    if (!ret_wait)
+    if (!wait)
         return;
-    ret_wait->position = last == before ? 0 : last;
-    ret_wait->awaited = answers;
-    ret_wait->until_ms = shard->now_ms + NODE_WILL_MS;
+    wait->position = last == before ? wait->position : last;
+    wait->awaited = answers;
 }
 
 void

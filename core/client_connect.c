@@ -412,8 +412,9 @@ find_or_make(struct client *client, struct connecting *c, err_t *ret_err)
         take_over(session);
         session = registry_find(shard->registry, id, hash); // it may have ended with its connection
     }
-    if (session && c->view.clean) {
-        session_end(session); // [MQTT-3.1.2-4]; its Will, if one waits, goes out
+    // [MQTT-3.1.2-4], or it was over already; its Will, if one waits, goes out.
+    if (session && (c->view.clean || session->expires_ms <= shard->now_ms)) {
+        session_end(session);
         session = NULL;
     }
     c->session_present = session != NULL;
@@ -556,11 +557,12 @@ admit(struct client *client, struct connecting *c)
     if (client->link != LINK_OUT)
         put_connack(client, session, c);
     struct cluster *cluster = client->shard->broker->cluster;
-    if (unlikely(cluster != NULL) && !is_node(client)) {
-        struct ack_wait wait = {0};
+    struct ack_wait wait = {.position = session->will ? client->base_position : 0};
+    if (unlikely(cluster != NULL) && !is_node(client))
         cluster->ops->came(cluster, session, c->view.clean, &wait);
-        if (wait.until_ms != 0)
-            client_hold(client, &wait);
+    if (wait.position != 0 || wait.awaited.ticket != 0) {
+        wait.until_ms = client->shard->now_ms + WILL_WAIT_MS;
+        client_hold(client, &wait);
     }
     session_resume(session);
     if (is_node(client))

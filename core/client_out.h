@@ -77,7 +77,9 @@ void client_drop_parked(struct client *client);
 // CONNACK and DISCONNECT with a Server Reference: beside that.
 #define CLIENT_REFERENCE_ROOM 24u
 void client_put_connack(struct client *client, const struct connack *connack);
-// The CONNACK that was just put, and all behind it, goes out once its time has come.
+// The CONNACK that was just put, and all behind it, goes out once its time has come: it says that
+// the client's Will is safe, but waits no longer for that than
+#define WILL_WAIT_MS 100u
 void client_hold(struct client *client, const struct ack_wait *wait);
 void client_put_packet(struct client *client, struct slice packet); // as it is
 void client_put_pingresp(struct client *client);

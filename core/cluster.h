@@ -103,9 +103,9 @@ struct cluster_ops {
     // the next four.
     uint64_t (*claim)(struct cluster *cluster, const struct session *session);
     // The client of this session has come, with that claim: the others are told. So they are of its
-    // Will; *ret_wait, zero before: until they have it, or it is on our disk for them.
+    // Will; *wait goes on until they have it, or it is on our disk for them.
     void (*came)(struct cluster *cluster, struct session *session, bool clean,
-                 struct ack_wait *ret_wait);
+                 struct ack_wait *wait);
     // Its Will is published, or not wanted any more. Came tells of it.
     void (*will_gone)(struct cluster *cluster, const struct session *session);
     // A RECORD_CLAIM of another shard's.
@@ -239,9 +239,7 @@ struct cluster {
 #define NODE_CONNECTIONS_MAX (NODE_LINKS_MAX + 65536u)
 // Sockets of the cluster's threads: those that are being dialled, and some of its own.
 #define NODE_DESCRIPTORS 336u
-// A SUBACK waits no longer than this for nodes that do not answer, and a CONNACK for the Will to be
-// safe.
+// A SUBACK waits no longer than this for nodes that do not answer.
 #define NODE_ROUTES_MS 100u
-#define NODE_WILL_MS   100u
 
 #endif

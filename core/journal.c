@@ -232,7 +232,7 @@ journal_session_record(const struct journal *journal, const struct session *sess
         .version = session->version,
         .connected = session->client != NULL,
         .expiry_s = session->expiry_s,
-        .sent = session->kept->sent_limit,
+        .sent = session->kept ? session->kept->sent_limit : 0,
         .claim = session->claim,
     };
     if (!session->client)

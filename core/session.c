@@ -57,14 +57,19 @@ session_position(const struct session *session)
 void
 session_journal(struct session *session)
 {
-    if (!session->durable)
+    struct journal *journal = session->shard->journal;
+    if (!session->durable) {
+        session->recorded = session->will && journal_is_on(journal);
+        if (session->recorded)
+            journal_session(journal, session);
         return;
+    }
     const struct deliveries *out = &session->out;
     struct session_kept *kept = session->kept;
     kept->sent_limit = max_u64(max_u64(out->sent, out->sent_before), kept->sent_limit);
     if (session->client)
         kept->sent_limit += SENT_AHEAD(session);
-    kept->limit_position = journal_session(session->shard->journal, session);
+    kept->limit_position = journal_session(journal, session);
 }
 
 // ---- The Will -----------------------------------------------------------------------------------
@@ -140,7 +145,7 @@ publish_will(struct session *session)
         .arrived_ms = shard->now_ms,
         .qos = msg->qos,
         .retain = msg->retain,
-        .bonded = session->durable, // with the record that it is gone
+        .bonded = session->durable || session->recorded, // with the record that it is gone
         .source = msg->retain && session->rights && !session->own_rights ? &source : NULL,
     };
     if (unlikely(shard->watching != NULL))
@@ -244,7 +249,7 @@ session_end(struct session *session)
     if (!later)
         stat_add(&session_counts(session)->dropped_session_end, session->out.disk_count);
     // Last: what others were given reaches the disk before this, or with it (bonds).
-    if (session->durable && !later)
+    if ((session->durable && !later) || session->recorded)
         journal_session_end(session->shard->journal, session->number);
     session_discard(session);
 }
@@ -261,10 +266,19 @@ will_at(const struct session *session)
     return max_u64(session->will->due_ms, session->will->hold_ms);
 }
 
+// When it ends: with its Will, if it has one, which may not go out before.
+static uint64_t
+end_at(const struct session *session)
+{
+    must(!session->client);
+    return session->will ? max_u64(session->expires_ms, session->will->hold_ms)
+                         : session->expires_ms;
+}
+
 void
 session_arm_timer(struct session *session)
 {
-    uint64_t due = min_u64(session->expires_ms, will_at(session));
+    uint64_t due = min_u64(end_at(session), will_at(session));
     if (due == UINT64_MAX)
         wheel_disarm(session->shard->wheel, &session->timer);
     else
@@ -334,7 +348,7 @@ session_on_timer(struct session *session)
 {
     must(session->magic == SESSION_MAGIC && !session->client);
     struct shard *shard = session->shard;
-    if (session->expires_ms <= shard->now_ms) {
+    if (end_at(session) <= shard->now_ms) {
         stat_add(&shard->stats.sessions_expired, 1);
         session_end(session); // [MQTT-4.1.0-2]; a Will that still waits goes out [MQTT-3.1.2-8]
         return;

@@ -68,6 +68,7 @@ struct session {
     bool own_rights : 1;   // they came with the client, and are not made anew from the rules
     bool durable : 1;      // outlives its connection (session_keep): what it relies on is journaled
     bool node : 1;         // another node's (cluster.h)
+    bool recorded : 1;     // not durable: the journal has it for its Will
     // On its way to another node, or from there: session_move.h.
     bool leaves : 1, left_groups : 1, hidden : 1, arrives : 1, untold : 1;
     uint8_t version;       // of the last connection
@@ -112,11 +113,10 @@ void session_disconnected(struct session *session, bool with_will);
 void session_on_timer(struct session *session);
 // Of the listener by which its client came last: what is dropped is counted there.
 struct listener_stats *session_counts(const struct session *session);
-// For the earlier of its two deadlines.
-void session_arm_timer(struct session *session);
+void session_arm_timer(struct session *session); // for the earlier of its two deadlines
 // A new connection: everything unacknowledged goes out again.
 void session_resume(struct session *session);
-// Journals it as it is, with entries that may be sent from now on.
+// Journals it as it is, with entries that may be sent from now on; not durable: for its Will alone.
 void session_journal(struct session *session);
 void session_set_will(struct session *session, const struct will_view *view);
 void session_drop_will(struct session *session);

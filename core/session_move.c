@@ -68,7 +68,7 @@ session_has_moved(struct session *session)
 {
     must(session->leaves && !session->client);
     session_drop_will(session);
-    if (session->durable)
+    if (session->durable || session->recorded)
         journal_session_end(session->shard->journal, session->number);
     session_discard(session);
 }

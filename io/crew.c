@@ -135,10 +135,11 @@ crew_gate(struct crew *crew, unsigned index)
 {
     struct member *member = member_of(crew, index);
     must(pthread_mutex_lock(&crew->lock) == 0);
-    while ((any_is(crew, MEMBER_ABSENT) || any_is(crew, MEMBER_FAILED)) &&
+    bool go;
+    // All or none: another one that has passed already may give its lane to this one.
+    while (!(go = !any_is(crew, MEMBER_ABSENT) && !any_is(crew, MEMBER_FAILED)) &&
            !atomic_load(&member->stop))
         must(pthread_cond_wait(&crew->changed, &crew->lock) == 0);
-    bool go = !atomic_load(&member->stop);
     must(pthread_mutex_unlock(&crew->lock) == 0);
     return go;
 }

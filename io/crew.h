@@ -27,7 +27,7 @@ void crew_wake(struct crew *crew, unsigned index); // ON_ANY
 void crew_up(struct crew *crew, unsigned index, bool works);
 // Waits for crew_up of this worker; its result. ON_ANY.
 bool crew_await(struct crew *crew, unsigned index);
-// Waits until all are up. False when this one is to stop instead (crew_stop).
+// Waits until all are up. False when this one is to stop (crew_stop) before that.
 bool crew_gate(struct crew *crew, unsigned index);
 // Waits until each worker that was up has come here.
 void crew_leave(struct crew *crew, unsigned index);

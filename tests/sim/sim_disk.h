@@ -11,6 +11,7 @@
 #include "core/restore.h"
 #include "core/retained.h"
 #include "core/session.h"
+#include "tests/sim/client_packets.h"
 #include "tests/sim/sim.h"
 
 struct sim_disk {
@@ -248,6 +249,17 @@ sim_settle_kept(struct sim *sim, struct sim_disk *disk)
         quiet = sim_answer(sim, disk, 7) > 0 ? 0 : quiet + 1;
     }
     sim_settle(sim);
+}
+
+// sim_connect, of one whose CONNACK waits for the disk: it has a Will.
+static inline struct sim_conn *
+sim_connect_kept(struct sim *sim, struct sim_disk *disk, const struct sim_connect *c)
+{
+    struct sim_conn *conn = sim_open(sim, broker_home(sim->broker, slice_str(c->id)));
+    sim_send_connect(conn, c);
+    sim_settle_kept(sim, disk);
+    must(sim_next(conn, &conn->hello) && conn->hello.type == MQTT_CONNACK);
+    return conn;
 }
 
 // ---- A new broker on the same disk --------------------------------------------------------------

@@ -22,11 +22,14 @@ kept(uint32_t delay_s)
 }
 
 // Its node is killed, and back with what the disk had. It does not know yet what the others know.
+// ends: the session ended with the connection.
 static void
-restarts(uint32_t delay_s)
+restarts_with(uint32_t delay_s, bool ends)
 {
     struct sim_connect c = kept(delay_s);
-    (void)sim_connect(sim, &c);
+    c.keep = !ends;
+    c.expiry_s = ends ? 0 : c.expiry_s;
+    (void)sim_connect_kept(sim, disk, &c);
     sim_kept_rest(sim, disk);
     sim_node_free(&node);
     sim_disk_forget(disk);
@@ -42,6 +45,12 @@ restarts(uint32_t delay_s)
     sim_kept_rest(sim, disk);
     expect_packet(other, MQTT_CONNACK);
     expect_nothing(watch);
+}
+
+static void
+restarts(uint32_t delay_s)
+{
+    restarts_with(delay_s, false);
 }
 
 static void
@@ -117,20 +126,30 @@ Test(cluster_kept_wills, but_not_while_its_delay_is_not_over)
     is_let_in(conn);
 }
 
-Test(cluster_kept_wills, nor_when_another_node_has_published_it)
+static const struct session *
+session_of_c(void)
 {
-    restarts(0);
-    struct sim_conn *conn = comes(false);
     struct slice id = slice_str("c");
     struct shard *shard = sim->broker->shards[0];
-    const struct session *session =
-        registry_find(shard->registry, id, registry_hash(shard->registry, id));
+    return registry_find(shard->registry, id, registry_hash(shard->registry, id));
+}
+
+static void
+other_has_published_it(void)
+{
     struct sim_word word = {0};
-    sim_word_int(&word, session->claim, 8);
+    sim_word_int(&word, session_of_c()->claim, 8);
     sim_word_put(&word, node.cluster->id, NODE_ID_LEN);
     sim_word_put(&word, "c", 1);
     sim_node_says(other, TOPIC_WILLED, &word);
     sim_kept_rest(sim, disk);
+}
+
+Test(cluster_kept_wills, nor_when_another_node_has_published_it)
+{
+    restarts(0);
+    struct sim_conn *conn = comes(false);
+    other_has_published_it();
     expect_nothing(conn);
     all_have_told();
     is_let_in(conn);
@@ -165,4 +184,80 @@ Test(cluster_kept_wills, whom_another_node_brings_waits_as_well)
     sim_close(conn, 0);
     sim_kept_rest(sim, disk);
     expect_publish(watch, 0, "gone"); // it has a new one
+}
+
+// ---- Of a session that ended with its connection ------------------------------------------------
+
+static void
+is_over(void)
+{
+    sim_tick(sim, NODE_WILL_HOLD_MS);
+    sim_kept_rest(sim, disk);
+    cr_assert_null(session_of_c());
+}
+
+Test(cluster_kept_wills, it_goes_out_when_the_others_had_time_to_say_that_they_have_published_it)
+{
+    restarts_with(0, true);
+    sim_tick(sim, NODE_WILL_HOLD_MS - 500);
+    sim_kept_rest(sim, disk);
+    expect_nothing(watch);
+    is_over();
+    expect_publish(watch, 0, "gone");
+}
+
+Test(cluster_kept_wills, and_not_if_they_have)
+{
+    restarts_with(0, true);
+    other_has_published_it();
+    is_over();
+    expect_nothing(watch);
+}
+
+Test(cluster_kept_wills, who_is_back_finds_no_session)
+{
+    for (unsigned clean = 0; clean < 2; clean++) {
+        restarts_with(0, true);
+        struct sim_conn *conn = comes(clean);
+        expect_nothing(conn);
+        all_have_told();
+        expect_publish(watch, 0, "gone");
+        struct server_packet connack = expect_packet(conn, MQTT_CONNACK);
+        cr_assert_not(connack.session_present);
+        sim_disconnect(conn, 0);
+        sim_kept_end(&node, disk);
+        sim_disk_free(disk);
+        set_up();
+    }
+}
+
+// ---- Of a client that went to another node ------------------------------------------------------
+
+static void
+other_has_it(const char *topic)
+{
+    struct sim_word word = {0};
+    sim_word_claim(&word, false, session_of_c()->claim + 1, "c");
+    sim_node_says(other, topic, &word);
+    sim_kept_rest(sim, disk);
+    cr_assert_null(session_of_c());
+}
+
+Test(cluster_kept_wills, who_went_elsewhere_before_is_not_said_to_be_gone)
+{
+    char topic[64];
+    (void)snprintf(topic, sizeof topic, "%s/%s", TOPIC_CAME, node.cluster->id);
+    restarts_with(0, true);
+    other_has_it(topic);
+    all_have_told();
+    sim_tick(sim, NODE_WILL_HOLD_MS);
+    sim_kept_rest(sim, disk);
+    expect_nothing(watch);
+}
+
+Test(cluster_kept_wills, who_does_it_now_is)
+{
+    restarts_with(0, true);
+    other_has_it(TOPIC_CAME);
+    expect_publish(watch, 0, "gone");
 }

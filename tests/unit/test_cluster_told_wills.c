@@ -63,13 +63,26 @@ is_let_in(struct sim_conn *conn)
 
 Test(cluster_told_wills, connack_waits_until_the_others_have_the_will)
 {
+    unsigned shard = 1 - out->client.shard->index;
+    struct sim_conn *conn = comes(id_on(sim, shard), "w", 0);
+    sim_fetch(sim, disk);
+    sim_commit_shard(sim, disk, shard);
+    sim_settle(sim);
+    expect_nothing(conn); // it is on our disk, but not for the other node
+    other_takes();
+    is_let_in(conn);
+    is_let_in(comes(id_on(sim, shard), NULL, 0));
+}
+
+Test(cluster_told_wills, and_until_it_is_on_our_disk)
+{
     for (unsigned shard = 0; shard < 2; shard++) { // that of the link, and another one
         struct sim_conn *conn = comes(id_on(sim, shard), "w", 0);
-        expect_nothing(conn);
         other_takes();
+        expect_nothing(conn);
+        sim_settle_kept(sim, disk);
         is_let_in(conn);
-        struct sim_conn *plain = comes(id_on(sim, shard), NULL, 0);
-        is_let_in(plain);
+        is_let_in(comes(id_on(sim, shard), NULL, 0));
     }
 }
 
@@ -88,7 +101,7 @@ Test(cluster_told_wills, but_no_longer_than_a_moment)
 {
     for (unsigned shard = 0; shard < 2; shard++) {
         struct sim_conn *conn = comes(id_on(sim, shard), "w", 0);
-        sim_tick(sim, NODE_WILL_MS - 1);
+        sim_tick(sim, WILL_WAIT_MS - 1);
         expect_nothing(conn);
         sim_tick(sim, 1);
         is_let_in(conn);

@@ -124,13 +124,14 @@ Test(journal, what_is_offered_and_not_fetched_is_added_to)
 
 Test(journal, the_life_of_a_durable_session_record_by_record)
 {
-    struct sim_conn *a = sim_connect(sim, &(struct sim_connect){.id = "a",
-                                                                .keep = true,
-                                                                .expiry_s = 1000,
-                                                                .receive_max = 7,
-                                                                .will_topic = "w",
-                                                                .will_payload = "gone",
-                                                                .will_delay_s = 5});
+    struct sim_connect c = {.id = "a",
+                            .keep = true,
+                            .expiry_s = 1000,
+                            .receive_max = 7,
+                            .will_topic = "w",
+                            .will_payload = "gone",
+                            .will_delay_s = 5};
+    struct sim_conn *a = sim_connect_kept(sim, disk, &c);
     uint64_t number = a->client.session->number;
     sim_subscribe(a, &(struct sim_subscribe){.filter = "t/+", .options = 2 | 4 | 8, .id = 9});
     sim_subscribe(a, &(struct sim_subscribe){.filter = "$share/g/s", .options = 1});
