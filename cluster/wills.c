@@ -63,7 +63,8 @@ enum { ENTRY_GONE, ENTRY_WILL, ENTRY_BEGIN, ENTRY_END };
 struct held_will {
     uint8_t *entry; // as it was told; NULL: the place is free
     uint32_t len;
-    bool orphan;     // its node is back, and has the session no longer
+    bool orphan; // its node is back, and has the session no longer
+    bool over;   // its node is back, and is to publish it: the connection ended with the process
     bool superseded; // the client has come elsewhere
     uint64_t claim, incarnation, round;
     uint64_t due_ms; // 0: its node lives
@@ -392,6 +393,9 @@ keep(struct nodes *nodes, struct link *link, struct shard *shard, uint64_t incar
     struct held_will *held = find(link, e->id);
     if (held && held->claim > e->number)
         return;
+    bool again = held && held->claim == e->number;
+    bool over = again && (held->over || held->incarnation < incarnation);
+    bool superseded = over && held->superseded;
     if (held)
         drop_place(nodes, link, held);
     else if (e->number <= link->willed)
@@ -403,6 +407,8 @@ keep(struct nodes *nodes, struct link *link, struct shard *shard, uint64_t incar
     link->held[place] = (struct held_will){
         .entry = mem_alloc(bytes.len),
         .len = bytes.len,
+        .over = over,
+        .superseded = superseded,
         .claim = e->number,
         .incarnation = incarnation,
         .round = incarnation == link->wills_incarnation ? link->wills_round : 0,
@@ -574,7 +580,7 @@ wills_takeover(struct nodes *nodes, const struct session *session)
             continue;
         pthread_mutex_lock(&nodes->wills_mutex);
         struct held_will *held = find(link, session_id(session));
-        bool due = held && (held->orphan || is_away(link, session->shard->now_ms));
+        bool due = held && (held->orphan || held->over || is_away(link, session->shard->now_ms));
         if (due && held->superseded) // it was back before that, and this is a later end
             drop_place(nodes, link, held);
         else if (due)

@@ -15,7 +15,7 @@ from story import FOREVER, Story, load, matches
 TOLD_S = 0.5        # "the milliseconds" in which a Will is not known elsewhere yet, on a machine that has other work
 SEEN_S = 0.1        # until other nodes have seen the connections of one that was killed end (0.09 is enough beside other work)
 LINK_S = 2.0        # until nodes that hear each other again are linked (0.1 to 1.0 s, where nothing else runs)
-BACK_S = 5.0 + 1.5  # NODE_WILL_HOLD_MS, and the start
+DISK_S = 0.2        # a sync may take longer than CONNACK waits for it (WILL_WAIT_MS), on a machine that has other work
 HELD_S = 6.5        # a node that died is held dead by then (cluster/README.md: 6.1 s at most, of three)
 LOST_S = 10.0       # whose connections have ended without a word is taken for dead for so long, unless it is back
 HELD_BOTH_S = 12.0  # one of two that died together: who is left doubts itself first (9 s seen)
@@ -386,15 +386,8 @@ class WillRules:
 
     def of_killed(self, killed):
         least, most, why = 1, 1, None
-        back = min((t for t in self.faults.launches[self.home] if t > killed), default=FOREVER)
-        if killed - self.conn.accepted < TOLD_S:
+        if killed - self.conn.accepted < DISK_S:
             least, why = 0, "its client came in the moment before its node was killed"
-        elif not self.conn.life.durable and not self.is_known(killed):
-            least, why = 0, "no node that lived had heard of it"
-        elif not self.conn.life.durable and any(
-                c.node == self.home and back <= c.accepted and (c.accepted <= back + BACK_S or self.is_untold(killed, c.accepted))
-                for c in self.story.conns_of(self.conn.client) if c.accepted and not c.reason):
-            least, why = 0, "its client was back at its restarted node at once"
         elif self.next and self.next.node != self.home and killed < self.next.accepted and self.is_unfelt(killed):
             least, why = 0, "its client came to another node that had not seen its own die"
         elif self.next and self.next.node != self.home and self.next.accepted <= killed + DUE_S and any(
@@ -418,19 +411,6 @@ class WillRules:
     def held_s(self, killed):
         others = [i for i in range(self.story.nodes) if i not in (self.home, self.next.node)]
         return HELD_BOTH_S if any(self.faults.during(("down", i), killed, killed + HELD_S) for i in others) else HELD_S
-
-    def have_it(self, killed, until):
-        """The nodes that heard of it, and lived."""
-        return [i for i in range(self.story.nodes) if i != self.home and self.had_time(i, killed)
-                and not self.faults.during(("down", i), killed, until)]
-
-    def is_known(self, killed):
-        """A node heard of it, and lived until it was published."""
-        return bool(self.have_it(killed, min(self.got, default=self.story.rest_at)))
-
-    def is_untold(self, killed, until):
-        """Its node, which is back, cannot have told any of these just before that it has the session no longer."""
-        return all(self.faults.apart(self.home, i, until - BACK_S, until) for i in self.have_it(killed, until))
 
     def had_time(self, other, killed):
         """TOLD_S in one piece in which the two were linked, since that one started."""

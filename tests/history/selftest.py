@@ -574,40 +574,38 @@ def _():
     return after(tale.wait(12).fault("launch", node=1).fault("up", node=1), 0)
 
 
-@case("nor of one that no other node has heard of", excused=True)
+@case("but of one that no other node has heard of", "Will lost", excused=True)
 def _():
     tale = Tale().client("w", 0, ["h/will/#"]).fault("cut", a=0, b=1).fault("cut", a=1, b=2)
     tale.client("x", 1, durable=False, will=True).wait(3).fault("kill", node=1).end("x").wait(3)
     tale.fault("launch", node=1).fault("up", node=1).fault("mended", a=0, b=1).fault("mended", a=1, b=2)
-    return after(tale, 0)
+    return end(tale.wait(20).come("x", 1))
 
 
-@case("nor of one without a session that is back at its restarted node at once", excused=True)
-def _():
-    tale = mortal().fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1).wait(1)
-    return end(tale.come("x", 1).wait(20))
-
-
-def back_later(tale):
-    tale = tale.fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1).wait(8)
+def back(tale, wait_s):
+    tale = tale.fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1).wait(wait_s)
     return tale.come("x", 1)
 
 
-@case("or before it could tell others that the session is gone", excused=True)
+@case("and of one without a session that is back at its restarted node at once", "Will lost")
 def _():
-    tale = back_later(mortal().fault("cut", a=0, b=1).fault("cut", a=1, b=2)).fault("mended", a=0, b=1)
+    return end(back(mortal(), 1).wait(20))
+
+
+@case("also before that could hear any other", "Will lost", excused=True)
+def _():
+    tale = back(mortal().fault("cut", a=0, b=1).fault("cut", a=1, b=2), 8).fault("mended", a=0, b=1)
     return end(tale.fault("mended", a=1, b=2).wait(20))
 
 
-@case("but of one that came back there later", "Will lost")
+@case("or later", "Will lost")
 def _():
-    return end(back_later(mortal()).wait(20))
+    return end(back(mortal(), 8).wait(20))
 
 
-@case("but of one that has a session", "Will lost")
+@case("or has a session", "Will lost")
 def _():
-    tale = mortal(True).fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1).wait(1)
-    return end(tale.come("x", 1).wait(20))
+    return end(back(mortal(True), 1).wait(20))
 
 
 def moves(wait_s, tale=None):

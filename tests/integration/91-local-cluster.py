@@ -86,7 +86,7 @@ def three_nodes_are_one_broker():
         socket_path = told.split("ternmqctl --socket ")[1].split()[0]
         code, text = s.run(CTL, "--socket", socket_path, "cluster")
         assert code == 0 and all(f"node-{i}" in text for i in (1, 2, 3)), text
-        pub(1, "-t", "kept", "-m", "by all", "-r")
+        pub(1, "-t", "kept", "-m", "by all", "-r", "-q", "1")
 
 
 @s.scenario

@@ -326,6 +326,32 @@ Test(cluster_wills, what_a_later_set_lacks_is_gone)
     expect_nothing(watch);
 }
 
+// Its own node would do it when it hears of the client, which is let in here meanwhile.
+Test(cluster_wills, what_another_life_still_has_is_published_before_its_client_is_let_in)
+{
+    struct told_will w = {.claim = CLAIM, .id = "c", .topic = "w"};
+    says_will(&w);
+    says_whole(2, 1, &w);
+    passes(1000, GOSSIP_ALIVE);
+    expect_nothing(watch);
+    (void)sim_connect(sim, &(struct sim_connect){.id = "c"});
+    expect_publish(watch, 0, "gone");
+    cr_assert_eq(held(), 0);
+    says_whole(2, 2, &w); // before it had heard that
+    cr_assert_eq(held(), 0);
+}
+
+Test(cluster_wills, but_not_if_its_client_was_here_before)
+{
+    struct told_will w = {.claim = CLAIM, .id = "c", .topic = "w"};
+    says_will(&w);
+    sim_disconnect(sim_connect(sim, &(struct sim_connect){.id = "c"}), 0);
+    says_whole(2, 1, &w);
+    sim_disconnect(sim_connect(sim, &(struct sim_connect){.id = "c"}), 0);
+    sim_settle(sim);
+    expect_nothing(watch);
+}
+
 Test(cluster_wills, what_another_life_has_no_longer_is_published)
 {
     struct told_will lost = {.claim = CLAIM, .id = "lost", .topic = "lost", .delay_s = 5},
