@@ -225,9 +225,9 @@ end_ours(struct shard *shard, struct session *session, struct slice client_id,
          const struct claim_record *theirs)
 {
     struct nodes *nodes = nodes_of(shard->broker->cluster);
-    // With a clean start its session was to end; else what is in it is lost, which the operator
-    // should know.
-    if (session->durable && !theirs->clean) {
+    // With a clean start its session was to end, and one that ends with its connection as well; else
+    // what is in it is lost, which the operator should know.
+    if (session->durable && session->expiry_s > 0 && !theirs->clean) {
         atomic_fetch_add_explicit(&nodes->doubled, 1, memory_order_relaxed);
         log_limited(shard->log, &shard->log_claims, shard->now_ms, LOG_T_NOTICE,
                     "Client %.64s: its session ends: node %.8s has one that is later.", session->id,

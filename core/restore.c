@@ -60,11 +60,11 @@ restore_session(struct shard *shard, const struct record *record,
         session_discard(older);
     }
     struct session *session = session_new(shard, record->id, hash, record->session);
+    session->expiry_s = record->expiry_s;
     session_keep(session);
     if (session->node)
         shard->broker->cluster->ops->known(shard->broker->cluster, session);
     session->version = record->version;
-    session->expiry_s = record->expiry_s;
     session->claim = record->claim;
     if (record->user.data)
         session->user = mem_strndup(record->user.data, record->user.len);

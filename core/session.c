@@ -207,7 +207,8 @@ session_keep(struct session *session)
     must(!session->durable && !session->kept);
     session->durable = true;
     session->kept = mem_zalloc(sizeof *session->kept);
-    tell_kept(session, true);
+    if (session->expiry_s > 0) // else it is from the disk, and over
+        tell_kept(session, true);
 }
 
 void

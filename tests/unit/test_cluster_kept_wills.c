@@ -39,6 +39,8 @@ restarts_with(uint32_t delay_s, bool ends)
     for (uint32_t i = 0; i < disk->count; i++)
         sim_restore_session(sim, disk, i);
     atomic_store(&nodes_of(node.cluster)->settling, true);
+    // Others send its client here only if there is something to come back to.
+    cr_assert_eq(route_log_weight(nodes_of(node.cluster)->log, slice_str("\1c")) > 0, !ends);
     watch = sim_connect(sim, &(struct sim_connect){.id = "watch"});
     subscribed(sim, watch, "#", 1);
     other = sim_node_comes(&node);
@@ -241,6 +243,9 @@ other_has_it(const char *topic)
     sim_node_says(other, topic, &word);
     sim_kept_rest(sim, disk);
     cr_assert_null(session_of_c());
+    struct cluster_figures figures;
+    node.cluster->ops->figures(node.cluster, &figures);
+    cr_assert_eq(figures.doubled, 0); // it was over
 }
 
 Test(cluster_kept_wills, who_went_elsewhere_before_is_not_said_to_be_gone)
