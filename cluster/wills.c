@@ -432,7 +432,7 @@ sweep(struct nodes *nodes, struct link *link, uint64_t now_ms)
         if (!held->entry ||
             (held->incarnation == link->wills_incarnation && held->round == link->wills_round))
             continue;
-        if (held->incarnation == link->wills_incarnation || held->superseded) {
+        if (held->incarnation == link->wills_incarnation || held->superseded || held->over) {
             drop_place(nodes, link, held);
             continue;
         }
@@ -580,7 +580,8 @@ wills_takeover(struct nodes *nodes, const struct session *session)
             continue;
         pthread_mutex_lock(&nodes->wills_mutex);
         struct held_will *held = find(link, session_id(session));
-        bool due = held && (held->orphan || held->over || is_away(link, session->shard->now_ms));
+        bool over = held && held->over && held->incarnation == link->wills_incarnation;
+        bool due = held && (held->orphan || over || is_away(link, session->shard->now_ms));
         if (due && held->superseded) // it was back before that, and this is a later end
             drop_place(nodes, link, held);
         else if (due)
@@ -606,8 +607,11 @@ wills_superseded(struct nodes *nodes, const struct link *by, struct slice id, ui
         if (held && link != by && held->claim < claim)
             held->superseded = true;
         else if (held && link == by && held->claim <= claim &&
-                 held->incarnation < link->wills_incarnation)
-            drop_place(nodes, link, held); // the session is there still, or again
+                 held->incarnation < link->wills_incarnation) {
+            held->over = true; // the session is there still: its Will follows, or is used up
+            if (held->claim < claim)
+                drop_place(nodes, link, held); // or again
+        }
         pthread_mutex_unlock(&nodes->wills_mutex);
     }
 }

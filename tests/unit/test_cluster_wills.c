@@ -331,7 +331,16 @@ Test(cluster_wills, what_another_life_still_has_is_published_before_its_client_i
 {
     struct told_will w = {.claim = CLAIM, .id = "c", .topic = "w"};
     says_will(&w);
-    says_whole(2, 1, &w);
+    struct sim_word word = head(2);
+    put_mark(&word, false, 1, 1);
+    says(TOPIC_WILLS, &word);
+    word = (struct sim_word){0};
+    sim_word_claim(&word, false, CLAIM, "c"); // the session
+    says(TOPIC_CAME, &word);
+    word = head(2);
+    put_will(&word, &w);
+    put_mark(&word, true, 1, 1);
+    says(TOPIC_WILLS, &word);
     passes(1000, GOSSIP_ALIVE);
     expect_nothing(watch);
     (void)sim_connect(sim, &(struct sim_connect){.id = "c"});
