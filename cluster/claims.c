@@ -225,7 +225,7 @@ end_ours(struct shard *shard, struct session *session, struct slice client_id,
          const struct claim_record *theirs)
 {
     struct nodes *nodes = nodes_of(shard->broker->cluster);
-    // With a clean start its session was to end, and one that ends with its connection as well; else
+    // With a clean start its session was to end, as one does that ends with its connection; else
     // what is in it is lost, which the operator should know.
     if (session->durable && session->expiry_s > 0 && !theirs->clean) {
         atomic_fetch_add_explicit(&nodes->doubled, 1, memory_order_relaxed);

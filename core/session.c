@@ -59,9 +59,8 @@ session_journal(struct session *session)
 {
     struct journal *journal = session->shard->journal;
     if (!session->durable) {
-        session->recorded = session->will && journal_is_on(journal);
-        if (session->recorded)
-            journal_session(journal, session);
+        if (session->will)
+            session->recorded = journal_session(journal, session) != 0; // 0: there is none
         return;
     }
     const struct deliveries *out = &session->out;
