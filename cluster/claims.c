@@ -76,7 +76,7 @@ claims_came(struct cluster *cluster, struct session *session, bool clean, struct
     struct nodes *nodes = nodes_of(cluster);
     uint8_t *bytes = mem_alloc(ENTRY_HEAD + session->id_len);
     must(session->shard->broker->cluster == cluster && !session->node);
-    wills_takeover(nodes, session);
+    wills_takeover(nodes, session, wait);
     uint32_t len = (uint32_t)(put_entry(bytes, session, clean) - bytes);
     // A session that is to end, on a node that may be away, waits for it as a message does: this
     // one may be gone before the node is back.

@@ -480,6 +480,7 @@ cluster_join(struct cluster *cluster, struct broker *broker, const char *folder,
     ops.retain_end = stamps_end;
     ops.was_cleared = stamps_was_cleared;
     ops.kept = reach_kept;
+    ops.will_out = wills_out;
     ops.elsewhere = reach_elsewhere;
     ops.claim = claims_next;
     ops.came = claims_came;

@@ -137,6 +137,7 @@ struct link {
     uint64_t wills_incarnation, wills_round;
     uint32_t wills_told; // shards that have told all
     uint64_t willed, lost_ms;
+    bool stands;                  // at least one connection to or from it
     uint64_t said_seq, said_hash; // its own digest, as it came last. Of its shard's worker
     struct node_link seen;        // as that shard looked last; with nodes->roster_mutex
 };
@@ -166,7 +167,7 @@ struct inbox {
     uint32_t word_len, word_cap;
     uint8_t *wills; // the same of Wills
     uint32_t wills_len, wills_cap;
-    _Atomic bool look_at_wills; // some may be due
+    _Atomic bool look_at_wills, wills_out; // some may be due; some that are waited for are out
 };
 
 struct nodes {
@@ -180,7 +181,6 @@ struct nodes {
     // settling: started, and does not know yet which sessions others have. synced: sync.c
     _Atomic bool stopping, settling, synced;
     struct agent *agent;
-
     pthread_mutex_t mutex; // routes, and adding links
     struct route_log *log;
     struct route_set counts;  // sessions that subscribe to a key

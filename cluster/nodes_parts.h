@@ -95,8 +95,10 @@ struct claim_record {
 // ones.
 void wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *wait);
 void wills_gone(struct cluster *cluster, const struct session *session);
-// This client comes: its Will of before is published if its node is held dead, or lost.
-void wills_takeover(struct nodes *nodes, const struct session *session);
+// This client comes: its Will of before is published if its node is held dead, or lost. *wait:
+// until that is done where it lives (wills_out).
+void wills_takeover(struct nodes *nodes, const struct session *session, struct ack_wait *wait);
+bool wills_out(struct cluster *cluster, const struct session *session);
 // The client has come to that node, or is there still. ON_ANY.
 void wills_superseded(struct nodes *nodes, const struct link *by, struct slice client_id,
                       uint64_t claim);

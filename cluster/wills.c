@@ -11,25 +11,15 @@
 // its Will before it lets it in, as one node does at a takeover. Lost: both connections have ended
 // without a word, as when a process is killed; gossip knows it some seconds later. Should the node
 // live, it is told `willed` before the claim of that client, since both wait for it in one queue:
-// so it ends the old connection without publishing once more. A Will that came too late is dropped:
-// it would say of a client that is back that it is gone.
-//
-//   wills     u64 incarnation, then any number of
-//               u8 1, u64 claim, u16 client identifier, u8 flags, u16 port, u32 delay (s),
-//                 u64 expiry (ms), u16 topic, u32 properties, u32 payload, u16 user: lengths;
-//                 client identifier, topic, properties, payload, user: there is this Will
-//               u8 0, u64 claim, u16 client identifier: length; client identifier: no longer
-//               u8 2, or 3: u64 round, u16 shards: one of so many shards tells all that it has from
-//                 here on; or has told. What was not told again when all have, is gone
-//             To all: TOPIC_WILLS; to one node: TOPIC_WILLS, '/' and its uuid
-//   willed    u64 claim, uuid of the node, client identifier: this Will was published
-#include <stdio.h>
-
+// so it ends the old connection without publishing once more. While its own lives, that one
+// publishes when it hears of the claim, and the client is let in when it says so: wills_out. A Will
+// that comes too late is dropped: it would say of a client that is back that it is gone.
 #include "core/base/mem.h"
 #include "core/base/utf8.h"
 
 #include "cluster/home.h"
 #include "cluster/nodes_parts.h"
+#include "cluster/will_word.h"
 #include "cluster/wire_int.h"
 #include "core/client.h"
 #include "core/client_handlers.h"
@@ -45,27 +35,16 @@
 #define WILLS_AFTER_MS 10000u // a node is held dead for so long, and no link to it stands
 #define LOST_MS        10000u // by then gossip holds it dead, or it lives
 #define WILLS_NEXT_MS  5000u  // until the next node publishes, if the one before has not
+#define TAKEN_MS       1000u  // who comes from a node that lives is let in by then
 #define WILLS_IN_LOOK  64u    // published in one go
-#define WORD_HEAD      8u
-#define ENTRY_HEAD     11u
-#define WILL_HEAD      27u
-#define WORD_BYTES     16384u // of one word that tells many, about
 #define WILLED_HEAD    (8u + NODE_ID_LEN)
-#define TOPIC_MAX      (sizeof TOPIC_WILLS + 1 + NODE_ID_LEN)
-
-#define WILL_QOS       3u // flags
-#define WILL_RETAIN    4u
-#define WILL_USER      8u  // there is one
-#define WILL_RIGHTS    16u // what it may do came with the client, and was looked at there
-
-enum { ENTRY_GONE, ENTRY_WILL, ENTRY_BEGIN, ENTRY_END };
 
 struct held_will {
     uint8_t *entry; // as it was told; NULL: the place is free
     uint32_t len;
-    bool orphan; // its node is back, and has the session no longer
-    bool over;   // its node is back, and is to publish it: the connection ended with the process
-    bool superseded; // the client has come elsewhere
+    bool orphan;    // its node is back, and has the session no longer
+    bool over;      // its node is back, and is to publish it: the connection ended with the process
+    uint64_t taker; // claim with which the client has come elsewhere since; 0 = it has not
     uint64_t claim, incarnation, round;
     uint64_t due_ms; // 0: its node lives
 };
@@ -80,14 +59,6 @@ struct entry {
 };
 
 // ---- Words --------------------------------------------------------------------------------------
-
-static uint8_t *
-put_text(uint8_t *at, struct slice text)
-{
-    if (text.len > 0)
-        memcpy(at, text.data, text.len);
-    return at + text.len;
-}
 
 static struct slice
 take_text(const uint8_t **at, const uint8_t *end, uint32_t len, bool *bad)
@@ -140,177 +111,6 @@ read_entry(const uint8_t *at, const uint8_t *end, struct entry *ret)
     return bad || !utf8_valid(ret->id) ? NULL : at;
 }
 
-// ---- Telling ------------------------------------------------------------------------------------
-
-static void
-one_topic(const struct link *link, char ret_topic[TOPIC_MAX])
-{
-    int len = snprintf(ret_topic, TOPIC_MAX, "%s/%s", TOPIC_WILLS, link->id);
-    must(len == (int)TOPIC_MAX - 1);
-}
-
-// Room for more in the word that the shard makes; the first begins it.
-static uint8_t *
-grow_word(struct nodes *nodes, struct inbox *inbox, uint32_t len)
-{
-    uint32_t at = max_u32(inbox->wills_len, WORD_HEAD);
-    inbox->wills = mem_grow(inbox->wills, &inbox->wills_cap, at + len, 1);
-    if (inbox->wills_len == 0)
-        put_u64(inbox->wills, nodes->identity.incarnation);
-    inbox->wills_len = at + len;
-    return inbox->wills + at;
-}
-
-static void
-put_head(uint8_t *at, uint8_t kind, uint64_t number, uint32_t len)
-{
-    at[0] = kind;
-    put_u64(at + 1, number);
-    put_u16(at + 9, len);
-}
-
-// How long it would wait, were the connection to end now. It does not outlast the session.
-static uint32_t
-delay_of(const struct session *session)
-{
-    uint64_t now_ms = session->shard->now_ms, due_ms = session->will->due_ms;
-    if (due_ms != 0)
-        return due_ms > now_ms ? (uint32_t)((due_ms - now_ms) / 1000) : 0;
-    return min_u32(session->will->delay_s, session->expiry_s);
-}
-
-static void
-put_will(struct nodes *nodes, struct inbox *inbox, const struct session *session)
-{
-    const struct msg *msg = session->will->msg;
-    struct slice topic = msg_topic(msg), props = msg_props(msg), payload = msg_payload(msg);
-    struct slice user = session->user ? slice_str(session->user) : (struct slice){0};
-    uint8_t *at = grow_word(nodes, inbox,
-                            ENTRY_HEAD + WILL_HEAD + session->id_len + topic.len + props.len +
-                                payload.len + user.len);
-    put_head(at, ENTRY_WILL, session->claim, session->id_len);
-    at += ENTRY_HEAD;
-    at[0] = (uint8_t)(msg->qos | (msg->retain ? WILL_RETAIN : 0) | (session->user ? WILL_USER : 0) |
-                      (session->own_rights ? WILL_RIGHTS : 0));
-    put_u16(at + 1, session->will->port);
-    put_u32(at + 3, delay_of(session));
-    put_u64(at + 7, msg->expires_ms);
-    put_u16(at + 15, topic.len);
-    put_u32(at + 17, props.len);
-    put_u32(at + 21, payload.len);
-    put_u16(at + 25, user.len);
-    at = put_text(put_text(at + WILL_HEAD, session_id(session)), topic);
-    at = put_text(put_text(put_text(at, props), payload), user);
-    must(at == inbox->wills + inbox->wills_len);
-}
-
-static struct awaited
-send_word(struct inbox *inbox, struct shard *shard, const char *topic)
-{
-    struct awaited answers = {0};
-    if (inbox->wills_len > 0)
-        answers = link_publish(shard, topic, slice_of(inbox->wills, inbox->wills_len), 1);
-    inbox->wills_len = 0;
-    return answers;
-}
-
-void
-wills_tell(struct nodes *nodes, const struct session *session, struct ack_wait *wait)
-{
-    struct shard *shard = session->shard;
-    struct inbox *inbox = &nodes->inboxes[shard->index];
-    must(session->will && inbox->wills_len == 0);
-    uint64_t before = journal_last(shard->journal);
-    put_will(nodes, inbox, session);
-    struct awaited answers = send_word(inbox, shard, TOPIC_WILLS);
-    uint64_t last = journal_last(shard->journal);
-    if (!wait)
-        return;
-    wait->position = last == before ? wait->position : last;
-    wait->awaited = answers;
-}
-
-void
-wills_gone(struct cluster *cluster, const struct session *session)
-{
-    struct nodes *nodes = nodes_of(cluster);
-    struct inbox *inbox = &nodes->inboxes[session->shard->index];
-    if (atomic_load_explicit(&nodes->stopping, memory_order_relaxed) || session->node)
-        return;
-    must(inbox->wills_len == 0);
-    uint8_t *at = grow_word(nodes, inbox, ENTRY_HEAD + session->id_len);
-    put_head(at, ENTRY_GONE, session->claim, session->id_len);
-    memcpy(at + ENTRY_HEAD, session->id, session->id_len);
-    send_word(inbox, session->shard, TOPIC_WILLS);
-}
-
-void
-wills_mark(struct nodes *nodes, const struct link *link, struct shard *shard, uint64_t round,
-           bool end)
-{
-    struct inbox *inbox = &nodes->inboxes[shard->index];
-    uint8_t *at = grow_word(nodes, inbox, ENTRY_HEAD);
-    put_head(at, end ? ENTRY_END : ENTRY_BEGIN, round, nodes->broker->shard_count);
-    wills_send(nodes, link, shard);
-}
-
-void
-wills_add(struct nodes *nodes, const struct session *session)
-{
-    if (session->will)
-        put_will(nodes, &nodes->inboxes[session->shard->index], session);
-}
-
-bool
-wills_word_is_long(const struct inbox *inbox)
-{
-    return inbox->wills_len >= WORD_BYTES;
-}
-
-void
-wills_send(struct nodes *nodes, const struct link *link, struct shard *shard)
-{
-    char topic[TOPIC_MAX];
-    one_topic(link, topic);
-    send_word(&nodes->inboxes[shard->index], shard, topic);
-}
-
-err_t
-wills_linked(struct link *link, struct session *session)
-{
-    char topic[TOPIC_MAX];
-    one_topic(link, topic);
-    err_t err = link_subscribe(session, TOPIC_WILLS, 1);
-    if (err == OK)
-        err = link_subscribe(session, topic, 1);
-    return err == OK ? link_subscribe(session, TOPIC_WILLED, 1) : err;
-}
-
-// What waits for it stays, and is all that does: on the next link all is told anew.
-void
-wills_unlinked(struct link *link, struct session *session)
-{
-    char topic[TOPIC_MAX];
-    struct slice none = {0};
-    one_topic(link, topic);
-    (void)session_unsubscribe(session, slice_str(TOPIC_WILLS), none);
-    (void)session_unsubscribe(session, slice_str(topic), none);
-}
-
-// The connections of a process that is killed end without a word. One that lives says DISCONNECT
-// when it ends one, and where the network is cut they are given up here.
-void
-wills_note_ways(struct nodes *nodes, struct link *link, const struct session *session, bool up)
-{
-    must(session->node && session->client && session->shard->index == link->shard);
-    link->parted = !up && (link->parted || session->client->want_close);
-    if (up || link->session || link->comes || link->parted)
-        return;
-    pthread_mutex_lock(&nodes->wills_mutex);
-    link->lost_ms = max_u64(session->shard->now_ms, 1);
-    pthread_mutex_unlock(&nodes->wills_mutex);
-}
-
 // ---- What is held: with nodes->wills_mutex ------------------------------------------------------
 
 // Is it held dead, or was it lost, and gossip may not know yet?
@@ -343,11 +143,21 @@ read_held(const uint8_t *entry, uint32_t len, struct entry *ret)
     must(end && end == entry + len && ret->kind == ENTRY_WILL);
 }
 
+// Connections that wait in wills_out look again.
+static void
+look_again(struct nodes *nodes, unsigned shard)
+{
+    atomic_store(&nodes->inboxes[shard].wills_out, true);
+    broker_wake(nodes->broker, shard);
+}
+
 static void
 drop_place(struct nodes *nodes, struct link *link, struct held_will *held)
 {
     struct entry e;
     read_held(held->entry, held->len, &e);
+    if (held->taker != 0)
+        look_again(nodes, broker_home(nodes->broker, e.id));
     (void)route_set_put(&link->wills, e.id, 0);
     atomic_fetch_sub(&nodes->wills_bytes, bytes_of(e.id, held->len));
     atomic_fetch_sub(&nodes->wills_held, 1);
@@ -355,6 +165,22 @@ drop_place(struct nodes *nodes, struct link *link, struct held_will *held)
     mem_free(held->entry);
     *held = (struct held_will){0};
     link->held_free = min_u32(link->held_free, (uint32_t)(held - link->held));
+}
+
+// The connections of a process that is killed end without a word. One that lives says DISCONNECT
+// when it ends one, and where the network is cut they are given up here.
+void
+wills_note_ways(struct nodes *nodes, struct link *link, const struct session *session, bool up)
+{
+    must(session->node && session->client && session->shard->index == link->shard);
+    link->parted = !up && (link->parted || session->client->want_close);
+    pthread_mutex_lock(&nodes->wills_mutex);
+    link->stands = up || link->session || link->comes;
+    if (!link->stands && !link->parted)
+        link->lost_ms = max_u64(session->shard->now_ms, 1);
+    for (unsigned i = 0; i < nodes->broker->shard_count && !link->stands; i++)
+        look_again(nodes, i);
+    pthread_mutex_unlock(&nodes->wills_mutex);
 }
 
 static uint32_t
@@ -395,7 +221,7 @@ keep(struct nodes *nodes, struct link *link, struct shard *shard, uint64_t incar
         return;
     bool again = held && held->claim == e->number;
     bool over = again && (held->over || held->incarnation < incarnation);
-    bool superseded = over && held->superseded;
+    uint64_t taker = over ? held->taker : 0;
     if (held)
         drop_place(nodes, link, held);
     else if (e->number <= link->willed)
@@ -408,7 +234,7 @@ keep(struct nodes *nodes, struct link *link, struct shard *shard, uint64_t incar
         .entry = mem_alloc(bytes.len),
         .len = bytes.len,
         .over = over,
-        .superseded = superseded,
+        .taker = taker,
         .claim = e->number,
         .incarnation = incarnation,
         .round = incarnation == link->wills_incarnation ? link->wills_round : 0,
@@ -432,7 +258,7 @@ sweep(struct nodes *nodes, struct link *link, uint64_t now_ms)
         if (!held->entry ||
             (held->incarnation == link->wills_incarnation && held->round == link->wills_round))
             continue;
-        if (held->incarnation == link->wills_incarnation || held->superseded || held->over) {
+        if (held->incarnation == link->wills_incarnation || held->taker || held->over) {
             drop_place(nodes, link, held);
             continue;
         }
@@ -567,8 +393,9 @@ take_out(struct nodes *nodes, struct link *link, struct held_will *held, uint32_
 }
 
 void
-wills_takeover(struct nodes *nodes, const struct session *session)
+wills_takeover(struct nodes *nodes, const struct session *session, struct ack_wait *wait)
 {
+    struct shard *shard = session->shard;
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
     if (likely(atomic_load_explicit(&nodes->wills_held, memory_order_relaxed) == 0))
         return;
@@ -581,17 +408,43 @@ wills_takeover(struct nodes *nodes, const struct session *session)
         pthread_mutex_lock(&nodes->wills_mutex);
         struct held_will *held = find(link, session_id(session));
         bool over = held && held->over && held->incarnation == link->wills_incarnation;
-        bool due = held && (held->orphan || over || is_away(link, session->shard->now_ms));
-        if (due && held->superseded) // it was back before that, and this is a later end
+        bool due = held && (held->orphan || over || is_away(link, shard->now_ms));
+        if (due && held->taker) { // it was back before that, and this is a later end
             drop_place(nodes, link, held);
-        else if (due)
+        } else if (due) {
             entry = take_out(nodes, link, held, &len);
-        else if (held)
-            held->superseded = true; // its node publishes it when it hears that
+        } else if (held) { // its node publishes it when it hears of this
+            held->taker = session->claim;
+            wait->taken_ms = link->stands ? shard->now_ms + TAKEN_MS : wait->taken_ms;
+        }
+        pthread_mutex_unlock(&nodes->wills_mutex);
+        if (entry)
+            publish(nodes, shard, link, entry, len);
+    }
+}
+
+bool
+wills_out(struct cluster *cluster, const struct session *session)
+{
+    bool out = true;
+    struct nodes *nodes = nodes_of(cluster);
+    uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        struct link *link = nodes->links[i];
+        uint8_t *entry = NULL;
+        uint32_t len = 0;
+        pthread_mutex_lock(&nodes->wills_mutex);
+        struct held_will *held = find(link, session_id(session));
+        bool ours = held && held->taker == session->claim;
+        if (ours && is_away(link, session->shard->now_ms))
+            entry = take_out(nodes, link, held, &len);
+        else if (ours)
+            out = out && !link->stands;
         pthread_mutex_unlock(&nodes->wills_mutex);
         if (entry)
             publish(nodes, session->shard, link, entry, len);
     }
+    return out;
 }
 
 void
@@ -605,7 +458,7 @@ wills_superseded(struct nodes *nodes, const struct link *by, struct slice id, ui
         pthread_mutex_lock(&nodes->wills_mutex);
         struct held_will *held = find(link, id);
         if (held && link != by && held->claim < claim)
-            held->superseded = true;
+            held->taker = claim;
         else if (held && link == by && held->claim <= claim &&
                  held->incarnation < link->wills_incarnation) {
             held->over = true; // the session is there still: its Will follows, or is used up
@@ -719,7 +572,7 @@ look_at(struct nodes *nodes, struct shard *shard, struct link *link)
         if (kept)
             drop_place(nodes, link, held);
         else if (is_due(nodes, link, held, shard->now_ms, members, count)) {
-            if (held->superseded)
+            if (held->taker)
                 drop_place(nodes, link, held);
             else
                 entries[n] = take_out(nodes, link, held, &lens[n]), n++;
@@ -736,6 +589,9 @@ wills_tick(struct nodes *nodes, struct shard *shard)
 {
     struct inbox *inbox = &nodes->inboxes[shard->index];
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
+    if (unlikely(atomic_load_explicit(&inbox->wills_out, memory_order_relaxed)) &&
+        atomic_exchange(&inbox->wills_out, false))
+        shard->news = true;
     if (likely(!atomic_load_explicit(&inbox->look_at_wills, memory_order_relaxed)) ||
         !atomic_exchange(&inbox->look_at_wills, false))
         return;

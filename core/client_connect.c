@@ -560,7 +560,7 @@ admit(struct client *client, struct connecting *c)
     struct ack_wait wait = {.position = session->will ? client->base_position : 0};
     if (unlikely(cluster != NULL) && !is_node(client))
         cluster->ops->came(cluster, session, c->view.clean, &wait);
-    if (wait.position != 0 || wait.awaited.ticket != 0) {
+    if (wait.position != 0 || wait.awaited.ticket != 0 || wait.taken_ms != 0) {
         wait.until_ms = client->shard->now_ms + WILL_WAIT_MS;
         client_hold(client, &wait);
     }

@@ -335,14 +335,22 @@ put_ack(struct client *client, const struct ack_out *ack)
 
 // Does the wait still go on? Notes when to look again.
 static inline bool
-waits(struct shard *shard, const struct ack_wait *wait)
+waits(const struct client *client, const struct ack_wait *wait)
 {
+    struct shard *shard = client->shard;
     if (wait->position > journal_safe(shard->journal) ||
         !tickets_answered(shard, wait->awaited.shards, wait->awaited.ticket)) {
         if (likely(wait->until_ms == 0))
             return true;
         shard->hold_ms = min_u64(shard->hold_ms, wait->until_ms);
-        return shard->now_ms < wait->until_ms;
+        if (shard->now_ms < wait->until_ms)
+            return true;
+    }
+    if (unlikely(wait->taken_ms > shard->now_ms)) {
+        struct cluster *cluster = shard->broker->cluster;
+        shard->hold_ms = min_u64(shard->hold_ms, wait->taken_ms);
+        if (!cluster->ops->will_out(cluster, client->session))
+            return true;
     }
     if (unlikely(wait->routes != 0 && wait->routes_ms > shard->now_ms)) {
         struct cluster *cluster = shard->broker->cluster;
@@ -443,7 +451,7 @@ client_put_ack_after(struct client *client, const struct ack_wait *wait, const s
     if (ack->type != MQTT_PUBREL && ack->type != MQTT_CONNACK)
         full.position = max_u64(full.position, client->base_position);
     // Another shard has never answered yet, so a ticket always parks.
-    if (likely(!client->parked && !waits(client->shard, &full)))
+    if (likely(!client->parked && !waits(client, &full)))
         put_ack(client, ack);
     else
         park(client, &full, ack);
@@ -477,7 +485,7 @@ follow_outcome(struct client *client, struct parked_ack *parked, enum outcome ou
     parked->wait.awaited = (struct awaited){0}; // answered
     if (outcome == OUTCOME_SLOWED) {
         parked->wait.hold_ms = parked->since_ms + ACK_HOLD_MS;
-        return waits(shard, &parked->wait);
+        return waits(client, &parked->wait);
     }
     stat_add(&shard->stats.publish_refused, 1);
     parked->ack.reason = err_reason(ERR_QUOTA_EXCEEDED);
@@ -534,7 +542,7 @@ client_release_parked(struct client *client)
     if (!parked)
         return;
     for (struct parked_ack *first = &parked->acks[parked->head]; parked->count > 0; first++) {
-        if (waits(shard, &first->wait))
+        if (waits(client, &first->wait))
             return;
         if (unlikely(first->ack.type == MQTT_CONNACK)) {
             release_hold(client, parked, first);

@@ -35,6 +35,7 @@ struct ack_wait {
     uint64_t routes;    // all linked nodes know these routes (cluster.h); 0 = whatever they know,
     uint64_t routes_ms; // or it is as late as that
     uint64_t until_ms;  // whatever else is above: no longer than this; 0 = for ever
+    uint64_t taken_ms;  // CONNACK: its Will of before is out (cluster.h), or it is as late as that
 };
 // Sends an acknowledgement once its time has come, and that of what the client's CONNECT changed;
 // in order with those before it. SUBACK and UNSUBACK have reason codes (copied), the others one

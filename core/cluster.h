@@ -103,9 +103,12 @@ struct cluster_ops {
     // the next four.
     uint64_t (*claim)(struct cluster *cluster, const struct session *session);
     // The client of this session has come, with that claim: the others are told. So they are of its
-    // Will; *wait goes on until they have it, or it is on our disk for them.
+    // Will; *wait goes on until they have it, or it is on our disk for them, and taken_ms until its
+    // Will of before is published where it comes from: see will_out.
     void (*came)(struct cluster *cluster, struct session *session, bool clean,
                  struct ack_wait *wait);
+    // Of a session that came with ack_wait.taken_ms: may its client be let in?
+    bool (*will_out)(struct cluster *cluster, const struct session *session);
     // Its Will is published, or not wanted any more. Came tells of it.
     void (*will_gone)(struct cluster *cluster, const struct session *session);
     // A RECORD_CLAIM of another shard's.

@@ -13,7 +13,6 @@ import sys
 from story import FOREVER, Story, load, matches
 
 TOLD_S = 0.5        # "the milliseconds" in which a Will is not known elsewhere yet, on a machine that has other work
-SEEN_S = 0.1        # until other nodes have seen the connections of one that was killed end (0.09 is enough beside other work)
 LINK_S = 2.0        # until nodes that hear each other again are linked (0.1 to 1.0 s, where nothing else runs)
 DISK_S = 0.2        # a sync may take longer than CONNACK waits for it (WILL_WAIT_MS), on a machine that has other work
 HELD_S = 6.5        # a node that died is held dead by then (cluster/README.md: 6.1 s at most, of three)
@@ -404,7 +403,7 @@ class WillRules:
             return True
         if end >= killed + self.held_s(killed):
             return False
-        return end < killed + SEEN_S or any(self.faults.during(key, begin, end) for key in (
+        return any(self.faults.during(key, begin, end) for key in (
             ("cut", *sorted((self.home, other))), ("stopped", other), ("slow", other), ("bitten", other),
             ("slow", self.home), ("bitten", self.home)))
 

@@ -250,6 +250,29 @@ def nor_if_that_was_cut_off_and_lives():
         watch.close()
 
 
+@s.scenario
+def who_moves_while_its_node_lives_leaves_its_will_first():
+    """The old connection stands still, as of a device that has changed its network. The node has other work."""
+    with Nodes(3) as nodes:
+        watch = Watch(nodes, (0, 1, 2), "lives/#")
+        busy = nodes.client(2, "busy")
+        before = [nodes.client(2, f"lives-{n}", will=will(f"lives/{n}", retain=True)) for n in range(40)]
+        time.sleep(0.5)  # told
+        for _ in range(200):
+            busy.send(*[mqtt.publish("elsewhere", b"x" * 200)] * 500)
+        again, took = come_again(nodes, (0, 1), "lives", 40)
+        for c in before:
+            c.expect_closed(0x8E)
+        watch.look(1)
+        for i in range(3):
+            for n in range(40):
+                got = [p.payload for p in watch.got[i][f"lives/{n}"] if not p.dup]
+                assert got[-1:] == [b"here again"] and (i == 2 or got == [b"gone", b"here again"]), (i, n, got)
+            assert set(retained_on(nodes, i, "lives/#").values()) == {b"here again"}
+        print(f"40 clients moved in {took:.2f} s", flush=True)
+        watch.close()
+
+
 def back_at_its_restarted_node(delays_s, **kw):
     """Returns whether each finds its session."""
     count = len(delays_s)
