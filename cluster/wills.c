@@ -45,6 +45,7 @@ struct held_will {
     bool orphan;    // its node is back, and has the session no longer
     bool over;      // its node is back, and is to publish it: the connection ended with the process
     uint64_t taker; // claim with which the client has come elsewhere since; 0 = it has not
+    uint64_t taken_ms; // until then a connection here waits for it; 0 = none
     uint64_t claim, incarnation, round;
     uint64_t due_ms; // 0: its node lives
 };
@@ -156,7 +157,7 @@ drop_place(struct nodes *nodes, struct link *link, struct held_will *held)
 {
     struct entry e;
     read_held(held->entry, held->len, &e);
-    if (held->taker != 0)
+    if (held->taken_ms != 0)
         look_again(nodes, broker_home(nodes->broker, e.id));
     (void)route_set_put(&link->wills, e.id, 0);
     atomic_fetch_sub(&nodes->wills_bytes, bytes_of(e.id, held->len));
@@ -415,7 +416,8 @@ wills_takeover(struct nodes *nodes, const struct session *session, struct ack_wa
             entry = take_out(nodes, link, held, &len);
         } else if (held) { // its node publishes it when it hears of this
             held->taker = session->claim;
-            wait->taken_ms = link->stands ? shard->now_ms + TAKEN_MS : wait->taken_ms;
+            held->taken_ms = link->stands ? shard->now_ms + TAKEN_MS : 0;
+            wait->taken_ms = max_u64(wait->taken_ms, held->taken_ms);
         }
         pthread_mutex_unlock(&nodes->wills_mutex);
         if (entry)
@@ -426,25 +428,46 @@ wills_takeover(struct nodes *nodes, const struct session *session, struct ack_wa
 bool
 wills_out(struct cluster *cluster, const struct session *session)
 {
-    bool out = true;
     struct nodes *nodes = nodes_of(cluster);
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
+    bool out = true;
+    for (uint32_t i = 0; i < count && out; i++) {
         struct link *link = nodes->links[i];
-        uint8_t *entry = NULL;
-        uint32_t len = 0;
+        if (atomic_load_explicit(&link->wills_count, memory_order_relaxed) == 0)
+            continue;
         pthread_mutex_lock(&nodes->wills_mutex);
-        struct held_will *held = find(link, session_id(session));
-        bool ours = held && held->taker == session->claim;
-        if (ours && is_away(link, session->shard->now_ms))
-            entry = take_out(nodes, link, held, &len);
-        else if (ours)
-            out = out && !link->stands;
+        const struct held_will *held = find(link, session_id(session));
+        bool waits = held && held->taker == session->claim && held->taken_ms != 0;
+        // One that is away is published in this tick, or the next.
+        out = !waits || !(link->stands || is_away(link, session->shard->now_ms));
         pthread_mutex_unlock(&nodes->wills_mutex);
-        if (entry)
-            publish(nodes, session->shard, link, entry, len);
     }
     return out;
+}
+
+// Those that connections of this shard wait for, and that their node will not publish any more.
+static void
+publish_taken(struct nodes *nodes, struct shard *shard, struct link *link)
+{
+    uint32_t at = 0, len = 0;
+    uint8_t *entry;
+    do {
+        entry = NULL;
+        pthread_mutex_lock(&nodes->wills_mutex);
+        bool away = !link->stands && is_away(link, shard->now_ms); // else it may, and heard first
+        for (; away && at < link->held_count && !entry; at++) {
+            struct held_will *held = &link->held[at];
+            struct entry e;
+            if (!held->entry || held->taken_ms <= shard->now_ms)
+                continue;
+            read_held(held->entry, held->len, &e);
+            if (broker_home(nodes->broker, e.id) == shard->index)
+                entry = take_out(nodes, link, held, &len);
+        }
+        pthread_mutex_unlock(&nodes->wills_mutex);
+        if (entry)
+            publish(nodes, shard, link, entry, len);
+    } while (entry);
 }
 
 void
@@ -457,10 +480,11 @@ wills_superseded(struct nodes *nodes, const struct link *by, struct slice id, ui
             continue;
         pthread_mutex_lock(&nodes->wills_mutex);
         struct held_will *held = find(link, id);
-        if (held && link != by && held->claim < claim)
+        if (held && link != by && held->claim < claim) {
             held->taker = claim;
-        else if (held && link == by && held->claim <= claim &&
-                 held->incarnation < link->wills_incarnation) {
+            held->taken_ms = 0; // it waits there
+        } else if (held && link == by && held->claim <= claim &&
+                   held->incarnation < link->wills_incarnation) {
             held->over = true; // the session is there still: its Will follows, or is used up
             if (held->claim < claim)
                 drop_place(nodes, link, held); // or again
@@ -590,8 +614,12 @@ wills_tick(struct nodes *nodes, struct shard *shard)
     struct inbox *inbox = &nodes->inboxes[shard->index];
     uint32_t count = atomic_load_explicit(&nodes->link_count, memory_order_acquire);
     if (unlikely(atomic_load_explicit(&inbox->wills_out, memory_order_relaxed)) &&
-        atomic_exchange(&inbox->wills_out, false))
-        shard->news = true;
+        atomic_exchange(&inbox->wills_out, false)) {
+        for (uint32_t i = 0; i < count; i++)
+            if (atomic_load(&nodes->links[i]->wills_count) > 0)
+                publish_taken(nodes, shard, nodes->links[i]);
+        shard->news = true; // who waits looks again
+    }
     if (likely(!atomic_load_explicit(&inbox->look_at_wills, memory_order_relaxed)) ||
         !atomic_exchange(&inbox->look_at_wills, false))
         return;
