@@ -172,12 +172,15 @@ fold_message(struct fold *fold, const struct slot *ref)
     must(ref->delta != 0);
     table_key_number(&key, ref->a);
     if (ref->at != 0 && ref->delta > 0) {
-        rc = table_put(cursor, TABLE_MESSAGES, &key, window_record(fold->window, ref->at),
-                       (struct slice){0}, MDB_NOOVERWRITE);
+        // Numbers rise: most are the last, and pages that are appended to are filled.
+        struct slice record = window_record(fold->window, ref->at);
+        rc = table_put(cursor, TABLE_MESSAGES, &key, record, (struct slice){0}, MDB_APPEND);
+        if (rc == MDB_KEYEXIST)
+            rc =
+                table_put(cursor, TABLE_MESSAGES, &key, record, (struct slice){0}, MDB_NOOVERWRITE);
         if (rc == 0) {
             // Of more than half a page LMDB makes pages of its own.
-            uint32_t len = window_record(fold->window, ref->at).len;
-            fold->result.pages += len > STATE_PAGE / 2 ? len / STATE_PAGE + 1 : 0;
+            fold->result.pages += record.len > STATE_PAGE / 2 ? record.len / STATE_PAGE + 1 : 0;
             return put_refs(fold, &key, 1, (uint32_t)ref->delta);
         }
         if (rc != MDB_KEYEXIST) // another shard's records brought it earlier
