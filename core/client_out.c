@@ -322,6 +322,8 @@ put_ack(struct client *client, const struct ack_out *ack)
         client_mark_dirty(client);
         return;
     }
+    if (unlikely(client->state == CLIENT_CLOSING))
+        return; // nothing follows a DISCONNECT
     if (unlikely(ack->count > 0)) {
         if (ack->type == MQTT_PUBLISH)
             put_whole(client, slice_of(ack->codes, ack->count));
@@ -421,8 +423,7 @@ client_put_ack(struct client *client, uint8_t type, uint16_t packet_id, uint8_t 
         client_put_ack_after(client, &(struct ack_wait){0}, &ack);
         return;
     }
-    uint8_t *dst = reserve(client, CODEC_ACK_MAX);
-    commit(client, codec_put_ack(dst, type, client->version, packet_id, reason));
+    put_ack(client, &(struct ack_out){.type = type, .reason = reason, .packet_id = packet_id});
 }
 
 void
@@ -433,6 +434,8 @@ client_put_acks(struct client *client, uint8_t type, uint16_t first, uint32_t co
             client_put_ack(client, type, first, REASON_SUCCESS);
         return;
     }
+    if (unlikely(client->state == CLIENT_CLOSING))
+        return;
     uint8_t *dst = reserve(client, CODEC_ACK_MAX * count);
     uint32_t len = codec_put_acks(dst, type, first, count);
     outq_commit(&client->out, len);
@@ -552,8 +555,7 @@ client_release_parked(struct client *client)
         enum outcome outcome = ticket ? tickets_outcome(shard, ticket) : OUTCOME_TAKEN;
         if (unlikely(outcome != OUTCOME_TAKEN) && follow_outcome(client, first, outcome))
             return;
-        if (client->state == CLIENT_CONNECTED)
-            put_ack(client, &first->ack);
+        put_ack(client, &first->ack);
         if (unlikely(first->taken_us != 0))
             samples_acknowledged(&shard->samples, first->taken_us);
         unpark(parked, first);

@@ -398,6 +398,28 @@ Test(session, a_full_queue_disconnects_and_keeps_what_it_has)
     expect_nothing(back);
 }
 
+// Its own publication ends it: what would be acknowledged comes again [MQTT-3.14.4-1].
+Test(session, nothing_follows_the_disconnect_of_who_fills_its_own_queue)
+{
+    for (uint8_t qos = 1; qos <= 2; qos++) {
+        config->queue_full_action = QUEUE_FULL_DISCONNECT;
+        config->queued_messages_max = 2;
+        struct sim_conn *a = sim_connect(sim, &(struct sim_connect){.id = "a", .receive_max = 1});
+        subscribed(sim, a, "t", qos);
+        for (unsigned i = 0; i < 5; i++)
+            publish_number(a, "t", qos, i);
+        sim_settle(sim);
+        struct server_packet packet;
+        bool dismissed = false;
+        while (sim_next(a, &packet)) {
+            cr_assert_not(dismissed, "%u after DISCONNECT", packet.type);
+            dismissed = packet.type == MQTT_DISCONNECT;
+        }
+        cr_assert(dismissed);
+        cr_assert_not(a->open);
+    }
+}
+
 Test(session, the_queue_is_bounded_by_bytes_too)
 {
     config->queued_bytes_max = 2000;
