@@ -715,6 +715,21 @@ def _():
     return end(willed(mortal().end("x", "kill").come("x", 2).wait(12), 2))
 
 
+def comes_elsewhere_later(wait_s):
+    tale = mortal().fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1)
+    return end(willed(tale.wait(wait_s).come("x", 2), 2).wait(12))
+
+
+@case("nor if its client came elsewhere when its node, which is back, published it", excused=True)
+def _():
+    return comes_elsewhere_later(5)
+
+
+@case("but not a while later", "Will twice")
+def _():
+    return comes_elsewhere_later(7)
+
+
 @case("not three times", "Will twice", excused=True)
 def _():
     return after(alone(mortal()).end("x", "kill").fault("mended", a=0, b=1).fault("mended", a=1, b=2), 3)
