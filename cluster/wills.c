@@ -589,8 +589,8 @@ look_at(struct nodes *nodes, struct shard *shard, struct link *link)
         if (!held->entry)
             continue;
         // One that leaves has published what it was to, and keeps what waits; but not of a life
-        // before, if it leaves before it has told what it has.
-        bool kept = left && held->incarnation >= atomic_load(&link->left_life);
+        // before: it left before it had told what it has, or had published that.
+        bool kept = left && held->incarnation >= atomic_load(&link->left_life) && !held->over;
         held->orphan |= left;
         orphans |= held->orphan;
         if (kept)

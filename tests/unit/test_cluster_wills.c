@@ -109,6 +109,22 @@ Test(cluster_wills, who_has_left_leaves_no_wills_in_its_queue_either)
     expect_nothing(watch);
 }
 
+// It was killed, came back with the Will on its disk, and was asked to end before it could publish.
+Test(cluster_wills, but_who_leaves_with_what_a_life_before_left_leaves_that_to_others)
+{
+    struct told_will w = {.claim = CLAIM, .id = "c", .topic = "w"};
+    says_will(&w);
+    struct sim_word word = head(2);
+    put_will(&word, &w);
+    says(TOPIC_WILLS, &word);
+    expect_nothing(watch);
+    wills_note_node(nodes_of(node.cluster), theirs, GOSSIP_LEFT, 2, sim->now_ms);
+    sim_tick(sim, 100);
+    sim_settle(sim);
+    expect_publish(watch, 0, "gone");
+    cr_assert_eq(held(), 0);
+}
+
 Test(cluster_wills, what_was_withdrawn_or_replaced_is_not_published)
 {
     struct told_will w = {.claim = CLAIM, .id = "c", .topic = "old"};
