@@ -118,9 +118,7 @@ Test(cluster_wills, but_who_leaves_with_what_a_life_before_left_leaves_that_to_o
     put_will(&word, &w);
     says(TOPIC_WILLS, &word);
     expect_nothing(watch);
-    wills_note_node(nodes_of(node.cluster), theirs, GOSSIP_LEFT, 2, sim->now_ms);
-    sim_tick(sim, 100);
-    sim_settle(sim);
+    node_leaves(2);
     expect_publish(watch, 0, "gone");
     cr_assert_eq(held(), 0);
 }

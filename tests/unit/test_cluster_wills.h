@@ -140,6 +140,15 @@ passes(uint32_t ms, enum gossip_state state)
     }
 }
 
+// In order, at the end of that life.
+static inline void
+node_leaves(uint64_t incarnation)
+{
+    wills_note_node(nodes_of(node.cluster), theirs, GOSSIP_LEFT, incarnation, sim->now_ms);
+    sim_tick(sim, 100);
+    sim_settle(sim);
+}
+
 static inline bool
 was_told(const void *bytes, size_t len)
 {

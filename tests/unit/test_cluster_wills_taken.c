@@ -175,9 +175,7 @@ Test(cluster_wills_taken, a_node_that_was_killed_and_leaves_when_it_is_just_back
     wills_note_node(nodes_of(node.cluster), theirs, GOSSIP_ALIVE, 2, sim->now_ms);
     sim_settle(sim);
     expect_nothing(watch);
-    wills_note_node(nodes_of(node.cluster), theirs, GOSSIP_LEFT, 2, sim->now_ms);
-    sim_tick(sim, 100);
-    sim_settle(sim);
+    node_leaves(2);
     expect_publish(watch, 0, "gone");
     cr_assert_eq(held(), 0);
 }
