@@ -222,7 +222,7 @@ keep(struct nodes *nodes, struct link *link, struct shard *shard, uint64_t incar
         return;
     bool again = held && held->claim == e->number;
     bool over = again && (held->over || held->incarnation < incarnation);
-    uint64_t taker = over ? held->taker : 0;
+    uint64_t taker = again ? held->taker : 0, taken_ms = again ? held->taken_ms : 0;
     if (held)
         drop_place(nodes, link, held);
     else if (e->number <= link->willed)
@@ -236,6 +236,7 @@ keep(struct nodes *nodes, struct link *link, struct shard *shard, uint64_t incar
         .len = bytes.len,
         .over = over,
         .taker = taker,
+        .taken_ms = taken_ms,
         .claim = e->number,
         .incarnation = incarnation,
         .round = incarnation == link->wills_incarnation ? link->wills_round : 0,

@@ -40,6 +40,19 @@ Test(cluster_wills_taken, who_comes_here_while_its_node_lives_waits_until_that_h
     expect_nothing(watch); // it was published there
 }
 
+Test(cluster_wills_taken, also_when_it_is_told_again_meanwhile)
+{
+    struct told_will w = {.claim = 1, .id = "c", .topic = "w"};
+    says_will(&w);
+    struct sim_conn *conn = comes_here();
+    says_will(&w); // a new link begins with all of them
+    expect_nothing(conn);
+    struct sim_word word = head(1);
+    put_gone(&word, 1, "c");
+    says(TOPIC_WILLS, &word);
+    expect_packet(conn, MQTT_CONNACK);
+}
+
 // The kernel ends the connections of a process that is killed one after the other.
 Test(cluster_wills_taken, or_until_both_connections_to_it_have_ended)
 {
