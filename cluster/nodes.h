@@ -134,8 +134,8 @@ struct link {
     struct route_set wills;
     struct held_will *held;
     uint32_t held_count, held_cap, held_free;
-    uint64_t wills_incarnation, wills_round;
-    uint32_t wills_told; // shards that have told all
+    uint64_t wills_incarnation, wills_round, life_ms; // the latter: when it first told of that life
+    uint32_t wills_told;                              // shards that have told all
     uint64_t willed, lost_ms;
     bool stands;                  // at least one connection to or from it
     uint64_t said_seq, said_hash; // its own digest, as it came last. Of its shard's worker

@@ -11,9 +11,11 @@
 // its Will before it lets it in, as one node does at a takeover. Lost: both connections have ended
 // without a word, as when a process is killed; gossip knows it some seconds later. Should the node
 // live, it is told `willed` before the claim of that client, since both wait for it in one queue:
-// so it ends the old connection without publishing once more. While its own lives, that one
-// publishes when it hears of the claim, and the client is let in when it says so: wills_out. A Will
-// that comes too late is dropped: it would say of a client that is back that it is gone.
+// so it ends the old connection without publishing once more. So also when its own has just come
+// back as another process, until shortly before that publishes what it has kept. While its own
+// lives, that one publishes when it hears of the claim, and the client is let in when it says so:
+// wills_out. A Will that comes too late is dropped: it would say of a client that is back that it
+// is gone.
 #include "core/base/mem.h"
 #include "core/base/utf8.h"
 
@@ -36,6 +38,7 @@
 #define LOST_MS        10000u // by then gossip holds it dead, or it lives
 #define WILLS_NEXT_MS  5000u  // until the next node publishes, if the one before has not
 #define TAKEN_MS       1000u  // who comes from a node that lives is let in by then
+#define OVER_MS        3000u  // after it is back; well before NODE_WILL_HOLD_MS, when it publishes
 #define WILLS_IN_LOOK  64u    // published in one go
 #define WILLED_HEAD    (8u + NODE_ID_LEN)
 
@@ -279,6 +282,8 @@ take_mark(struct nodes *nodes, struct link *link, uint64_t incarnation, const st
         if (incarnation < link->wills_incarnation ||
             (incarnation == link->wills_incarnation && e->number <= link->wills_round))
             return;
+        if (incarnation > link->wills_incarnation)
+            link->life_ms = now_ms;
         link->wills_incarnation = incarnation;
         link->wills_round = e->number;
         link->wills_told = 0;
@@ -409,7 +414,9 @@ wills_takeover(struct nodes *nodes, const struct session *session, struct ack_wa
             continue;
         pthread_mutex_lock(&nodes->wills_mutex);
         struct held_will *held = find(link, session_id(session));
-        bool over = held && held->over && held->incarnation == link->wills_incarnation;
+        // It is not told of the client yet, perhaps. Later it is, and must not publish as well.
+        bool over = held && held->over && held->incarnation == link->wills_incarnation &&
+                    shard->now_ms < link->life_ms + OVER_MS;
         bool due = held && (held->orphan || over || is_away(link, shard->now_ms));
         if (due && held->taker) { // it was back before that, and this is a later end
             drop_place(nodes, link, held);

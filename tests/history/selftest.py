@@ -715,19 +715,10 @@ def _():
     return end(willed(mortal().end("x", "kill").come("x", 2).wait(12), 2))
 
 
-def comes_elsewhere_later(wait_s):
+@case("but not because its client came elsewhere when its node, which is back, published it", "Will twice")
+def _():
     tale = mortal().fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1)
-    return end(willed(tale.wait(wait_s).come("x", 2), 2).wait(12))
-
-
-@case("nor if its client came elsewhere when its node, which is back, published it", excused=True)
-def _():
-    return comes_elsewhere_later(5)
-
-
-@case("but not a while later", "Will twice")
-def _():
-    return comes_elsewhere_later(7)
+    return end(willed(tale.wait(5).come("x", 2), 2).wait(12))
 
 
 @case("not three times", "Will twice", excused=True)

@@ -213,6 +213,23 @@ Test(cluster_wills, what_another_life_still_has_is_published_before_its_client_i
     cr_assert_eq(held(), 0);
 }
 
+// It is about to do that when it has held it for NODE_WILL_HOLD_MS, so that both would.
+Test(cluster_wills, but_not_when_its_node_has_been_back_for_a_while_and_does_it_itself)
+{
+    struct told_will w = {.claim = CLAIM, .id = "c", .topic = "w"};
+    says_will(&w);
+    says_whole(2, 1, &w);
+    passes(NODE_WILL_HOLD_MS - 1000, GOSSIP_ALIVE);
+    says_whole(2, 2, &w); // a new link is not a new life
+    struct sim_conn *conn = comes_here();
+    expect_nothing(conn);
+    struct sim_word word = head(2);
+    put_gone(&word, CLAIM, "c");
+    says(TOPIC_WILLS, &word);
+    expect_packet(conn, MQTT_CONNACK);
+    expect_nothing(watch);
+}
+
 Test(cluster_wills, but_not_if_its_client_was_here_before)
 {
     struct told_will w = {.claim = CLAIM, .id = "c", .topic = "w"};
