@@ -41,6 +41,14 @@ mail_reserve(struct shard *shard, unsigned to, uint16_t type, uint32_t len)
     return parcel->data;
 }
 
+bool
+mail_is_beside(const struct shard *shard, unsigned to)
+{
+    uint64_t bit = UINT64_C(1) << to;
+    return (shard->beside & bit) && !(shard->mailed & bit) &&
+           spsc_is_empty(shard->broker->mail[shard->index][to]);
+}
+
 // A record longer than the mailbox takes goes as a pointer to its parcel.
 static bool
 send_parcel(struct spsc *q, struct parcel *parcel)

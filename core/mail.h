@@ -13,6 +13,9 @@ struct shard;
 
 // Room for a record that the caller fills before it does anything else. Never NULL.
 void *mail_reserve(struct shard *shard, unsigned to, uint16_t type, uint32_t len);
+// Is that shard at this thread, and has it taken all that was sent to it? Then what is given to it
+// directly does not overtake anything.
+bool mail_is_beside(const struct shard *shard, unsigned to);
 // Outboxes to mailboxes as far as there is room; publishes; notes in wake_shards who must be woken.
 void mail_post(struct shard *shard);
 // A record of type RECORD_PARCEL stands for one that was too long for the mailbox: the receiver

@@ -347,6 +347,32 @@ deliver_each(struct shard *shard, struct pub *run, const struct selection *wante
 }
 
 static void
+deliver_posted(struct shard *shard, struct pub *pub, const struct selection *wanted)
+{
+    if (pub_is_run(pub) && pub->qos > 0 && (wanted->ordinary != 1 || wanted->shares > 0))
+        deliver_each(shard, pub, wanted);
+    else
+        deliver_handles(shard, pub, wanted);
+    pub_done(pub);
+}
+
+// Another shard of this thread gets it at once, not by mail: nobody reads its sessions meanwhile.
+// Messages are its own, as if it had come by mail: it may be at another thread later.
+static void
+deliver_beside(struct shard *shard, const struct pub *pub, const struct selection *wanted)
+{
+    struct pub own = *pub;
+    own.source = NULL;
+    own.msg = NULL;
+    own.copy = NULL;
+    own.bonded = false;
+    if (unlikely(pub->msg && pub->msg->sampled))
+        samples_mark(&own, pub->msg->taken_us);
+    shard->outcome = OUTCOME_TAKEN;
+    deliver_posted(shard, &own, wanted);
+}
+
+static void
 on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
 {
     struct record_head head;
@@ -361,11 +387,7 @@ on_publish(struct shard *shard, unsigned from, const struct spsc_record *record)
     // Records are 8-byte aligned and the head is a multiple of 8.
     const void *handles = record->data + sizeof head;
     struct selection wanted = {handles, head.ordinary, head.shares, head.tried};
-    if (pub_is_run(&pub) && pub.qos > 0 && (wanted.ordinary != 1 || wanted.shares > 0))
-        deliver_each(shard, &pub, &wanted);
-    else
-        deliver_handles(shard, &pub, &wanted);
-    pub_done(&pub);
+    deliver_posted(shard, &pub, &wanted);
     if (head.ticket)
         tickets_owe(shard, from, head.ticket, shard->outcome);
 }
@@ -497,7 +519,11 @@ post_all(struct shard *shard, struct pub *pub, const struct match *match, uint64
         unsigned to = (unsigned)__builtin_ctzll(shards);
         uint64_t ticket = result->answering >> to & 1 ? result->ticket : 0;
         struct selection wanted = select_handles(shard->scratch, match, to);
-        route_post(shard, to, pub, ticket, &wanted);
+        // A group's member is chosen by that shard, which may give it on from there.
+        if (ticket == 0 && wanted.shares == 0 && !route_is_long(pub) && mail_is_beside(shard, to))
+            deliver_beside(shard->broker->shards[to], pub, &wanted);
+        else
+            route_post(shard, to, pub, ticket, &wanted);
     }
 }
 

@@ -38,6 +38,8 @@ struct record_head {
 };
 _Static_assert(sizeof(struct record_head) == 104, "handles and body follow, at a multiple of 8");
 
+// It goes to other shards by reference.
+bool route_is_long(const struct pub *pub);
 // Posts it, with what of the match is that shard's. ticket: 0 = no answer is wanted.
 void route_post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,
                 const struct selection *wanted);

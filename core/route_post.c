@@ -11,6 +11,12 @@ body_len(const struct pub *pub)
     return pub->packet.form ? pub->packet.len : pub->topic.len + pub->props.len + pub->payload.len;
 }
 
+bool
+route_is_long(const struct pub *pub)
+{
+    return body_len(pub) > ROUTE_INLINE_MAX && !pub_is_run(pub);
+}
+
 static void
 put_body(uint8_t *p, const struct pub *pub)
 {
@@ -31,7 +37,7 @@ route_post(struct shard *shard, unsigned to, struct pub *pub, uint64_t ticket,
 {
     uint32_t handles = (wanted->ordinary + wanted->shares) * sizeof(struct trie_handle);
     uint32_t body = body_len(pub);
-    bool by_ref = body > ROUTE_INLINE_MAX && !pub_is_run(pub), whole = pub->packet.form != 0;
+    bool by_ref = route_is_long(pub), whole = pub->packet.form != 0;
     struct record_head head = {
         .expires_ms = pub->expires_ms,
         .publisher = pub->publisher,

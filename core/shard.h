@@ -83,6 +83,7 @@ struct shard {
     struct listener_stats listeners[LISTENER_NONE + 1];
     uint64_t stamp;       // of the current publication, for overlapping subscriptions
     uint64_t wake_shards; // bit i: shard i has new mail and may sleep; the transport wakes it
+    uint64_t beside;      // bit i: shard i is at the same thread, as the transport says
     struct list *outbox;  // per shard: records that did not fit its mailbox
     uint64_t outbox_bytes;
     uint64_t mailed; // bit i: there is unpublished mail for shard i

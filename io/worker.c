@@ -85,6 +85,14 @@ struct worker {
 
 // ---- Lanes come and go --------------------------------------------------------------------------
 
+// Those that are here may give each other messages directly.
+static void
+tell_lanes(const struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->lane_count; i++)
+        worker->lanes[i]->shard->beside = worker->here;
+}
+
 static void
 add_lane(struct worker *worker, struct lane *lane)
 {
@@ -92,6 +100,7 @@ add_lane(struct worker *worker, struct lane *lane)
     worker->lanes[worker->lane_count++] = lane;
     worker->by_index[lane->index] = lane;
     worker->here |= UINT64_C(1) << lane->index;
+    tell_lanes(worker);
     atomic_store(&worker->broker->sleep[lane->index].wake_fd,
                  crew_wake_fd(worker->crew, worker->index));
 }
@@ -106,6 +115,8 @@ remove_lane(struct worker *worker, const struct lane *lane)
     worker->lanes[i] = worker->lanes[--worker->lane_count];
     worker->by_index[lane->index] = NULL;
     worker->here &= ~(UINT64_C(1) << lane->index);
+    lane->shard->beside = 0;
+    tell_lanes(worker);
 }
 
 static void

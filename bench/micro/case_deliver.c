@@ -22,6 +22,7 @@ struct deliver_param {
     uint32_t burst;   // PUBLISH packets in one receive
     bool durable;     // sessions outlive connections, and a keeper keeps what they journal
     bool across;      // publishers live on one shard, subscribers on another
+    bool beside;      // the two are at one thread
     bool alternate;   // a publisher's packets have two topics in turn
     bool ruled;       // there are rules for topics, and a filter with wildcards is read partly
 };
@@ -301,6 +302,8 @@ stage_open(struct stage *stage)
     unsigned shards = param->across ? 2 : 1;
     stage->sim =
         param->durable ? sim_new_kept(shards, config, SIM_START_MS) : sim_new(shards, config);
+    for (unsigned i = 0; i < shards && param->beside; i++)
+        stage->sim->broker->shards[i]->beside = 3;
     if (param->ruled)
         make_rules(stage);
     stage->publisher_count = param->shape == FAN_OUT ? 1 : param->clients;
@@ -385,6 +388,8 @@ static const struct micro_case items[] = {
             .across = true),
     DELIVER("across_pairs_qos0", 8, PAIRS, 50, 0, .burst = 10, .across = true),
     DELIVER("across_pairs_qos1", 6, PAIRS, 50, 1, .burst = 10, .across = true),
+    DELIVER("beside_pairs_qos0", 8, PAIRS, 50, 0, .burst = 10, .across = true, .beside = true),
+    DELIVER("beside_pairs_qos1", 6, PAIRS, 50, 1, .burst = 10, .across = true, .beside = true),
     DELIVER("durable_pairs_qos1", 4, PAIRS, 50, 1, .burst = 10, .durable = true),
     DELIVER("durable_pairs_qos2", 3, PAIRS, 50, 2, .burst = 10, .durable = true),
     DELIVER("durable_across_qos1", 4, PAIRS, 50, 1, .burst = 10, .durable = true, .across = true),

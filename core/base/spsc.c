@@ -182,6 +182,13 @@ spsc_publish(struct spsc *q)
 }
 
 bool
+spsc_is_empty(const struct spsc *q)
+{
+    must_hot(q->magic == SPSC_MAGIC);
+    return q->producer.tail == atomic_load_explicit(&q->head, memory_order_acquire);
+}
+
+bool
 spsc_take(struct spsc *q, struct spsc_record *ret_record)
 {
     must_hot(q->magic == SPSC_MAGIC);

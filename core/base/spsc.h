@@ -19,6 +19,8 @@ void *spsc_reserve(struct spsc *q, uint16_t type, uint32_t len);
 // Makes all reserved records visible; true when the consumer may have seen the queue empty
 // (so: look at its sleeping flag).
 bool spsc_publish(struct spsc *q);
+// Producer. Has all that was reserved been given back?
+bool spsc_is_empty(const struct spsc *q);
 
 struct spsc_record {
     const uint8_t *data; // borrowed until spsc_release

@@ -1,5 +1,6 @@
-// test_mail.c - records between shards: order through mailbox, outbox and parcels.
+// test_mail.c - records between shards: order through mailbox, outbox and parcels, and without.
 #include "core/mail.h"
+#include "core/route.h"
 #include "tests/sim/expect.h"
 
 static struct sim *sim;
@@ -128,4 +129,97 @@ Test(mail, one_full_mailbox_does_not_hold_up_another)
     }
     cr_assert_eq(next, 20);
     from->wake_shards = 0;
+}
+
+// ---- Publications for a shard of the same thread ------------------------------------------------
+
+static struct sim_conn *publisher, *subscriber;
+
+static void
+are_beside(void)
+{
+    for (unsigned i = 0; i < sim->shard_count; i++)
+        sim->broker->shards[i]->beside = 7;
+    publisher = sim_connect(sim, &(struct sim_connect){.id = id_on(sim, from->index)});
+    subscriber = sim_connect(sim, &(struct sim_connect){.id = id_on(sim, to->index)});
+}
+
+static void
+publish(const char *topic, uint8_t qos, struct slice payload)
+{
+    sim_publish(publisher, &(struct sim_publish){.topic = topic, .qos = qos, .payload = payload});
+}
+
+static void
+expect_payload(struct slice payload)
+{
+    struct server_packet packet = expect_packet(subscriber, MQTT_PUBLISH);
+    cr_assert(slice_equal(packet.payload, payload));
+}
+
+Test(mail, a_shard_of_the_same_thread_gets_a_message_without)
+{
+    are_beside();
+    subscribed(sim, subscriber, "t", 1);
+    publish("t", 1, slice_str("now"));
+    sim_tick_shard(sim, from->index);
+    cr_assert_gt(outq_bytes(&subscriber->client.out), 0);
+    sim_settle(sim);
+    expect_publish(subscriber, 1, "now");
+    expect_packet(publisher, MQTT_PUBACK);
+    cr_assert_eq(stat_sum(sim, posted), 0);
+}
+
+Test(mail, it_keeps_a_message_of_its_own)
+{
+    are_beside();
+    struct sim_conn *here = sim_connect(sim, &(struct sim_connect){.id = id_on(sim, from->index)});
+    subscribed(sim, subscriber, "t", 1);
+    subscribed(sim, here, "t", 1);
+    publish("t", 1, slice_str("now"));
+    sim_settle(sim);
+    cr_assert_eq(stat_sum(sim, posted), 0);
+    const struct deliveries *ours = &here->client.session->out;
+    const struct deliveries *theirs = &subscriber->client.session->out;
+    cr_assert_eq(deliveries_at(ours, ours->head)->state, DELIVERY_SENT);
+    cr_assert_neq(deliveries_at(ours, ours->head)->msg, deliveries_at(theirs, theirs->head)->msg,
+                  "its references are counted by one thread, which may be another one later");
+}
+
+Test(mail, a_message_does_not_overtake_mail)
+{
+    static uint8_t body[ROUTE_INLINE_MAX + 1];
+    struct slice large = slice_of(body, sizeof body);
+    are_beside();
+    subscribed(sim, subscriber, "t", 0);
+    for (unsigned i = 0; i < 3; i++) {
+        publish("t", 0, large); // by reference
+        publish("t", 0, slice_str("small"));
+    }
+    sim_settle(sim);
+    cr_assert_eq(stat_sum(sim, posted), 6);
+    for (unsigned i = 0; i < 3; i++) {
+        expect_payload(large);
+        expect_payload(slice_str("small"));
+    }
+    publish("t", 0, slice_str("later"));
+    sim_settle(sim);
+    cr_assert_eq(stat_sum(sim, posted), 6);
+    expect_payload(slice_str("later"));
+}
+
+Test(mail, what_an_answer_or_a_group_wants_is_mail)
+{
+    are_beside();
+    struct sim_conn *keeps = sim_connect_durable(sim, id_on(sim, to->index));
+    subscribed(sim, keeps, "kept", 1);
+    subscribed(sim, subscriber, "$share/group/t", 0);
+    publish("kept", 1, slice_str("a"));
+    sim_settle(sim);
+    cr_assert_eq(stat_sum(sim, posted), 1);
+    expect_publish(keeps, 1, "a");
+    publish("t", 0, slice_str("b"));
+    sim_settle(sim);
+    cr_assert_eq(stat_sum(sim, posted), 2);
+    expect_publish(subscriber, 0, "b");
 }

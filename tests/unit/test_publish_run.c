@@ -113,7 +113,8 @@ expect_equal(const char *name, uint64_t a, uint64_t b)
     cr_assert_eq(a, b, "%s", name);
 }
 
-// All but records between shards, of which there are fewer when packets come together.
+// All but records between shards, of which there are fewer when packets come together, or the
+// shards are at one thread.
 static void
 expect_same_stats(const struct world *together, const struct world *apart)
 {
@@ -151,12 +152,22 @@ finish(struct world *world)
 }
 
 static void
-run(unsigned shards, uint8_t version, uint8_t qos, uint32_t seed)
+put_beside(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->shard_count; i++)
+        sim->broker->shards[i]->beside = (UINT64_C(1) << sim->shard_count) - 1;
+}
+
+// beside: in the world in which they come together, all shards are at one thread.
+static void
+run(unsigned shards, uint8_t version, uint8_t qos, uint32_t seed, bool beside)
 {
     struct world together, apart;
     uint32_t inflight_max = seed % 2 ? 0 : 20; // most wait in queues
     begin(&together, shards, version, inflight_max);
     begin(&apart, shards, version, inflight_max);
+    if (beside)
+        put_beside(together.sim);
     for (uint32_t round = 0; round < 4; round++) {
         together.publisher->client.read_paused = true; // so that it waits, and comes as one
         if (round == 2)                                // at QoS 2 copies come until then
@@ -185,10 +196,20 @@ Test(publish_run, receivers_get_the_same_together_as_apart)
 {
     for (uint32_t seed = 0; seed < 20; seed++) {
         for (uint8_t qos = 0; qos < 3; qos++) {
-            run(1, MQTT_311, qos, seed);
-            run(1, MQTT_5, qos, seed + 100);
-            run(2, MQTT_311, qos, seed + 200);
-            run(2, MQTT_5, qos, seed + 300);
+            run(1, MQTT_311, qos, seed, false);
+            run(1, MQTT_5, qos, seed + 100, false);
+            run(2, MQTT_311, qos, seed + 200, false);
+            run(2, MQTT_5, qos, seed + 300, false);
+        }
+    }
+}
+
+Test(publish_run, and_whether_their_shards_are_at_one_thread_or_not)
+{
+    for (uint32_t seed = 0; seed < 20; seed++) {
+        for (uint8_t qos = 0; qos < 3; qos++) {
+            run(2, MQTT_311, qos, seed + 400, true);
+            run(3, MQTT_5, qos, seed + 500, true);
         }
     }
 }
