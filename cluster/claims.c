@@ -292,7 +292,9 @@ err_t
 claims_heard(struct nodes *nodes, const struct link *link, struct shard *shard, struct slice topic,
              struct slice word)
 {
-    struct claim_record theirs = {.late = topic.len > sizeof TOPIC_CAME - 1};
+    // What it says before it tells all anew has waited for us, for our last life perhaps.
+    struct claim_record theirs = {.late = topic.len > sizeof TOPIC_CAME - 1 ||
+                                          !wills_begun(nodes, link)};
     memcpy(theirs.node, link->id, NODE_ID_LEN);
     const uint8_t *at = word.data, *end = word.data + word.len;
     do {

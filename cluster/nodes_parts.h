@@ -114,6 +114,8 @@ void wills_unlinked(struct link *link, struct session *session);
 // The link, or that node's to us, which that session is of, is up, or down again.
 void wills_note_ways(struct nodes *nodes, struct link *link, const struct session *session,
                      bool up);
+// Has it begun to tell what it has, since we started? The link's shard.
+bool wills_begun(struct nodes *nodes, const struct link *link);
 NODISCARD err_t wills_heard(struct nodes *nodes, struct link *link, struct shard *shard,
                             struct slice word);
 // A word that a Will was published: what it says, for the shard of the client. Borrows from word.

@@ -274,6 +274,15 @@ sweep(struct nodes *nodes, struct link *link, uint64_t now_ms)
     }
 }
 
+bool
+wills_begun(struct nodes *nodes, const struct link *link)
+{
+    pthread_mutex_lock(&nodes->wills_mutex);
+    bool begun = link->wills_round != 0;
+    pthread_mutex_unlock(&nodes->wills_mutex);
+    return begun;
+}
+
 static void
 take_mark(struct nodes *nodes, struct link *link, uint64_t incarnation, const struct entry *e,
           uint64_t now_ms)

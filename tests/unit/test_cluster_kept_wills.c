@@ -248,21 +248,50 @@ other_has_it(const char *topic)
     cr_assert_eq(figures.doubled, 0); // it was over
 }
 
-Test(cluster_kept_wills, who_went_elsewhere_before_is_not_said_to_be_gone)
+// All that it has, on a link that is new.
+static void
+begins_to_tell(void)
 {
-    char topic[64];
-    (void)snprintf(topic, sizeof topic, "%s/%s", TOPIC_CAME, node.cluster->id);
-    restarts_with(0, true);
-    other_has_it(topic);
+    struct sim_word word = {0};
+    sim_word_int(&word, 1, 8); // its incarnation
+    sim_word_int(&word, 2, 1);
+    sim_word_int(&word, 1, 8); // the round
+    sim_word_int(&word, 1, 2); // shards
+    sim_node_says(other, TOPIC_WILLS, &word);
+    sim_kept_rest(sim, disk);
+}
+
+static void
+never_says_so(void)
+{
     all_have_told();
     sim_tick(sim, NODE_WILL_HOLD_MS);
     sim_kept_rest(sim, disk);
     expect_nothing(watch);
 }
 
+Test(cluster_kept_wills, who_went_elsewhere_before_is_not_said_to_be_gone)
+{
+    char topic[64];
+    (void)snprintf(topic, sizeof topic, "%s/%s", TOPIC_CAME, node.cluster->id);
+    restarts_with(0, true);
+    begins_to_tell();
+    other_has_it(topic);
+    never_says_so();
+}
+
+// It went to that node when we were not linked, and what says so has waited for us.
+Test(cluster_kept_wills, nor_who_did_when_we_were_about_to_die)
+{
+    restarts_with(0, true);
+    other_has_it(TOPIC_CAME);
+    never_says_so();
+}
+
 Test(cluster_kept_wills, who_does_it_now_is)
 {
     restarts_with(0, true);
+    begins_to_tell();
     other_has_it(TOPIC_CAME);
     expect_publish(watch, 0, "gone");
 }
