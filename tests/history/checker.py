@@ -15,6 +15,7 @@ from story import FOREVER, Story, load, matches
 TOLD_S = 0.5        # "the milliseconds" in which a Will is not known elsewhere yet, on a machine that has other work
 LINK_S = 2.0        # until nodes that hear each other again are linked (0.1 to 1.0 s, where nothing else runs)
 DISK_S = 0.2        # a sync may take longer than CONNACK waits for it (WILL_WAIT_MS), on a machine that has other work
+HOLD_S = 5.5        # NODE_WILL_HOLD_MS, from the start of a node that is back: then it publishes what it has kept
 HELD_S = 6.5        # a node that died is held dead by then (cluster/README.md: 6.1 s at most, of three)
 LOST_S = 10.0       # whose connections have ended without a word is taken for dead for so long, unless it is back
 HELD_BOTH_S = 12.0  # one of two that died together: who is left doubts itself first (9 s seen)
@@ -393,7 +394,7 @@ class WillRules:
                 killed < t <= self.next.accepted for t in self.faults.launches[self.next.node]):
             least, why = 0, "its client came to a node that had started meanwhile and did not have it"
         if self.may_be_twice(killed):
-            most, why = 2, why or "a node died in the moment of publishing, or a split lasted"
+            most, why = 2, why or "a node died in the moment of publishing, or could not be heard"
         return least, most, why
 
     def is_unfelt(self, killed):
@@ -422,8 +423,12 @@ class WillRules:
 
     def may_be_twice(self, killed):
         others = [i for i in range(self.story.nodes) if i != self.home]
-        if killed > self.conn.end + 0.2 or self.conn.how != "lost" and killed > self.conn.end - 1:
+        gone = min((t for t in self.faults.deaths[self.home] if t >= killed), default=killed)
+        if gone > self.conn.end + 0.2 or self.conn.how != "lost" and gone > self.conn.end - 1:
             return True  # its node published it, and died
+        if self.next and self.next.node != self.home and any(
+                self.faults.during(("stopped", self.next.node), t, t + HOLD_S) for t in self.faults.launches[self.home] if t > killed):
+            return True  # its node could not hear that the other one had
         until = max(self.got, default=killed)
         died = [t for i in others for t in self.faults.kills[i] + self.faults.terms[i]]
         if any(abs(t - got) <= 2 for t in died for got in self.got):

@@ -721,6 +721,24 @@ def _():
     return end(willed(tale.wait(5).come("x", 2), 2).wait(12))
 
 
+@case("but where that one stood still, its node could not hear it", excused=True)
+def _():
+    tale = mortal().fault("kill", node=1).end("x").wait(1).come("x", 2).fault("launch", node=1).fault("up", node=1)
+    return end(willed(tale.fault("stop", node=2).wait(5).fault("cont", node=2).wait(5), 2))
+
+
+@case("but not where it did not", "Will twice")
+def _():
+    tale = mortal().fault("kill", node=1).end("x").wait(1).come("x", 2).fault("launch", node=1).fault("up", node=1)
+    return end(willed(tale.wait(10), 2))
+
+
+@case("nor where its node, which was told to die, took its time, and published it", excused=True)
+def _():
+    tale = mortal().fault("kill", node=1).wait(2).end("x", "kill").fault("dead", node=1).wait(1)
+    return end(willed(tale.come("x", 2).fault("launch", node=1).fault("up", node=1).wait(10), 2))
+
+
 @case("not three times", "Will twice", excused=True)
 def _():
     return after(alone(mortal()).end("x", "kill").fault("mended", a=0, b=1).fault("mended", a=1, b=2), 3)
