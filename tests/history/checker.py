@@ -427,7 +427,8 @@ class WillRules:
         if gone > self.conn.end + 0.2 or self.conn.how != "lost" and gone > self.conn.end - 1:
             return True  # its node published it, and died
         if self.next and self.next.node != self.home and any(
-                self.faults.during(("stopped", self.next.node), t, t + HOLD_S) for t in self.faults.launches[self.home] if t > killed):
+                self.next.accepted <= t + HOLD_S and self.faults.during(("stopped", self.next.node), t, t + HOLD_S)
+                for t in self.faults.launches[self.home] if t > killed):
             return True  # its node could not hear that the other one had
         until = max(self.got, default=killed)
         died = [t for i in others for t in self.faults.kills[i] + self.faults.terms[i]]

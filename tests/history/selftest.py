@@ -727,7 +727,13 @@ def _():
     return end(willed(tale.fault("stop", node=2).wait(5).fault("cont", node=2).wait(5), 2))
 
 
-@case("but not where it did not", "Will twice")
+@case("but not where its client came there later", "Will twice")
+def _():
+    tale = mortal().fault("kill", node=1).end("x").wait(1).fault("launch", node=1).fault("up", node=1)
+    return end(willed(tale.fault("stop", node=2).wait(4).fault("cont", node=2).wait(3).come("x", 2).wait(5), 2))
+
+
+@case("nor where it did not", "Will twice")
 def _():
     tale = mortal().fault("kill", node=1).end("x").wait(1).come("x", 2).fault("launch", node=1).fault("up", node=1)
     return end(willed(tale.wait(10), 2))
